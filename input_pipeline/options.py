@@ -1,0 +1,84 @@
+"""Frozen dataclasses of options and the command-line flags made from them.
+
+Every option is declared once, with its default and a help text, as a field of a frozen dataclass; a command's main
+defines flags from the class and reads an instance back. Names and defaults therefore agree by construction.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from absl import flags
+
+OptionsT = TypeVar("OptionsT")
+
+
+def option(default: Any, help: str, choices: Sequence[str] | None = None) -> Any:  # noqa: A002
+    """A dataclass field with the help text and the allowed values of its flag."""
+    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+
+
+def _flag_definer(annotation: Any) -> Callable[..., Any]:
+    kinds = {
+        bool: flags.DEFINE_bool,
+        int: flags.DEFINE_integer,
+        float: flags.DEFINE_float,
+        str: flags.DEFINE_string,
+        tuple[str, ...]: flags.DEFINE_list,
+        tuple[float, ...]: flags.DEFINE_list,
+        tuple[int, ...]: flags.DEFINE_list,
+    }
+    options = [kind for kind in typing.get_args(annotation) if kind is not type(None)]
+    return kinds[annotation if annotation in kinds else options[0]]
+
+
+def define_flags(options_class: type, flag_values: flags.FlagValues) -> None:
+    """Defines one flag per field of `options_class` that `flag_values` does not have yet."""
+    annotations = typing.get_type_hints(options_class)
+    for field in dataclasses.fields(options_class):
+        if field.name in flag_values:
+            continue
+        default = list(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+        choices = field.metadata["choices"]
+        if choices:
+            flags.DEFINE_enum(
+                field.name, default, list(choices), field.metadata["help"], flag_values=flag_values
+            )
+        else:
+            _flag_definer(annotations[field.name])(
+                field.name, default, field.metadata["help"], flag_values=flag_values
+            )
+
+
+def _convert(name: str, value: Any, annotation: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    arguments = [kind for kind in typing.get_args(annotation) if typing.get_args(kind)] or [annotation]
+    kind = typing.get_args(arguments[0])[0]
+    try:
+        return tuple(kind(item) for item in value)
+    except ValueError:
+        raise ValueError(f"--{name}: expected a comma-separated list of {kind.__name__}, got {value}") from None
+
+
+def from_flags(options_class: type[OptionsT], flag_values: flags.FlagValues) -> OptionsT:
+    """Builds the options from parsed flags; the class checks its own values and raises ValueError."""
+    annotations = typing.get_type_hints(options_class)
+    return options_class(
+        **{
+            field.name: _convert(field.name, flag_values[field.name].value, annotations[field.name])
+            for field in dataclasses.fields(options_class)  # type: ignore[arg-type]
+        }
+    )
+
+
+def given(options_class: type, flag_values: flags.FlagValues) -> set[str]:
+    """The names of the options that the command line or a flagfile set."""
+    return {
+        field.name
+        for field in dataclasses.fields(options_class)
+        if flag_values[field.name].present
+    }
