@@ -24,7 +24,9 @@ class PreparationOptions:
     source: str = option("", "Raw format of the log.", SOURCES)
     input: str = option("", "Raw file, glob or directory, local or remote, plain or gzip.")
     data_dir: str = option("", "Data set directory to write; it must not exist yet.")
-    seed: int = option(0, "Seed of every random draw: negatives, grouping, permutation, synthetic log.")
+    seed: int = option(
+        0, "Seed of every random draw: negatives, grouping, permutation, synthetic log."
+    )
     rows: str | None = option(
         None,
         "What a row is. pairs: a (user, item) pair of the window, plus sampled negatives. events: a logged event. "
@@ -50,13 +52,19 @@ class PreparationOptions:
     beta: float = option(1.0, "Transformation parameter: a pair's score is rho(C) ** beta (Eq. 7).")
     omega_high: float = option(2.0, "Weight of active nodes in the k-means (Eq. 9).")
     omega_low: float = option(0.5, "Weight of inactive nodes in the k-means (Eq. 9).")
-    theta_high: float | None = option(None, "Activity above which a node is active. Default: the 0.8 quantile.")
-    theta_low: float | None = option(None, "Activity below which a node is inactive. Default: the 0.2 quantile.")
+    theta_high: float | None = option(
+        None, "Activity above which a node is active. Default: the 0.8 quantile."
+    )
+    theta_low: float | None = option(
+        None, "Activity below which a node is inactive. Default: the 0.2 quantile."
+    )
     baseline: float | None = option(
-        None, "Scores above this count towards a node's activity. Default: the mean of the non-zero scores."
+        None,
+        "Scores above this count towards a node's activity. Default: the mean of the non-zero scores.",
     )
     preference: bool = option(
-        True, "Group on scores and preference weights; --nopreference groups on the binary matrix, all weights 1."
+        True,
+        "Group on scores and preference weights; --nopreference groups on the binary matrix, all weights 1.",
     )
     normalize_rows: bool = option(True, "Scale each node's row to unit length before grouping it.")
     kmeans_restarts: int = option(5, "How many k-means++ seedings are tried; the best is kept.")
@@ -64,20 +72,34 @@ class PreparationOptions:
         1_000_000, "Rows with more columns than this are projected at random before k-means."
     )
     projection_dim: int = option(512, "Width of that random projection.")
-    max_neighbors: int = option(20, "L, the most micro neighbours of a node by one task, newest first.")
+    max_neighbors: int = option(
+        20, "L, the most micro neighbours of a node by one task, newest first."
+    )
     negatives: int = option(4, "Sampled negatives per pair, with --rows=pairs.")
     negative_power: float = option(
         0.75, "Negatives are drawn by (number of the item's events in the window) ** this power."
     )
-    min_count: int = option(1, "Ids seen fewer times than this by the end of training share embedding row 0.")
-    drop_cold: bool = option(False, "Drop training-window, validation and test rows whose user or item is cold.")
-    duplicates: str = option("keep", "What to do with lines equal in every used column.", ("keep", "drop"))
-    max_malformed: float = option(0.001, "Stop when more than this share of the lines is malformed.")
+    min_count: int = option(
+        1, "Ids seen fewer times than this by the end of training share embedding row 0."
+    )
+    drop_cold: bool = option(
+        False, "Drop training-window, validation and test rows whose user or item is cold."
+    )
+    duplicates: str = option(
+        "keep", "What to do with lines equal in every used column.", ("keep", "drop")
+    )
+    max_malformed: float = option(
+        0.001, "Stop when more than this share of the lines is malformed."
+    )
     num_shards: int = option(8, "TFRecord shards per window.")
-    num_workers: int = option(0, "Threads that compress shards; 0: one per core. The bytes do not depend on it.")
+    num_workers: int = option(
+        0, "Threads that compress shards; 0: one per core. The bytes do not depend on it."
+    )
     user_column: str = option("user_id", "csv, parquet: column of the user id.")
     item_column: str = option("item_id", "csv, parquet: column of the item id.")
-    timestamp_column: str | None = option(None, "csv, parquet: column of the integer timestamp, if there is one.")
+    timestamp_column: str | None = option(
+        None, "csv, parquet: column of the integer timestamp, if there is one."
+    )
     timestamp_unit: str = option("s", "csv, parquet: unit of the timestamps.", ("s", "ms"))
     task_columns: tuple[str, ...] = option(
         (),
@@ -93,7 +115,9 @@ class PreparationOptions:
     users: int = option(2_000, "synthetic: number of users.")
     items: int = option(3_000, "synthetic: number of items.")
     events: int = option(100_000, "synthetic: number of logged lines.")
-    exposures: bool = option(False, "synthetic: log every exposure, not only those with a behaviour.")
+    exposures: bool = option(
+        False, "synthetic: log every exposure, not only those with a behaviour."
+    )
 
     def __post_init__(self) -> None:
         for name, low in (
@@ -120,5 +144,11 @@ class PreparationOptions:
         if not 0 <= self.max_malformed < 1:
             raise ValueError(f"--max_malformed: must be in [0, 1), got {self.max_malformed}")
         cuts = self.cuts
-        if len(cuts) < 3 or any(not 0 < q < 1 for q in cuts) or any(a >= b for a, b in zip(cuts, cuts[1:])):
-            raise ValueError(f"--cuts: must be at least three ascending numbers in (0, 1), got {list(cuts)}")
+        if (
+            len(cuts) < 3
+            or any(not 0 < q < 1 for q in cuts)
+            or any(a >= b for a, b in zip(cuts, cuts[1:]))
+        ):
+            raise ValueError(
+                f"--cuts: must be at least three ascending numbers in (0, 1), got {list(cuts)}"
+            )

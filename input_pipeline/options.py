@@ -16,7 +16,7 @@ from absl import flags
 OptionsT = TypeVar("OptionsT")
 
 
-def option(default: Any, help: str, choices: Sequence[str] | None = None) -> Any:  # noqa: A002
+def option(default: Any, help: str, choices: Sequence[str] | None = None) -> Any:
     """A dataclass field with the help text and the allowed values of its flag."""
     return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
 
@@ -41,7 +41,9 @@ def define_flags(options_class: type, flag_values: flags.FlagValues) -> None:
     for field in dataclasses.fields(options_class):
         if field.name in flag_values:
             continue
-        default = list(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+        default = (
+            list(map(str, field.default)) if isinstance(field.default, tuple) else field.default
+        )
         choices = field.metadata["choices"]
         if choices:
             flags.DEFINE_enum(
@@ -56,12 +58,16 @@ def define_flags(options_class: type, flag_values: flags.FlagValues) -> None:
 def _convert(name: str, value: Any, annotation: Any) -> Any:
     if not isinstance(value, list):
         return value
-    arguments = [kind for kind in typing.get_args(annotation) if typing.get_args(kind)] or [annotation]
+    arguments = [kind for kind in typing.get_args(annotation) if typing.get_args(kind)] or [
+        annotation
+    ]
     kind = typing.get_args(arguments[0])[0]
     try:
         return tuple(kind(item) for item in value)
     except ValueError:
-        raise ValueError(f"--{name}: expected a comma-separated list of {kind.__name__}, got {value}") from None
+        raise ValueError(
+            f"--{name}: expected a comma-separated list of {kind.__name__}, got {value}"
+        ) from None
 
 
 def from_flags(options_class: type[OptionsT], flag_values: flags.FlagValues) -> OptionsT:
@@ -78,7 +84,5 @@ def from_flags(options_class: type[OptionsT], flag_values: flags.FlagValues) -> 
 def given(options_class: type, flag_values: flags.FlagValues) -> set[str]:
     """The names of the options that the command line or a flagfile set."""
     return {
-        field.name
-        for field in dataclasses.fields(options_class)
-        if flag_values[field.name].present
+        field.name for field in dataclasses.fields(options_class) if flag_values[field.name].present
     }

@@ -71,9 +71,13 @@ class Vocabulary:
     def __post_init__(self) -> None:
         check_name("column", self.name)
         if self.dtype not in ("int64", "bytes"):
-            raise ValueError(f"vocabulary {self.name}: dtype must be int64 or bytes, got {self.dtype!r}")
+            raise ValueError(
+                f"vocabulary {self.name}: dtype must be int64 or bytes, got {self.dtype!r}"
+            )
         if self.owner not in ("user", "item"):
-            raise ValueError(f"vocabulary {self.name}: owner must be user or item, got {self.owner!r}")
+            raise ValueError(
+                f"vocabulary {self.name}: owner must be user or item, got {self.owner!r}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,18 +152,24 @@ class DatasetSpec:
         for vocabulary in self.vocabularies:
             if vocabulary.name == name:
                 return vocabulary
-        raise ValueError(f"the data set has no column {name!r}, only {[v.name for v in self.vocabularies]}")
+        raise ValueError(
+            f"the data set has no column {name!r}, only {[v.name for v in self.vocabularies]}"
+        )
 
     def side_features(self, owner: str) -> tuple[str, ...]:
         """Names of the side features of `owner` (`user` or `item`), in the order of the vocabularies."""
-        return tuple(v.name for v in self.vocabularies if v.owner == owner and v.name != f"{owner}_id")
+        return tuple(
+            v.name for v in self.vocabularies if v.owner == owner and v.name != f"{owner}_id"
+        )
 
     def node_features(self, owner: str) -> tuple[Feature, ...]:
         """The features that depend on the row's user alone, or on its item alone."""
         other = {"user": "item", "item": "user"}[owner]
         num_macro_nodes = {"user": self.num_user_macro_nodes, "item": self.num_item_macro_nodes}
         features = [
-            Feature(v.name, v.dtype, None, False, owner) for v in self.vocabularies if v.owner == owner
+            Feature(v.name, v.dtype, None, False, owner)
+            for v in self.vocabularies
+            if v.owner == owner
         ]
         features += [
             Feature(f"{owner}_1hop", "float", num_macro_nodes[other], False, owner),
@@ -173,7 +183,9 @@ class DatasetSpec:
         for task in self.task_names:
             features += [
                 Feature(f"{owner}_neighbors_{task}", id_type, self.max_neighbors, True, owner),
-                Feature(f"{owner}_neighbor_weights_{task}", "float", self.max_neighbors, True, owner),
+                Feature(
+                    f"{owner}_neighbor_weights_{task}", "float", self.max_neighbors, True, owner
+                ),
             ]
         return tuple(features)
 
@@ -190,7 +202,9 @@ class DatasetSpec:
 
     @property
     def label_features(self) -> tuple[Feature, ...]:
-        return tuple(Feature(f"label_{task}", "float", None, False, "row") for task in self.task_names)
+        return tuple(
+            Feature(f"label_{task}", "float", None, False, "row") for task in self.task_names
+        )
 
     def fingerprint(self) -> str:
         """SHA-256 of what a model's weights depend on; a checkpoint reads data sets of its own fingerprint only."""
