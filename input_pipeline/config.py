@@ -29,19 +29,24 @@ class PreparationOptions:
     )
     rows: str | None = option(
         None,
-        "What a row is. pairs: a (user, item) pair of the window, plus sampled negatives. events: a logged event. "
-        "exposures: a logged exposure with its labels. Default: exposures where the source has them, else pairs.",
+        "What a row is. pairs: a (user, item) pair of the window, plus sampled negatives. events: "
+        "a logged event. "
+        "exposures: a logged exposure with its labels. Default: exposures where the source has "
+        "them, else pairs.",
         ("pairs", "events", "exposures"),
     )
     split: str | None = option(
         None,
-        "How rows are ordered into windows. time: by timestamp. order: by position among the user's rows, for logs "
-        "without a clock. random: by a seeded permutation. Default: time where the source has timestamps, else order.",
+        "How rows are ordered into windows. time: by timestamp. order: by position among the "
+        "user's rows, for logs "
+        "without a clock. random: by a seeded permutation. Default: time where the source has "
+        "timestamps, else order.",
         ("time", "order", "random"),
     )
     cuts: tuple[float, ...] = option(
         (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
-        "Quantiles of the events' timestamps, at least three, ascending. The first ends history, the last but one ends "
+        "Quantiles of the events' timestamps, at least three, ascending. The first ends history, "
+        "the last but one ends "
         "training, the last ends validation; a graph is built at each.",
     )
     num_user_macro_nodes: int = option(20, "K_U, the number of user macro nodes.")
@@ -60,11 +65,13 @@ class PreparationOptions:
     )
     baseline: float | None = option(
         None,
-        "Scores above this count towards a node's activity. Default: the mean of the non-zero scores.",
+        "Scores above this count towards a node's activity. Default: the mean of the non-zero "
+        "scores.",
     )
     preference: bool = option(
         True,
-        "Group on scores and preference weights; --nopreference groups on the binary matrix, all weights 1.",
+        "Group on scores and preference weights; --nopreference groups on the binary matrix, all "
+        "weights 1.",
     )
     normalize_rows: bool = option(True, "Scale each node's row to unit length before grouping it.")
     kmeans_restarts: int = option(5, "How many k-means++ seedings are tried; the best is kept.")
@@ -103,7 +110,8 @@ class PreparationOptions:
     timestamp_unit: str = option("s", "csv, parquet: unit of the timestamps.", ("s", "ms"))
     task_columns: tuple[str, ...] = option(
         (),
-        "csv, parquet: column:task, least to most important, e.g. is_click:click,is_like:like. Cells are 0 or 1; an "
+        "csv, parquet: column:task, least to most important, e.g. is_click:click,is_like:like. "
+        "Cells are 0 or 1; an "
         "empty cell leaves the task of that row unlabelled.",
     )
     user_feature_columns: tuple[str, ...] = option(

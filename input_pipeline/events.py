@@ -36,12 +36,14 @@ class EventLog:
       tasks: task names from the least to the most important.
       user_id, item_id: [N].
       behaviors: uint32 [N]; bit t is set where the line shows task t.
-      unlabeled: uint32 [N]; bit t is set where the line does not tell about task t. None: every line tells of all.
+      unlabeled: uint32 [N]; bit t is set where the line does not tell about task t. None: every
+        line tells of all.
       timestamp: int64 [N] in `timestamp_unit`, or None where the source has no clock.
       timestamp_unit: `s` or `ms`, or None.
       user_features, item_features: side features by name, [N] each.
       source_files: what was read.
-      malformed_lines, duplicate_lines: how many lines were refused, and how many repeat an earlier one.
+      malformed_lines, duplicate_lines: how many lines were refused, and how many repeat an
+        earlier one.
       has_exposures: whether lines without any behaviour are part of the log.
     """
 

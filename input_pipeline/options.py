@@ -1,7 +1,8 @@
 """Frozen dataclasses of options and the command-line flags made from them.
 
-Every option is declared once, with its default and a help text, as a field of a frozen dataclass; a command's main
-defines flags from the class and reads an instance back. Names and defaults therefore agree by construction.
+Every option is declared once, with its default and a help text, as a field of a frozen dataclass;
+a command's main defines flags from the class and reads an instance back. Names and defaults
+therefore agree by construction.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def _convert(name: str, value: Any, annotation: Any) -> Any:
 
 
 def from_flags(options_class: type[OptionsT], flag_values: flags.FlagValues) -> OptionsT:
-    """Builds the options from parsed flags; the class checks its own values and raises ValueError."""
+    """Builds the options from parsed flags; the class checks them and raises ValueError."""
     annotations = typing.get_type_hints(options_class)
     return options_class(
         **{

@@ -1,7 +1,7 @@
-"""What a prepared data set holds: tasks, features, vocabularies, cuts. Stored as `dataset_spec.json` beside the data.
+"""What a prepared data set holds: tasks, features, vocabularies, cuts (`dataset_spec.json`).
 
-Standard library only, so that every package (and the client, which has no TensorFlow) can read it. Parsers, model
-inputs and serving signatures are derived from a `DatasetSpec` and from nothing else.
+Standard library only, so that every package (and the client, which has no TensorFlow) can read it.
+Parsers, model inputs and serving signatures are derived from a `DatasetSpec` and nothing else.
 """
 
 from __future__ import annotations
@@ -47,7 +47,9 @@ class Task:
 
 @dataclasses.dataclass(frozen=True)
 class Vocabulary:
-    """The raw ids of one column in order of first appearance; the line number is the node's row in `graph/`.
+    """The raw ids of one column in order of first appearance.
+
+    The line number is the node's row in `graph/`.
 
     Attributes:
       name: `user_id`, `item_id` or a side feature; the file is `vocabulary/<name>.txt`.
@@ -55,8 +57,9 @@ class Vocabulary:
       owner: `user` or `item`: the node that the column describes.
       size: ids in the whole log.
       known: how many of them (a prefix) had appeared by each cut t_1 .. t_n.
-      embedded: how many ids an embedding table has a row for, beside the out-of-vocabulary row 0: those known at
-        t_{n-1} and seen at least `min_count` times by then. The i-th of them (from 0) has row i + 1.
+      embedded: how many ids an embedding table has a row for, beside the out-of-vocabulary row 0:
+        those known at t_{n-1} and seen at least `min_count` times by then. The i-th of them (from
+        0) has row i + 1.
       checksum: SHA-256 of the embedded ids, one a line.
     """
 
@@ -122,8 +125,10 @@ class DatasetSpec:
       num_user_macro_nodes, num_item_macro_nodes: K_U and K_I.
       max_neighbors: L, the most micro neighbours of a node by one task.
       cuts: the quantiles q_1 .. q_n as given.
-      cut_times: t_1 .. t_n: timestamps, or positions (`order`), or ranks in the permutation (`random`).
-      counts: of events, users, items, malformed lines, duplicates, rows by window and positives by window and task.
+      cut_times: t_1 .. t_n: timestamps, positions (`order`), or ranks in the permutation
+        (`random`).
+      counts: of events, users, items, malformed lines, duplicates, rows by window, and positives
+        by window and task.
       source_files: what went in.
       flags: every preparation flag.
     """
@@ -157,7 +162,7 @@ class DatasetSpec:
         )
 
     def side_features(self, owner: str) -> tuple[str, ...]:
-        """Names of the side features of `owner` (`user` or `item`), in the order of the vocabularies."""
+        """Names of the side features of `owner` (`user` or `item`), in vocabulary order."""
         return tuple(
             v.name for v in self.vocabularies if v.owner == owner and v.name != f"{owner}_id"
         )
@@ -207,7 +212,10 @@ class DatasetSpec:
         )
 
     def fingerprint(self) -> str:
-        """SHA-256 of what a model's weights depend on; a checkpoint reads data sets of its own fingerprint only."""
+        """SHA-256 of what a model's weights depend on.
+
+        A checkpoint reads data sets of its own fingerprint only.
+        """
         parts = {
             "format_version": self.format_version,
             "tasks": [dataclasses.asdict(task) for task in self.tasks],
@@ -221,7 +229,7 @@ class DatasetSpec:
 
     @classmethod
     def from_json(cls, text: str, origin: str = SPEC_FILE) -> DatasetSpec:
-        """Parses `to_json`'s text; raises ValueError naming `origin` where it is not such a spec."""
+        """Parses `to_json`'s text; raises ValueError naming `origin` where it is no spec."""
         try:
             fields = json.loads(text)
         except json.JSONDecodeError as error:
@@ -230,11 +238,13 @@ class DatasetSpec:
         if not isinstance(fields, dict) or set(fields) != known:
             found = set(fields) if isinstance(fields, dict) else set()
             raise ValueError(
-                f"{origin}: not a data set spec: missing {sorted(known - found)}, unknown {sorted(found - known)}"
+                f"{origin}: not a data set spec: missing {sorted(known - found)}, unknown "
+                f"{sorted(found - known)}"
             )
         if fields["format_version"] != FORMAT_VERSION:
             raise ValueError(
-                f"{origin}: format_version must be {FORMAT_VERSION}, got {fields['format_version']!r}"
+                f"{origin}: format_version must be {FORMAT_VERSION}, got "
+                f"{fields['format_version']!r}"
             )
         fields["tasks"] = tuple(Task(**task) for task in fields["tasks"])
         fields["vocabularies"] = tuple(

@@ -1,4 +1,4 @@
-"""MGOE (Macro Graph of Experts): a multi-task ranking model in TensorFlow, with its training and evaluation."""
+"""MGOE (Macro Graph of Experts): a multi-task ranking model, its training and evaluation."""
 
 import input_pipeline  # noqa: F401  (selects Keras 2 before TensorFlow is imported)
 

@@ -37,7 +37,8 @@ class ModelOptions:
     dropout: float = option(0.0, "Dropout rate after each hidden layer of experts and towers.")
     attention_query: str = option(
         "target",
-        "Query of the macro attention (Eq. 16). target: the target node of the kind of the set's macro nodes. owner: "
+        "Query of the macro attention (Eq. 16). target: the target node of the kind of the set's "
+        "macro nodes. owner: "
         "the node whose neighbours they are.",
         ("target", "owner"),
     )
@@ -91,7 +92,8 @@ class TrainOptions:
     epochs: int = option(10, "The most passes over the training rows.")
     patience: int = option(
         2,
-        "Stop after this many epochs without a better mean validation AUC; the best checkpoint is kept. 0: never.",
+        "Stop after this many epochs without a better mean validation AUC; the best checkpoint is "
+        "kept. 0: never.",
     )
     batch_size: int = option(1024, "Rows per training step.")
     learning_rate: float = option(5e-3, "Learning rate of Adam, for dense weights and id tables.")
@@ -106,7 +108,8 @@ class TrainOptions:
     )
     train_rows: str = option(
         "all",
-        "all: history and training windows. windows: training windows only, where every row has a graph.",
+        "all: history and training windows. windows: training windows only, where every row has a "
+        "graph.",
         ("all", "windows"),
     )
     oov_rate: float = option(
