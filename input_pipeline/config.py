@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 from input_pipeline.options import option
 
@@ -155,7 +156,7 @@ class PreparationOptions:
         if (
             len(cuts) < 3
             or any(not 0 < q < 1 for q in cuts)
-            or any(a >= b for a, b in zip(cuts, cuts[1:]))
+            or any(a >= b for a, b in itertools.pairwise(cuts))
         ):
             raise ValueError(
                 f"--cuts: must be at least three ascending numbers in (0, 1), got {list(cuts)}"

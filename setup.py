@@ -1,0 +1,62 @@
+"""Packaging of mgoe_tf. Versions and their reasons are in BUILD_NOTES.md."""
+
+import pathlib
+import re
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (HERE / "mgoe_tf/__init__.py").read_text()).group(1)
+
+setup(
+    name="mgoe_tf",
+    version=VERSION,
+    description="MGOE (Macro Graph of Experts): multi-task ranking in TensorFlow, from logs to a server",
+    long_description=(HERE / "README.md").read_text(),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    # 3.13 has neither TensorFlow 2.17 nor tensorflow-io 0.37 wheels.
+    python_requires=">=3.10,<3.13",
+    packages=find_packages(include=["mgoe_tf*", "input_pipeline*", "export*"]),
+    package_data={"mgoe_tf": ["configs/*.flags"]},
+    install_requires=[
+        # tensorflow-io 0.37.1 loads on no later TensorFlow than 2.17.
+        "tensorflow==2.17.1",
+        "tf_keras==2.17.0",
+        "tensorflow-recommenders==0.7.7",
+        "tensorflow-io==0.37.1; sys_platform != 'win32'",
+        "tensorflow-serving-api==2.17.1",
+        # TensorFlow 2.17 is built for NumPy 1; the caps below keep a resolver from ever moving past it.
+        "numpy>=1.26,<2",
+        "scipy>=1.11,<1.18",
+        "scikit-learn>=1.4,<1.10",
+        "matplotlib>=3.8,<3.12",
+        "pyarrow>=15",
+        "isal>=1.6",
+        "threadpoolctl>=3",
+        "tqdm>=4.66",
+        "absl-py>=2",
+        "grpcio>=1.60",
+        "protobuf>=4.25,<5",
+    ],
+    extras_require={
+        "gpu": ["tensorflow[and-cuda]==2.17.1"],
+        "dev": [
+            "pytest>=8",
+            "pytest-xdist>=3",
+            "ruff==0.17.6",
+            "mypy==2.4.1",
+            "moto[server]>=5",
+        ],
+    },
+    entry_points={
+        "console_scripts": [
+            "mgoe-prepare = input_pipeline.prepare:main",
+            "mgoe-train = mgoe_tf.train:main",
+            "mgoe-evaluate = mgoe_tf.evaluate:main",
+            "mgoe-export = export.savedmodel:main",
+            "mgoe-serve = export.serve:main",
+            "mgoe-client = export.client:main",
+        ]
+    },
+)
