@@ -31,7 +31,8 @@ setup(
         "scipy>=1.11,<1.18",
         "scikit-learn>=1.4,<1.10",
         "matplotlib>=3.8,<3.12",
-        "pyarrow>=15",
+        # pyarrow 26 refuses NumPy 1.
+        "pyarrow>=15,<26",
         "isal>=1.6",
         "threadpoolctl>=3",
         "tqdm>=4.66",
