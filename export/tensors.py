@@ -1,0 +1,84 @@
+"""NumPy arrays to and from TensorProto messages, TensorFlow's own or those of protocol.py."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+DT_STRING = 7
+# DataType -> (NumPy type, the field that holds single values)
+_TYPES: dict[int, tuple[type, str]] = {
+    1: (np.float32, "float_val"),
+    2: (np.float64, "double_val"),
+    3: (np.int32, "int_val"),
+    DT_STRING: (np.object_, "string_val"),
+    9: (np.int64, "int64_val"),
+    10: (np.bool_, "bool_val"),
+}
+_NUMBERS = {np.dtype(kind): number for number, (kind, _) in _TYPES.items()}
+MAX_ELEMENTS = 1 << 26  # a proto may claim any shape for one value; this many are at most half a gigabyte
+
+
+def encode(array: np.ndarray, message: Any) -> None:
+    """Writes `array` (float32, float64, int32, int64, bool, or object of bytes) into a TensorProto."""
+    array = np.asarray(array)
+    number = _NUMBERS.get(array.dtype)
+    if number is None:
+        raise ValueError(
+            f"array: dtype must be one of {sorted(map(str, _NUMBERS))}, got {array.dtype}"
+        )
+    message.dtype = number
+    message.tensor_shape.SetInParent()
+    for size in array.shape:
+        message.tensor_shape.dim.add(size=size)
+    if number == DT_STRING:
+        message.string_val.extend(array.ravel().tolist())
+    else:
+        message.tensor_content = np.ascontiguousarray(array).tobytes()
+
+
+def shape(message: Any) -> tuple[int, ...]:
+    """The shape that a TensorProto claims; raises ValueError where it cannot be one."""
+    sizes = tuple(dim.size for dim in message.tensor_shape.dim)
+    if message.tensor_shape.unknown_rank or any(size < 0 for size in sizes):
+        raise ValueError(f"shape must have sizes of at least 0, got {list(sizes)}")
+    return sizes
+
+
+def _fill(values: Sequence[Any] | np.ndarray, kind: type, count: int) -> np.ndarray:
+    """`values`, the last one repeated up to `count`; zeros or empty strings where there is none."""
+    filled = np.empty(count, kind)
+    filled[: len(values)] = values
+    empty = b"" if kind is np.object_ else 0
+    filled[len(values) :] = values[-1] if len(values) else empty
+    return filled
+
+
+def decode(message: Any) -> np.ndarray:
+    """Reads a TensorProto as TensorFlow does: its content, or its values with the last one repeated.
+
+    Raises ValueError for a type that is not numbers or strings, a shape that is none, or more or other values than the
+    shape has room for; OverflowError where the shape claims more than MAX_ELEMENTS.
+    """
+    if message.dtype not in _TYPES:
+        raise ValueError(f"dtype must be one of {sorted(_TYPES)}, got {message.dtype}")
+    kind, field = _TYPES[message.dtype]
+    sizes = shape(message)
+    count = math.prod(sizes)
+    if count > MAX_ELEMENTS:
+        raise OverflowError(f"shape {list(sizes)} has more than {MAX_ELEMENTS} elements")
+    content = message.tensor_content
+    if content and kind is not np.object_:
+        if len(content) != count * np.dtype(kind).itemsize:
+            raise ValueError(
+                f"tensor_content must have {count * np.dtype(kind).itemsize} bytes for shape "
+                f"{list(sizes)}, got {len(content)}"
+            )
+        return np.frombuffer(content, kind).reshape(sizes)
+    values = getattr(message, field)
+    if len(values) > count:
+        raise ValueError(f"{field} must have at most {count} values, got {len(values)}")
+    return _fill(values, kind, count).reshape(sizes)
