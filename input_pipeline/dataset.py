@@ -1,0 +1,185 @@
+"""Files -> shuffle -> interleave -> batch -> parse -> prefetch.
+
+The order of the rows depends on the seed and the epoch alone: neither on threads, nor on what was
+read before, so a resumed run meets the rows that an uninterrupted one would have met.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import re
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from input_pipeline import filesystem
+from input_pipeline.bad_records import BadRecord, check_record, find_bad_records, open_records
+from input_pipeline.parsing import parse_examples
+from input_pipeline.spec import Feature
+
+_SHARD = re.compile(r"-(\d+)-of-(\d+)\.tfrecord\.gz$")
+_OPEN_FILES = 16
+_BLOCK_RECORDS = 32
+
+Encode = Callable[[dict[str, tf.Tensor], tf.Tensor], object]
+
+
+def example_files(data_dir: str, windows: Sequence[str]) -> tuple[str, ...]:
+    """The TFRecord shards of some windows, in a fixed order.
+
+    Raises:
+      ValueError: a window has no shards, or one is missing.
+    """
+    filesystem.prepare_remote(data_dir)
+    paths: list[str] = []
+    for window in windows:
+        pattern = filesystem.join(data_dir, "examples", f"{window}-*.tfrecord.gz")
+        found = sorted(filesystem.glob(pattern))
+        if not found:
+            raise ValueError(f"no TFRecord files match {pattern}")
+        shards = [match for match in map(_SHARD.search, found) if match]
+        expected = max((int(match[2]) for match in shards), default=0)
+        missing = set(range(expected)) - {int(match[1]) for match in shards}
+        if missing:
+            raise ValueError(
+                f"{pattern}: expected {expected} shards, but number {min(missing)} is missing"
+            )
+        paths += found
+    return tuple(paths)
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """The rows of some windows of a data set directory, or of what one reader of many is given.
+
+    Attributes:
+      files: TFRecord shards.
+      features: what is read of each row.
+      labels: labels that are read of each row.
+      bad_records: records to leave out; see `skip_bad_records`.
+    """
+
+    files: tuple[str, ...]
+    features: tuple[Feature, ...]
+    labels: tuple[Feature, ...]
+    bad_records: tuple[BadRecord, ...] = ()
+
+    def shuffled_batches(
+        self, batch_size: int, *, shuffle_rows: int, seed: int, epoch: int, encode: Encode
+    ) -> tf.data.Dataset:
+        """One epoch of training batches, every one of `batch_size` rows.
+
+        A remainder smaller than a batch waits for the next epoch, which draws another one.
+
+        Args:
+          batch_size: rows of a batch.
+          shuffle_rows: rows of the shuffle buffer.
+          seed: of the order.
+          epoch: another order for every epoch.
+          encode: from the parsed rows and the number of the batch to what the dataset yields.
+        """
+        random = np.random.default_rng([seed, epoch])
+        files = [self.files[i] for i in random.permutation(len(self.files))]
+        records = self._interleave(files)
+        # serialized rows are the cheapest to hold and to move: parsing comes after shuffling
+        records = records.shuffle(
+            shuffle_rows, seed=int(random.integers(2**31)), reshuffle_each_iteration=False
+        )
+        return self._batches(records, batch_size, encode, drop_remainder=True)
+
+    def ordered_batches(self, batch_size: int, *, encode: Encode) -> tf.data.Dataset:
+        """Every row once, in the order of the files; the last batch may be smaller."""
+        records = tf.data.Dataset.from_tensor_slices(self._sources(self.files))
+        records = records.flat_map(self._open)
+        return self._batches(records, batch_size, encode, drop_remainder=False)
+
+    @contextlib.contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turns a failure to read these rows into a ValueError naming file, record and feature."""
+        try:
+            yield
+        except (tf.errors.InvalidArgumentError, tf.errors.DataLossError):
+            for bad in self.find_bad_records():
+                raise ValueError(str(bad)) from None
+            raise
+
+    def find_bad_records(self) -> Iterator[BadRecord]:
+        """Reads every file from its beginning and yields the records that cannot be used."""
+        skipped = set(self.bad_records)
+        for path in self.files:
+            for bad in find_bad_records(path, self.features, self.labels):
+                if bad not in skipped:
+                    yield bad
+
+    def check_first_records(self) -> None:
+        """Raises ValueError where the first row of a file is not as `features` and `labels` say.
+
+        This finds in particular a neighbour list that was left out of all rows, which the fast
+        parser takes for an empty one.
+        """
+        for path in self.files:
+            with self.explained():
+                for serialized in open_records(path).take(1).as_numpy_iterator():
+                    reason = check_record(serialized, self.features, self.labels)
+                    if reason:
+                        raise ValueError(str(BadRecord(path, 0, reason)))
+
+    def skip_bad_records(self, limit: int) -> Examples:
+        """Finds all bad records in a pass over the files, and leaves them out from then on.
+
+        A damaged file counts as one bad record, and is left out from that record on.
+
+        Raises:
+          ValueError: there are more than `limit` of them; names the first one past it.
+        """
+        found: list[BadRecord] = []
+        for bad in self.find_bad_records():
+            if len(found) == limit:
+                raise ValueError(f"more than --skip_bad_records={limit} bad records: {bad}")
+            found.append(bad)
+        return dataclasses.replace(self, bad_records=(*self.bad_records, *found))
+
+    def _interleave(self, files: Sequence[str]) -> tf.data.Dataset:
+        return tf.data.Dataset.from_tensor_slices(self._sources(files)).interleave(
+            self._open,
+            cycle_length=min(len(files), _OPEN_FILES),
+            block_length=_BLOCK_RECORDS,
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+
+    def _sources(self, files: Sequence[str]) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """Each file with how many of its records are readable (-1: all) and which to leave out."""
+        skipped = collections.defaultdict(list)
+        readable = dict.fromkeys(files, -1)
+        for bad in self.bad_records:
+            if bad.is_readable:
+                skipped[bad.path].append(bad.index)
+            else:
+                readable[bad.path] = bad.index
+        width = max((len(indices) for indices in skipped.values()), default=0)
+        table = np.full((len(files), width), -1, np.int64)
+        for row, path in zip(table, files, strict=True):
+            row[: len(skipped[path])] = skipped[path]
+        return list(files), np.array([readable[path] for path in files], np.int64), table
+
+    def _open(self, path: tf.Tensor, readable: tf.Tensor, skipped: tf.Tensor) -> tf.data.Dataset:
+        records = open_records(path)
+        if not self.bad_records:
+            return records
+        records = records.take(readable).enumerate()
+        records = records.filter(lambda index, _: tf.reduce_all(index != skipped))
+        return records.map(lambda _, serialized: serialized)
+
+    def _batches(
+        self, records: tf.data.Dataset, batch_size: int, encode: Encode, drop_remainder: bool
+    ) -> tf.data.Dataset:
+        def parse(number: tf.Tensor, serialized: tf.Tensor) -> object:
+            return encode(parse_examples(serialized, self.features, self.labels), number)
+
+        batches = records.batch(batch_size, drop_remainder=drop_remainder).enumerate()
+        batches = batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return batches.prefetch(tf.data.AUTOTUNE)
