@@ -1,0 +1,1 @@
+"""The macro task merging graph (MTMG): pure functions on arrays."""

@@ -1,0 +1,58 @@
+"""The merging interaction matrix E (Eq. 6 and 7): what a user did on an item, as one number."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import sparse
+
+
+@dataclasses.dataclass(frozen=True)
+class Pairs:
+    """The (user, item) pairs of a graph window, ordered by user, then item.
+
+    Attributes:
+      user, item: int32 [P], vocabulary rows.
+      behaviors: uint32 [P]; bit t is set where u did task t on i (the set C_ui).
+      latest: int64 [T, P], the time of the latest such event; anything where the bit is not set.
+    """
+
+    user: np.ndarray
+    item: np.ndarray
+    behaviors: np.ndarray
+    latest: np.ndarray
+
+
+def task_places(levels: Sequence[int]) -> np.ndarray:
+    """int64 [T]: what each task adds to rho(C).
+
+    Sets are compared by how many tasks of the highest level they hold, then of the next, and so on. That is the order
+    of numbers with one digit a level, the digit of a level with n tasks counting from 0 to n; and since every such
+    number stands for some set, it is the dense rank.
+    """
+    place, places = 1, {}
+    for level in sorted(set(levels)):
+        places[level] = place
+        place *= list(levels).count(level) + 1
+    return np.array([places[level] for level in levels], np.int64)
+
+
+def ranks(behaviors: np.ndarray, levels: Sequence[int]) -> np.ndarray:
+    """rho(C) of each set of tasks, int64 [P]; 0 for the empty set."""
+    total = np.zeros(len(behaviors), np.int64)
+    for task, place in enumerate(task_places(levels)):
+        total += ((behaviors >> np.uint32(task)) & np.uint32(1)).astype(np.int64) * place
+    return total
+
+
+def merging_matrix(
+    pairs: Pairs, levels: Sequence[int], beta: float, num_users: int, num_items: int
+) -> sparse.csr_matrix:
+    """E = [rho(C_ui) ** beta], float64 CSR [num_users, num_items]; nothing is stored where C_ui is empty (Eq. 7)."""
+    active = pairs.behaviors > 0
+    user, item = pairs.user[active], pairs.item[active]
+    scores = ranks(pairs.behaviors[active], levels).astype(np.float64) ** beta
+    indptr = np.searchsorted(user, np.arange(num_users + 1))
+    return sparse.csr_matrix((scores, item, indptr), shape=(num_users, num_items))

@@ -1,0 +1,55 @@
+"""Micro neighbours: the latest items of a user by one task, and the latest users of an item."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Neighbors:
+    """Neighbours of V nodes by one task, newest first.
+
+    Attributes:
+      indptr: int64 [V + 1]; node v has the entries indptr[v]:indptr[v + 1].
+      rows: int32, vocabulary rows of the neighbours.
+      weights: float32, their scores s_vj in the merging matrix.
+    """
+
+    indptr: np.ndarray
+    rows: np.ndarray
+    weights: np.ndarray
+
+
+def latest_neighbors(
+    node: np.ndarray,
+    neighbor: np.ndarray,
+    time: np.ndarray,
+    weight: np.ndarray,
+    neighbor_codes: np.ndarray,
+    num_nodes: int,
+    max_neighbors: int,
+) -> Neighbors:
+    """The newest `max_neighbors` neighbours of each node.
+
+    Args:
+      node, neighbor: int32 [P], distinct pairs of vocabulary rows.
+      time: int64 [P], of the latest event of the pair by this task.
+      weight: float [P].
+      neighbor_codes: [W], by vocabulary row; at equal times the smaller code comes first.
+      num_nodes: V.
+      max_neighbors: L.
+    """
+    order = np.lexsort((neighbor_codes[neighbor], -time, node))
+    count = np.bincount(node, minlength=num_nodes)
+    first = np.cumsum(count) - count
+    # int64 [P]: 0 for a node's newest neighbour, 1 for the next, ...
+    age = np.arange(len(order)) - first[node[order]]
+    kept = order[age < max_neighbors]
+    indptr = np.concatenate([[0], np.cumsum(np.minimum(count, max_neighbors))])
+    return Neighbors(
+        indptr.astype(np.int64),
+        neighbor[kept].astype(np.int32),
+        weight[kept].astype(np.float32),
+    )

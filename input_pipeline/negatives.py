@@ -1,0 +1,95 @@
+"""Sampled negatives: distinct items that the user has not touched, drawn by popularity."""
+
+from __future__ import annotations
+
+import numpy as np
+
+# Users who have touched nearly all that is popular are rare, and get an exact draw after so many misses.
+_ROUNDS = 12
+_EXACT_CELLS = 1 << 22
+
+
+def sample_negatives(
+    users: np.ndarray,
+    items: np.ndarray,
+    weights: np.ndarray,
+    touched: np.ndarray,
+    num_items: int,
+    count: int,
+    random: np.random.Generator,
+) -> np.ndarray:
+    """Draws for each row up to `count` items without replacement, by weight among those its user has not touched.
+
+    Args:
+      users: int32 [R], the user of each row.
+      items: int32 [M], ascending: the candidates.
+      weights: float64 [M], above 0.
+      touched: int64, ascending: user * num_items + item of every pair that may not be drawn.
+      num_items: above every item.
+      count: N.
+      random: the source of draws.
+
+    Returns:
+      int32 [R, N]; -1 where a user has no item left, always after the items drawn.
+    """
+    drawn = np.full((len(users), count), -1, np.int32)
+    cumulative = np.cumsum(weights)
+    keys = users.astype(np.int64) * num_items
+    open_rows = np.arange(len(users))
+    for slot in range(count):
+        # Rejection keeps the distribution: a draw counts only where the item is allowed.
+        missing = open_rows
+        for _ in range(_ROUNDS):
+            if not len(missing):
+                break
+            draw = items[_pick(cumulative, random.random(len(missing)))]
+            allowed = ~_contains(touched, keys[missing] + draw)
+            for earlier in range(slot):
+                allowed &= drawn[missing, earlier] != draw
+            drawn[missing[allowed], slot] = draw[allowed]
+            missing = missing[~allowed]
+        _draw_exactly(drawn, slot, missing, keys, items, weights, touched, random)
+        open_rows = open_rows[drawn[open_rows, slot] >= 0]
+    return drawn
+
+
+def _pick(cumulative: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+    """The index that each number of [0, 1) falls on, given cumulative weights."""
+    index = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
+    return np.minimum(index, len(cumulative) - 1)
+
+
+def _contains(keys: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """Whether each query is among the ascending keys."""
+    if not len(keys):
+        return np.zeros(len(queries), bool)
+    index = np.minimum(np.searchsorted(keys, queries), len(keys) - 1)
+    return keys[index] == queries
+
+
+def _draw_exactly(
+    drawn: np.ndarray,
+    slot: int,
+    missing: np.ndarray,
+    keys: np.ndarray,
+    items: np.ndarray,
+    weights: np.ndarray,
+    touched: np.ndarray,
+    random: np.random.Generator,
+) -> None:
+    """Fills `slot` of the missing rows from the whole list of their allowed items, where there is one."""
+    chunk = max(1, _EXACT_CELLS // len(items))
+    for start in range(0, len(missing), chunk):
+        rows = missing[start : start + chunk]
+        # [C, M]
+        allowed = ~_contains(touched, (keys[rows, None] + items).ravel()).reshape(len(rows), -1)
+        for earlier in range(slot):
+            allowed &= drawn[rows, earlier, None] != items
+        cumulative = np.cumsum(np.where(allowed, weights, 0.0), axis=1)
+        threshold = random.random((len(rows), 1)) * cumulative[:, -1:]
+        # Rounding may put the threshold at the very end; the last allowed item is then meant.
+        index = np.minimum(
+            (cumulative <= threshold).sum(axis=1), (cumulative < cumulative[:, -1:]).sum(axis=1)
+        )
+        found = cumulative[:, -1] > 0
+        drawn[rows[found], slot] = items[index[found]]
