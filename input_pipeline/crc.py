@@ -1,7 +1,8 @@
-"""Cyclic redundancy checks of many byte strings at once, and of strings that are put together from parts.
+"""Cyclic redundancy checks of many byte strings at once, and of concatenations.
 
-A CRC is linear over GF(2), so the checksum of a concatenation follows from the checksums and lengths of its parts. That
-is what lets the rows of a window be framed as TFRecords without touching their bytes again.
+A CRC is linear over GF(2), so the checksum of a concatenation follows from the checksums and
+lengths of its parts. That is what lets the rows of a window be framed as TFRecords without touching
+their bytes again.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ class Crc:
             self._table = (self._table >> np.uint32(1)) ^ np.where(odd, polynomial, 0).astype(
                 np.uint32
             )
-        # [p][l] is the operator "append l * 256 ** p zero bytes", as its values on each byte of a checksum.
+        # [p][l] is the operator "append l * 256 ** p zero bytes", as its values on each byte of a
+        # checksum.
         identity = np.arange(256, dtype=np.uint32) << np.array([[0], [8], [16], [24]], np.uint32)
         self._shifts: list[np.ndarray] = []
         last = identity
@@ -58,7 +60,10 @@ class Crc:
             power += 1
 
     def combine(self, left: np.ndarray, right: np.ndarray, right_lengths: np.ndarray) -> np.ndarray:
-        """Checksums of left + right, uint32 [N], from those of the parts and the lengths of the right ones (< 2^32)."""
+        """Checksums of left + right, uint32 [N], given those of the parts.
+
+        `right_lengths` are in bytes, below 2^32.
+        """
         return self._shift(left, right_lengths) ^ right
 
     def of_strings(self, data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
@@ -83,9 +88,9 @@ class Crc:
             part = filled[first:last]
             start, end = int(offsets[part[0]]), int(offsets[part[-1] + 1])
             ends = np.repeat((offsets[part + 1] - start - 1).astype(np.int32), lengths[part])
-            index = (ends - np.arange(end - start, dtype=np.int32)) << 8
-            index += data[start:end]
-            crc[part] ^= np.bitwise_xor.reduceat(by_distance.take(index), offsets[part] - start)
+            entry = (ends - np.arange(end - start, dtype=np.int32)) << 8
+            entry += data[start:end]
+            crc[part] ^= np.bitwise_xor.reduceat(by_distance.take(entry), offsets[part] - start)
         return crc
 
     def of_bytes(self, data: bytes) -> int:

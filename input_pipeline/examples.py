@@ -1,7 +1,8 @@
 """Rows and graph to serialized tf.train.Examples, without touching rows one by one.
 
-A row's bytes are put together from those of its user, its item and its labels, each of which is encoded once a node (or
-once a distinct value) and then only copied. https://protobuf.dev/programming-guides/encoding describes the bytes:
+A row's bytes are put together from those of its user, its item and its labels, each of which is
+encoded once a node (or once a distinct value) and then only copied.
+https://protobuf.dev/programming-guides/encoding describes the bytes:
 
     Example  = tag 1 + length + Features      Features = entries of the map name -> Feature
     entry    = tag 1 + length + (tag 1 + length + name + tag 2 + length + Feature)
@@ -113,7 +114,7 @@ def _prefixes(lengths: np.ndarray, prefix) -> pa.LargeBinaryArray:
 
 
 def feature_entry(name: str, kind: str, payload: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
-    """The map entry of a feature, [V], for the bytes of its values; without any, an empty list of its kind."""
+    """The map entry of a feature, [V]; without any bytes of values, an empty list of its kind."""
     key = name.encode()
 
     def prefix(length: int) -> bytes:
@@ -191,7 +192,8 @@ def encode_records(
 ) -> np.ndarray:
     """The rows as framed TFRecords, one after the other.
 
-    A record is: length (8 bytes), masked CRC-32C of the length, the Example, masked CRC-32C of the Example.
+    A record is: length (8 bytes), masked CRC-32C of the length, the Example, masked CRC-32C of the
+      Example.
 
     Args:
       rows: R rows.
@@ -207,7 +209,8 @@ def encode_records(
         entries = Chunks.of(feature_entry("timestamp", "int64", varints(rows.timestamp)))
         parts.append((entries, np.arange(len(rows))))
     lengths = sum(chunks.lengths[index] for chunks, index in parts)
-    # The distinct lengths of a block are few: each has its Example header and its TFRecord header once.
+    # The distinct lengths of a block are few: each has its Example header and its TFRecord header
+    # once.
     distinct, which = np.unique(lengths, return_inverse=True)
     heads = Chunks.of(pa.array([_delimited(n) for n in distinct.tolist()], pa.large_binary()))
     records = (distinct + heads.lengths).astype("<u8")

@@ -136,7 +136,7 @@ def load_arrays(path: str) -> dict[str, np.ndarray]:
 def save_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:
     """Writes arrays by name as an uncompressed .npz file."""
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+    np.savez(buffer, **arrays)
     write_bytes(path, buffer.getvalue())
 
 

@@ -84,7 +84,7 @@ def build_interactions(log: EventLog, windows: Windows) -> Interactions:
 
 
 class Past:
-    """What is known after some windows: pairs, their behaviours, and the latest side features of each node."""
+    """What is known after some windows: pairs, behaviours and the latest side features."""
 
     def __init__(self, interactions: Interactions, num_tasks: int):
         self._interactions = interactions
@@ -93,7 +93,9 @@ class Past:
         self._touched = np.zeros(num_pairs, bool)
         self._latest = np.full((num_tasks, num_pairs), np.iinfo(np.int64).min)
         self._features = {
-            owner: {name: np.full(len(interactions.ids[owner].values), -1, np.int32) for name in columns}
+            owner: {
+                name: np.full(len(interactions.ids[owner].values), -1, np.int32) for name in columns
+            }
             for owner, columns in interactions.features.items()
         }
         self._events_of_item = np.zeros(interactions.num_items, np.int64)
@@ -146,7 +148,7 @@ class Past:
         return {name: rows[:known].copy() for name, rows in self._features[owner].items()}
 
     def next_window_features(self, owner: str) -> dict[str, np.ndarray]:
-        """The same for the next window's nodes: new ones have the features of their first event in it."""
+        """The same for the next window, where new nodes have those of their first event in it."""
         log, part = self._interactions, self._interactions.windows.slice(self.num_windows)
         size, known = int(log.ids[owner].known[self.num_windows]), self.known(owner)
         nodes, first = np.unique(log.ids[owner].rows[part], return_index=True)

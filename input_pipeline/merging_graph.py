@@ -33,7 +33,8 @@ from input_pipeline.windows import STREAM_GROUPING
 class MergingGraph:
     """The macro task merging graph of one data set.
 
-    `write` is to be called at each cut in order of time: a node keeps the macro node that it had at an earlier cut.
+    `write` is to be called at each cut in order of time: a node keeps the macro node that it had at
+    an earlier cut.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class MergingGraph:
         }
 
     def write(self, name: str, past: Past) -> dict[str, NodeGraph]:
-        """Builds the graph of the past and writes `graph/<name>`; the first call also groups and writes centroids."""
+        """Builds the graph of the past and writes `graph/<name>`; the first call also groups."""
         snapshot = self._build(past)
         folder = filesystem.join(self._data_dir, "graph", name)
         filesystem.make_dirs(folder)
@@ -138,7 +139,9 @@ class MergingGraph:
         }
         for owner, graph in (("user", snapshot.user), ("item", snapshot.item)):
             grouping, grouped_with = self._groupings[owner], self._options[owner]
-            sizes = np.bincount(graph.macro[graph.macro >= 0], minlength=grouped_with.num_macro_nodes)
+            sizes = np.bincount(
+                graph.macro[graph.macro >= 0], minlength=grouped_with.num_macro_nodes
+            )
             description[owner] = {
                 "nodes": len(graph),
                 "cold": int((graph.macro < 0).sum()),

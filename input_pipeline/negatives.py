@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-# Users who have touched nearly all that is popular are rare, and get an exact draw after so many misses.
+# Users who have touched nearly all that is popular are rare, and get an exact draw after so many
+# misses.
 _ROUNDS = 12
 _EXACT_CELLS = 1 << 22
 
@@ -18,7 +19,7 @@ def sample_negatives(
     count: int,
     random: np.random.Generator,
 ) -> np.ndarray:
-    """Draws for each row up to `count` items without replacement, by weight among those its user has not touched.
+    """Draws for each row up to `count` distinct items that its user has not touched, by weight.
 
     Args:
       users: int32 [R], the user of each row.
@@ -77,7 +78,7 @@ def _draw_exactly(
     touched: np.ndarray,
     random: np.random.Generator,
 ) -> None:
-    """Fills `slot` of the missing rows from the whole list of their allowed items, where there is one."""
+    """Fills `slot` of the missing rows from all of their allowed items, where there are any."""
     chunk = max(1, _EXACT_CELLS // len(items))
     for start in range(0, len(missing), chunk):
         rows = missing[start : start + chunk]

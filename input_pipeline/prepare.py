@@ -1,4 +1,4 @@
-"""Prepares a data set: `python -m input_pipeline.prepare --source=... --input=... --data_dir=...`."""
+"""Prepares a data set: python -m input_pipeline.prepare --source=... --input=... --data_dir=..."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import contextlib
 import dataclasses
 import json
 import os
-import secrets
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
-from absl import app, flags, logging
+from absl import app, flags
 from tqdm import tqdm
 
 from input_pipeline import examples, filesystem, options, tfrecords, vocabulary
 from input_pipeline.config import PreparationOptions
 from input_pipeline.events import EventLog
-from input_pipeline.merging_graph import MergingGraph
 from input_pipeline.graph.snapshot import NodeGraph, extend
 from input_pipeline.interactions import OWNERS, Interactions, Past, build_interactions
+from input_pipeline.merging_graph import MergingGraph
 from input_pipeline.rows import Rows, add_negatives, group_pairs
 from input_pipeline.sources import read_events
 from input_pipeline.spec import SPEC_FILE, DatasetSpec, Task
@@ -46,7 +46,9 @@ def prepare(preparation: PreparationOptions) -> DatasetSpec:
     if filesystem.exists(final):
         raise FileExistsError(f"--data_dir: must not exist yet, got {final}")
     log = read_events(preparation)
-    temporary = f"{final}.incomplete-{secrets.token_hex(4)}"
+    # An object store has no rename: what goes there is made locally and copied, the spec last.
+    remote = filesystem.is_remote(final)
+    temporary = tempfile.mkdtemp() if remote else filesystem.temporary_sibling(final)
     try:
         spec = write_data_set(log, preparation, temporary)
         filesystem.publish(temporary, final)
@@ -60,7 +62,9 @@ def write_data_set(log: EventLog, preparation: PreparationOptions, data_dir: str
     """Writes every file of a data set; the spec, without which nothing is accepted, last."""
     rows = preparation.rows or ("exposures" if log.has_exposures else "pairs")
     if rows == "exposures" and not log.has_exposures:
-        raise ValueError("--rows=exposures: needs a log of exposures, but every line has a behaviour")
+        raise ValueError(
+            "--rows=exposures: needs a log of exposures, but every line has a behaviour"
+        )
     split = preparation.split or ("order" if log.timestamp is None else "time")
     windows = cut_windows(log, split, rows, preparation.cuts, preparation.seed)
     interactions = build_interactions(log, windows)
@@ -76,13 +80,17 @@ def write_data_set(log: EventLog, preparation: PreparationOptions, data_dir: str
 
 
 def describe(
-    log: EventLog, interactions: Interactions, preparation: PreparationOptions, rows: str, split: str
+    log: EventLog,
+    interactions: Interactions,
+    preparation: PreparationOptions,
+    rows: str,
+    split: str,
 ) -> DatasetSpec:
     """The spec, without the counts of rows."""
     levels = preparation.task_levels or tuple(range(1, len(log.tasks) + 1))
     if len(levels) != len(log.tasks):
         raise ValueError(
-            f"--task_levels: needs one level for each of the tasks {list(log.tasks)}, got {list(levels)}"
+            f"--task_levels: needs one level for each of {list(log.tasks)}, got {list(levels)}"
         )
     return DatasetSpec(
         source=preparation.source,
@@ -114,7 +122,7 @@ def describe(
 
 
 class Writer:
-    """Walks through the windows: a graph of the past, then the window's rows, then the window joins the past."""
+    """Walks through the windows: a graph of the past, the rows, then the window joins the past."""
 
     def __init__(
         self,
@@ -134,9 +142,9 @@ class Writer:
             name: examples.encode_values(column.values)
             for name, (_, column) in interactions.columns.items()
         }
-        empty = {task: 0 for task in spec.task_names}
+        empty = dict.fromkeys(spec.task_names, 0)
         splits = dict.fromkeys(self._windows.split(w) for w in range(self._windows.num_windows))
-        self._counts = {
+        self._counts: dict[str, Any] = {
             "rows": dict.fromkeys(splits, 0),
             "positives": {split: dict(empty) for split in splits},
             "missing_negatives": dict.fromkeys(splits, 0),
@@ -158,7 +166,9 @@ class Writer:
                 split = self._windows.split(window)
                 if split not in shards:
                     shards[split] = [
-                        tfrecords.Shard(files.enter_context(self._scratch_file()))
+                        tfrecords.Shard(
+                            files.enter_context(tempfile.TemporaryFile(dir=self._data_dir))
+                        )
                         for _ in range(self._options.num_shards)
                     ]
                 self._write_window(window, shards[split], workers)
@@ -167,10 +177,6 @@ class Writer:
             for split, parts in shards.items():
                 self._write_shards(split, parts)
         return self._counts
-
-    def _scratch_file(self):
-        folder = None if filesystem.is_remote(self._data_dir) else self._data_dir
-        return tempfile.TemporaryFile(dir=folder)
 
     def _write_window(self, window, shards, workers) -> None:
         graphs = self._graph.write(str(window), self._past) if window else self._graph.empty()
@@ -254,16 +260,18 @@ def _in_order(workers: concurrent.futures.ThreadPoolExecutor, function, argument
         yield waiting.popleft().result()
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Entry point of the command."""
+def main() -> None:
+    """The command."""
     options.define_flags(PreparationOptions, flags.FLAGS)
-    filesystem.run_main(_run)
+    filesystem.run_main(lambda: app.run(_run))
 
 
-def _run(argv: list[str]) -> None:
+def _run(arguments: list[str]) -> None:
+    if len(arguments) > 1:
+        raise app.UsageError(f"unknown arguments: {arguments[1:]}")
     preparation = options.from_flags(PreparationOptions, flags.FLAGS)
     spec = prepare(preparation)
-    logging.info("wrote %s: %s", preparation.data_dir, json.dumps(spec.counts))
+    print(f"wrote {preparation.data_dir}: {json.dumps(spec.counts, indent=2)}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -45,8 +46,8 @@ class Rows:
 def group_pairs(rows: Rows, num_items: int) -> Rows:
     """One row a (user, item), ordered by user, then item; `rows` are events in the order of time.
 
-    A label is 1 where any event shows the task, absent where no event tells of it, else 0; the timestamp is that of the
-    first event.
+    A label is 1 where any event shows the task, absent where no event tells of it, else 0; the
+    timestamp is that of the first event.
     """
     pair = rows.user.astype(np.int64) * num_items + rows.item
     order = np.argsort(pair, kind="stable")
@@ -71,7 +72,8 @@ def add_negatives(
     Args:
       pairs: rows of the window, one a pair.
       event_items: int32, the item of each event of the window.
-      touched: int64, ascending: user * num_items + item of every pair logged up to the window's end.
+      touched: int64, ascending: user * num_items + item of every pair logged up to the window's
+        end.
       num_items: of the whole log.
       negatives: wanted for each pair.
       power: items are drawn by (number of events in the window) ** power.
@@ -93,7 +95,7 @@ def add_negatives(
         unlabeled=np.zeros(len(pair), np.uint32),
         sampled=np.ones(len(pair), bool),
     )
-    columns = {}
+    columns: dict[str, Any] = {}
     for field in dataclasses.fields(Rows):
         parts = [getattr(pairs, field.name), getattr(negative, field.name)]
         columns[field.name] = None if parts[0] is None else np.concatenate(parts)

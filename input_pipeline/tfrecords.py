@@ -1,8 +1,9 @@
 """Gzip TFRecord shards, compressed in blocks by several threads and put together in a seeded order.
 
-A block is a run of whole deflate blocks that ends on a byte boundary and refers to nothing before it (a full flush), so
-blocks can be compressed independently, and a shard is one plain gzip member whatever their order. Blocks of all windows
-of a shard are shuffled: reading a shard meets the windows mixed, and any shuffle buffer then sees all of them.
+A block is a run of whole deflate blocks that ends on a byte boundary and refers to nothing before
+it (a full flush), so blocks can be compressed independently, and a shard is one plain gzip member
+whatever their order. Blocks of all windows of a shard are shuffled: reading a shard meets the
+windows mixed, and any shuffle buffer then sees all of them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from input_pipeline.crc import crc32
 
 ROWS_PER_BLOCK = 4096
 _LEVEL = 1
-_HEADER = b"\x1f\x8b\x08" + bytes(6) + b"\xff"  # No name and no time, so that equal rows give equal files.
+_HEADER = (
+    b"\x1f\x8b\x08" + bytes(6) + b"\xff"
+)  # No name and no time, so that equal rows give equal files.
 _END = b"\x03\x00"  # An empty last deflate block.
 
 

@@ -1,4 +1,4 @@
-"""Vocabularies: the raw ids of a column in order of first appearance, and the files that hold them."""
+"""Vocabularies: the raw ids of a column in order of first appearance, and their files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Column:
 
     Attributes:
       rows: int32 [N], the vocabulary row of each event, in the order of `Windows.lines`.
-      codes: int64 [V], of each vocabulary row the code of its raw value; codes compare as raw values do.
+      codes: int64 [V], of each vocabulary row the code of its raw value; codes compare as raw
+        values do.
       values: [V], raw values in vocabulary order: int64, or object (of bytes).
       known: int64 [n + 1]: how many had appeared by the end of each window.
     """
@@ -35,7 +36,7 @@ class Column:
 
 
 def order_by_appearance(column: Categorical, windows: Windows) -> Column:
-    """Orders a column's values by first appearance; at equal times the smaller value comes first."""
+    """Orders a column's values by first appearance; at equal times the smaller comes first."""
     codes = column.codes[windows.lines]
     present, first = np.unique(codes, return_index=True)
     window = windows.window_of_event[first]
@@ -95,7 +96,7 @@ def read_ids(data_dir: str, spec: DatasetSpec, name: str) -> np.ndarray:
 
 
 def embedded_ids(data_dir: str, spec: DatasetSpec, name: str) -> np.ndarray:
-    """The ids that an embedding table has rows for, [embedded]; the i-th of them (from 0) has row i + 1.
+    """The ids that an embedding table has rows for; the i-th of them (from 0) has row i + 1.
 
     Raises:
       ValueError: where they do not have the checksum that the spec tells.

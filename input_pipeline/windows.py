@@ -1,7 +1,7 @@
 """Cuts and windows: which graph each event may be seen by.
 
-Window 0 is history (up to t_1), windows 1 .. n-2 are the training windows, n-1 is validation and n is test. The rows
-of window k read the graph of the events before it, that is of windows 0 .. k-1.
+Window 0 is history (up to t_1), windows 1 .. n-2 are the training windows, n-1 is validation and n
+is test. The rows of window k read the graph of the events before it, that is of windows 0 .. k-1.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Windows:
 
     Attributes:
       lines: int64 [N], line numbers of the log ordered by window, then time, then line.
-      time: int64 [N], the time of each of these: its timestamp (`time`), its line number (`order`) or its rank in the
-        permutation (`random`).
+      time: int64 [N], the time of each of these: its timestamp (`time`), its line number (`order`)
+        or its rank in the permutation (`random`).
       bounds: int64 [n + 2]; window w holds lines[bounds[w]:bounds[w + 1]].
       cut_times: t_1 .. t_n.
     """
@@ -60,7 +60,7 @@ class Windows:
 
 
 def permutation_ranks(log: EventLog, rows: str, seed: int) -> np.ndarray:
-    """int64 [N]: a seeded permutation in place of timestamps; with `pairs`, the events of a pair share a rank."""
+    """int64 [N]: ranks in a seeded permutation; with `pairs`, the events of a pair share a rank."""
     random = np.random.default_rng([seed, STREAM_PERMUTATION])
     if rows != "pairs":
         return random.permutation(len(log))
@@ -101,7 +101,9 @@ def cut_windows(
         elif log.timestamp is not None:
             time = log.timestamp
         else:
-            raise ValueError("--split=time: needs timestamps, but the source has none; use --split=order")
+            raise ValueError(
+                "--split=time: needs timestamps, but the source has none; use --split=order"
+            )
         cut_times = tuple(np.quantile(time, cuts, method="lower").tolist())
         window = np.searchsorted(np.array(cut_times), time, side="left")
     timestamp = time if log.timestamp is None else log.timestamp

@@ -26,7 +26,8 @@ def macro_edges(
       other: P of the columns' side, [W, K'].
 
     Returns:
-      One hop, matrix P', [V, K'], and two hops, matrix (matrix^T P), [V, K]: float32, summed in float64.
+      One hop, matrix P', [V, K'], and two hops, matrix (matrix^T P), [V, K]: float32, summed in
+      float64.
     """
     # [V, K']
     one_hop = matrix @ other.toarray()

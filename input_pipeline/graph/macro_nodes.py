@@ -1,9 +1,10 @@
-"""Macro nodes by preference-based grouping (Eq. 8 and 9): k-means with sample weights on the rows of E."""
+"""Macro nodes by preference-based grouping (Eq. 8 and 9): weighted k-means on the rows of E."""
 
 from __future__ import annotations
 
 import dataclasses
 import warnings
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -46,8 +47,8 @@ class Grouping:
 
     Attributes:
       macro: int32 [V], the macro node of each node; -1 for a node without an interaction.
-      centroids: [K, W], weighted means of the members' rows; dense, or CSR above the projection limit. Zero where a
-        macro node has no members.
+      centroids: [K, W], weighted means of the members' rows; dense, or CSR above the projection
+        limit. Zero where a macro node has no members.
       inertia: sum_v omega_v ||x_v - centroid||^2.
       baseline, theta_high, theta_low: as used.
     """
@@ -61,7 +62,7 @@ class Grouping:
 
 
 def grouping_rows(matrix: sparse.csr_matrix, options: GroupingOptions) -> sparse.csr_matrix:
-    """x_v of every node, CSR [V, W]: its row of E, or of [E > 0] without preference, of unit length unless disabled."""
+    """x_v of every node, CSR [V, W]: its row of E, or of [E > 0], of unit length if so set."""
     rows = matrix.copy()
     if not options.preference:
         rows.data = np.ones_like(rows.data)
@@ -102,10 +103,13 @@ def group_nodes(matrix: sparse.csr_matrix, options: GroupingOptions, side: str) 
     x, weights = grouping_rows(matrix, options)[nodes], omega[nodes]
     if len(nodes) < options.num_macro_nodes:
         logging.warning(
-            "--num_%s_macro_nodes: %d %ss have an interaction in history, so only so many of the %d macro nodes have "
-            "members",
-            side, len(nodes), side, options.num_macro_nodes,
-        )  # fmt: skip
+            "--num_%s_macro_nodes: only %d %ss have an interaction in history, so the rest of "
+            "the %d macro nodes stay empty",
+            side,
+            len(nodes),
+            side,
+            options.num_macro_nodes,
+        )
     labels = _by_size(_cluster(x, weights, options))
     centroids = _weighted_means(x, weights, labels, options.num_macro_nodes)
     totals = np.bincount(labels, weights, minlength=options.num_macro_nodes)
@@ -126,7 +130,7 @@ def group_nodes(matrix: sparse.csr_matrix, options: GroupingOptions, side: str) 
 def assign_new_nodes(
     macro: np.ndarray, matrix: sparse.csr_matrix, grouping: Grouping, options: GroupingOptions
 ) -> np.ndarray:
-    """Macro nodes at a later cut: assigned nodes stay, others go to the nearest centroid of the row they have now.
+    """Macro nodes at a later cut: assigned nodes stay, others go to the centroid nearest their row.
 
     Args:
       macro: int32 [V'], the assignment at the cut before, V' <= V.
@@ -135,7 +139,8 @@ def assign_new_nodes(
       options: those of the grouping.
 
     Returns:
-      int32 [V]; -1 where the row restricted to the centroids' columns is empty. Ties go to the lowest macro node.
+      int32 [V]; -1 where the row restricted to the centroids' columns is empty. Ties go to the
+      lowest macro node.
     """
     extended = np.full(matrix.shape[0], -1, np.int32)
     extended[: len(macro)] = macro
@@ -152,7 +157,7 @@ def assign_new_nodes(
     return extended
 
 
-def _squared_lengths(rows: np.ndarray | sparse.csr_matrix) -> np.ndarray:
+def _squared_lengths(rows: Any) -> np.ndarray:
     """||x_v||^2 of each row, float64 [V]."""
     if sparse.issparse(rows):
         return np.asarray(rows.multiply(rows).sum(axis=1)).ravel()

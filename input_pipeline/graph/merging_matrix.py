@@ -28,9 +28,9 @@ class Pairs:
 def task_places(levels: Sequence[int]) -> np.ndarray:
     """int64 [T]: what each task adds to rho(C).
 
-    Sets are compared by how many tasks of the highest level they hold, then of the next, and so on. That is the order
-    of numbers with one digit a level, the digit of a level with n tasks counting from 0 to n; and since every such
-    number stands for some set, it is the dense rank.
+    Sets are compared by how many tasks of the highest level they hold, then of the next, and so on.
+    That is the order of numbers with one digit a level, the digit of a level with n tasks counting
+    from 0 to n; and since every such number stands for some set, it is the dense rank.
     """
     place, places = 1, {}
     for level in sorted(set(levels)):
@@ -50,7 +50,7 @@ def ranks(behaviors: np.ndarray, levels: Sequence[int]) -> np.ndarray:
 def merging_matrix(
     pairs: Pairs, levels: Sequence[int], beta: float, num_users: int, num_items: int
 ) -> sparse.csr_matrix:
-    """E = [rho(C_ui) ** beta], float64 CSR [num_users, num_items]; nothing is stored where C_ui is empty (Eq. 7)."""
+    """E = [rho(C_ui) ** beta], float64 CSR [U, I], without entries for empty C_ui (Eq. 7)."""
     active = pairs.behaviors > 0
     user, item = pairs.user[active], pairs.item[active]
     scores = ranks(pairs.behaviors[active], levels).astype(np.float64) ** beta

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -75,7 +76,10 @@ def build_snapshot(
       user_features, item_features: int32 [U] and [I] by side feature.
     """
     num_users, num_items = matrix.shape
-    p_user, p_item = one_hot(user_macro, num_macro_nodes[0]), one_hot(item_macro, num_macro_nodes[1])
+    p_user, p_item = (
+        one_hot(user_macro, num_macro_nodes[0]),
+        one_hot(item_macro, num_macro_nodes[1]),
+    )
     user_edges = macro_edges(matrix, own=p_user, other=p_item)
     item_edges = macro_edges(matrix.T.tocsr(), own=p_item, other=p_user)
     # E stores the pairs with a behaviour in the same order, by user, then item.
@@ -84,7 +88,12 @@ def build_snapshot(
     user_neighbors, item_neighbors = [], []
     for task in range(num_tasks):
         did = np.flatnonzero((behaviors >> np.uint32(task)) & np.uint32(1))
-        u, i, weight, latest = user[did], item[did], matrix.data[did], pairs.latest[task][active][did]
+        u, i, weight, latest = (
+            user[did],
+            item[did],
+            matrix.data[did],
+            pairs.latest[task][active][did],
+        )
         user_neighbors.append(
             latest_neighbors(u, i, latest, weight, item_codes, num_users, max_neighbors)
         )
@@ -102,7 +111,7 @@ def build_snapshot(
 def empty_node_graph(
     num_own: int, num_other: int, num_tasks: int, table_width: int | None
 ) -> NodeGraph:
-    """The graph before the first event, without a node; `table_width` is K_I for users and None for items."""
+    """The graph before the first event; `table_width` is K_I for users and None for items."""
     none = Neighbors(np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32))
     table = None if table_width is None else np.zeros((0, num_tasks, table_width), np.float32)
     return NodeGraph(
@@ -116,7 +125,7 @@ def empty_node_graph(
 
 
 def extend(graph: NodeGraph, features: dict[str, np.ndarray], size: int) -> NodeGraph:
-    """The same graph with cold nodes appended up to `size`, and with these side features, [size] each."""
+    """The same graph with cold nodes up to `size`, and with these side features, [size] each."""
     new = size - len(graph)
 
     def padded(array: np.ndarray, value: int = 0) -> np.ndarray:
@@ -157,12 +166,11 @@ def save_snapshot(
     assert snapshot.user.task_table is not None
     filesystem.save_array(path("task_table.npy"), snapshot.user.task_table)
     save_sparse(path("merging_matrix.npz"), snapshot.matrix)
-    filesystem.write_bytes(
-        path("graph.json"), (json.dumps(description, indent=2) + "\n").encode()
-    )
+    filesystem.write_text(path("graph.json"), json.dumps(description, indent=2) + "\n")
 
 
 def save_sparse(path: str, matrix: sparse.csr_matrix) -> None:
     """Writes a sparse matrix so that `scipy.sparse.load_npz` reads it."""
-    with filesystem.open_binary(path, "wb") as file:
-        sparse.save_npz(file, matrix, compressed=False)
+    buffer = io.BytesIO()
+    sparse.save_npz(buffer, matrix, compressed=False)
+    filesystem.write_bytes(path, buffer.getvalue())
