@@ -1,3 +1,3 @@
-"""SavedModel export, an embedded TensorFlow Serving compatible server, a client without TensorFlow."""
+"""Export to SavedModel, a server like TensorFlow Serving, a client without TensorFlow."""
 
 import input_pipeline  # noqa: F401  (selects Keras 2 before TensorFlow is imported)

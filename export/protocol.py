@@ -1,8 +1,10 @@
 """The messages of TensorFlow Serving's gRPC services, made without TensorFlow.
 
-Importing tensorflow-serving-api's messages imports all of TensorFlow. A client needs few of them, so they are declared
-here as a table and built in a descriptor pool of their own: the bytes on the wire are the same, and both kinds can be
-used in one process. The sources are the .proto files of tensorflow and tensorflow_serving/apis.
+Importing tensorflow-serving-api's messages imports all of TensorFlow. A client needs few of them,
+so they are declared
+here as a table and built in a descriptor pool of their own: the bytes on the wire are the same, and
+both kinds can be used in one process. The sources are the .proto files of tensorflow and
+tensorflow_serving/apis.
 """
 
 from __future__ import annotations
@@ -11,8 +13,8 @@ from typing import Any
 
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, message_factory, wrappers_pb2
 
-# Field tables, one string a message: name:type=number. `*type` is repeated, `{type}` a map from string to it,
-# and a trailing `|name` puts the field into that oneof.
+# Field tables, one string a message: name:type=number. `*type` is repeated, `{type}` a map from
+# string to it, and a trailing `|name` puts the field into that oneof.
 _TENSORFLOW = {
     "TensorShapeProto.Dim": "size:int64=1 name:string=2",
     "TensorShapeProto": "dim:*TensorShapeProto.Dim=2 unknown_rank:bool=3",
@@ -23,8 +25,7 @@ _TENSORFLOW = {
     ),
     "TensorInfo": "name:string=1|encoding dtype:DataType=2 tensor_shape:TensorShapeProto=3",
     "SignatureDef": (
-        "inputs:{TensorInfo}=1 outputs:{TensorInfo}=2 method_name:string=3 "
-        "defaults:{TensorProto}=4"
+        "inputs:{TensorInfo}=1 outputs:{TensorInfo}=2 method_name:string=3 defaults:{TensorProto}=4"
     ),
 }
 _SERVING = {
@@ -32,7 +33,9 @@ _SERVING = {
         "name:string=1 version:google.protobuf.Int64Value=2|version_choice signature_name:string=3 "
         "version_label:string=4|version_choice"
     ),
-    "PredictRequest": "model_spec:ModelSpec=1 inputs:{tensorflow.TensorProto}=2 output_filter:*string=3",
+    "PredictRequest": (
+        "model_spec:ModelSpec=1 inputs:{tensorflow.TensorProto}=2 output_filter:*string=3"
+    ),
     "PredictResponse": "outputs:{tensorflow.TensorProto}=1 model_spec:ModelSpec=2",
     "GetModelMetadataRequest": "model_spec:ModelSpec=1 metadata_field:*string=2",
     "GetModelMetadataResponse": "model_spec:ModelSpec=1 metadata:{google.protobuf.Any}=2",
@@ -57,7 +60,7 @@ _ENUMS = {
     "tensorflow.error.Code": _CODES,
     "tensorflow.serving.ModelVersionStatus.State": _STATES,
 }
-_FILES = (
+_FILES: tuple[tuple[str, tuple[str, ...], dict[str, str], tuple[str, ...]], ...] = (
     ("tensorflow", ("DataType",), _TENSORFLOW, ()),
     ("tensorflow.error", ("Code",), {}, ()),
     (

@@ -18,13 +18,13 @@ _TYPES: dict[int, tuple[type, str]] = {
     9: (np.int64, "int64_val"),
     10: (np.bool_, "bool_val"),
 }
-_NUMBERS = {np.dtype(kind): number for number, (kind, _) in _TYPES.items()}
-MAX_ELEMENTS = 1 << 26  # a proto may claim any shape for one value; this many are at most half a gigabyte
+_NUMBERS: dict[Any, int] = {np.dtype(kind): number for number, (kind, _) in _TYPES.items()}
+MAX_ELEMENTS = (
+    1 << 26
+)  # a proto may claim any shape for one value; this many are at most half a gigabyte
 
 
-def encode(array: np.ndarray, message: Any) -> None:
-    """Writes `array` (float32, float64, int32, int64, bool, or object of bytes) into a TensorProto."""
-    array = np.asarray(array)
+def _write_header(array: np.ndarray, message: Any) -> int:
     number = _NUMBERS.get(array.dtype)
     if number is None:
         raise ValueError(
@@ -34,10 +34,26 @@ def encode(array: np.ndarray, message: Any) -> None:
     message.tensor_shape.SetInParent()
     for size in array.shape:
         message.tensor_shape.dim.add(size=size)
-    if number == DT_STRING:
+    return number
+
+
+def encode(array: np.ndarray, message: Any) -> None:
+    """Writes `array` (float32, float64, int32, int64, bool, or object of bytes) into a TensorProto.
+
+    Numbers become its content, the quickest way to send them.
+    """
+    array = np.asarray(array)
+    if _write_header(array, message) == DT_STRING:
         message.string_val.extend(array.ravel().tolist())
     else:
         message.tensor_content = np.ascontiguousarray(array).tobytes()
+
+
+def encode_values(array: np.ndarray, message: Any) -> None:
+    """Writes `array` into the typed fields of a TensorProto, as TensorFlow Serving answers."""
+    array = np.asarray(array)
+    field = _TYPES[_write_header(array, message)][1]
+    getattr(message, field).extend(array.ravel().tolist())
 
 
 def shape(message: Any) -> tuple[int, ...]:
@@ -50,7 +66,7 @@ def shape(message: Any) -> tuple[int, ...]:
 
 def _fill(values: Sequence[Any] | np.ndarray, kind: type, count: int) -> np.ndarray:
     """`values`, the last one repeated up to `count`; zeros or empty strings where there is none."""
-    filled = np.empty(count, kind)
+    filled: np.ndarray = np.empty(count, kind)
     filled[: len(values)] = values
     empty = b"" if kind is np.object_ else 0
     filled[len(values) :] = values[-1] if len(values) else empty
@@ -58,10 +74,11 @@ def _fill(values: Sequence[Any] | np.ndarray, kind: type, count: int) -> np.ndar
 
 
 def decode(message: Any) -> np.ndarray:
-    """Reads a TensorProto as TensorFlow does: its content, or its values with the last one repeated.
+    """Reads a TensorProto: its content, or its values with the last one repeated.
 
-    Raises ValueError for a type that is not numbers or strings, a shape that is none, or more or other values than the
-    shape has room for; OverflowError where the shape claims more than MAX_ELEMENTS.
+    Raises ValueError for a type that is not numbers or strings, a shape that is none, or more or
+    other values than the shape has room for; OverflowError where the shape claims more than
+    MAX_ELEMENTS.
     """
     if message.dtype not in _TYPES:
         raise ValueError(f"dtype must be one of {sorted(_TYPES)}, got {message.dtype}")

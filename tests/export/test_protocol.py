@@ -42,8 +42,9 @@ def test_golden_bytes_of_a_request():
     tensors.encode(np.array([1.0], np.float32), request.inputs["x"])
     # model_spec (field 1, 3 bytes): name (field 1, 1 byte) "m"
     golden = b"\x0a\x03\x0a\x01m"
-    # dtype DT_FLOAT = 1; tensor_shape (field 2) with one dim (field 2) of size (field 1) 1; 4 bytes of content
-    tensor = b"\x08\x01" b"\x12\x04\x12\x02\x08\x01" b"\x22\x04\x00\x00\x80\x3f"
+    # dtype DT_FLOAT = 1; tensor_shape (field 2) with one dim (field 2) of size (field 1) 1; 4 bytes
+    # of content
+    tensor = b"\x08\x01\x12\x04\x12\x02\x08\x01\x22\x04\x00\x00\x80\x3f"
     # inputs (field 2): entry of key (field 1) "x" and value (field 2)
     entry = b"\x0a\x01x" + b"\x12" + bytes([len(tensor)]) + tensor
     assert request.SerializeToString() == golden + b"\x12" + bytes([len(entry)]) + entry
@@ -63,9 +64,7 @@ def test_arrays_go_to_tensorflow_and_back(name):
     tensors.encode(ARRAYS[name], message)
     real = tf.make_tensor_proto(ARRAYS[name]).FromString(message.SerializeToString())
     np.testing.assert_array_equal(tf.make_ndarray(real), ARRAYS[name])
-    theirs = protocol.TensorProto.FromString(
-        tf.make_tensor_proto(ARRAYS[name]).SerializeToString()
-    )
+    theirs = protocol.TensorProto.FromString(tf.make_tensor_proto(ARRAYS[name]).SerializeToString())
     decoded = tensors.decode(theirs)
     np.testing.assert_array_equal(decoded, ARRAYS[name])
     assert decoded.dtype == ARRAYS[name].dtype

@@ -1,0 +1,1 @@
+"""The embedded server: TensorFlow Serving's protocol and answers, for development and tests."""

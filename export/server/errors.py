@@ -1,0 +1,40 @@
+"""The errors that become gRPC statuses, as TensorFlow Serving words and codes them."""
+
+from __future__ import annotations
+
+import grpc
+
+_MESSAGE_LIMIT = 1024  # gRPC carries the message in a header; the real server cuts there too
+
+
+class ServingError(Exception):
+    """An answer other than OK: a gRPC status and a message for the caller."""
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message[:_MESSAGE_LIMIT]
+
+
+def invalid_argument(message: str) -> ServingError:
+    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
+
+
+def not_found(message: str) -> ServingError:
+    return ServingError(grpc.StatusCode.NOT_FOUND, message)
+
+
+def failed_precondition(message: str) -> ServingError:
+    return ServingError(grpc.StatusCode.FAILED_PRECONDITION, message)
+
+
+def resource_exhausted(message: str) -> ServingError:
+    return ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
+
+
+def code_of(number: int) -> grpc.StatusCode:
+    """The status of that canonical number (TensorFlow's error codes are gRPC's)."""
+    for code in grpc.StatusCode:
+        if code.value[0] == number:
+            return code
+    return grpc.StatusCode.UNKNOWN

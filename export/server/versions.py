@@ -1,0 +1,160 @@
+"""The versions of one model: found by polling, loaded, swapped, unloaded."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import tensorflow as tf
+from absl import logging
+
+from export import publication
+from export.server import errors
+from export.server.servable import Servable
+from input_pipeline import filesystem
+
+LOADING, AVAILABLE, UNLOADING, END = 20, 30, 40, 50  # ModelVersionStatus.State
+
+
+@dataclasses.dataclass(frozen=True)
+class VersionState:
+    """Where a version is in its life, and the canonical code and text of what ended it."""
+
+    state: int
+    code: int = 0
+    message: str = ""
+
+
+@dataclasses.dataclass
+class _Failure:
+    tries: int
+    next_try: float
+
+
+class ModelVersions:
+    """Serves the newest version under a base path; it answers before the old one is unloaded.
+
+    Args:
+      name: the model's name in requests.
+      base_path: the directory of version directories, local or remote.
+      max_load_retries, retry_interval_seconds: how often, and how far apart, a version that failed
+        to load is tried again.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        base_path: str,
+        max_load_retries: int = 5,
+        retry_interval_seconds: float = 60.0,
+        load: Callable[[int, str], Servable] = Servable,
+    ) -> None:
+        self.name = name
+        self.base_path = base_path
+        self._max_load_retries = max_load_retries
+        self._retry_interval_seconds = retry_interval_seconds
+        self._load = load
+        self._lock = threading.Lock()  # guards the two below, never held while loading
+        self._live: dict[int, Servable] = {}
+        self._states: dict[int, VersionState] = {}
+        self._failures: dict[int, _Failure] = {}
+        self._polling = threading.Lock()
+
+    def find(self) -> dict[int, str]:
+        """Paths of the complete versions by number; ValueError where the base path is missing."""
+        if not filesystem.exists(self.base_path):
+            raise ValueError(f"Could not find base path {self.base_path} for servable {self.name}")
+        paths = {
+            version: filesystem.join(self.base_path, str(version))
+            for version in publication.versions(self.base_path)
+        }
+        return {
+            version: path
+            for version, path in paths.items()
+            if filesystem.exists(filesystem.join(path, publication.MARKER))
+        }
+
+    def poll(self) -> None:
+        """Looks once for versions and loads the newest; failures become states, not exceptions."""
+        with self._polling:
+            try:
+                found = self.find()
+            except (ValueError, OSError, tf.errors.OpError) as error:
+                logging.error("%s; the loaded versions go on answering", error)
+                return
+            wanted = list(found)[-1:]  # the newest, or none
+            for version in wanted:
+                if version not in self._live and not self._try_load(version, found[version]):
+                    return  # the old version goes on answering
+            for version in [version for version in self._live if version not in wanted]:
+                self._unload(version)
+
+    def _try_load(self, version: int, path: str) -> bool:
+        failure = self._failures.get(version)
+        if failure and (
+            failure.tries > self._max_load_retries or time.monotonic() < failure.next_try
+        ):
+            return False
+        self._set_state(version, VersionState(LOADING))
+        try:
+            servable = self._load(version, path)
+        except Exception as error:  # whatever a broken export raises, the server goes on
+            tries = failure.tries + 1 if failure else 1
+            retry = time.monotonic() + self._retry_interval_seconds
+            self._failures[version] = _Failure(tries, retry)
+            code = error.error_code if isinstance(error, tf.errors.OpError) else 2
+            self._set_state(version, VersionState(END, code, f"{type(error).__name__}: {error}"))
+            logging.error("version %d of model %s failed to load: %s", version, self.name, error)
+            return False
+        self._failures.pop(version, None)
+        with self._lock:
+            self._live[version] = servable
+            self._states[version] = VersionState(AVAILABLE)
+        logging.info(
+            "Successfully loaded servable version {name: %s version: %d}", self.name, version
+        )
+        return True
+
+    def _unload(self, version: int) -> None:
+        with self._lock:
+            servable = self._live.pop(version)
+            self._states[version] = VersionState(UNLOADING)
+        servable.unload()
+        self._set_state(version, VersionState(END))
+        logging.info("Done unloading servable version {name: %s version: %d}", self.name, version)
+
+    def _set_state(self, version: int, state: VersionState) -> None:
+        with self._lock:
+            self._states[version] = state
+
+    def states(self) -> dict[int, VersionState]:
+        """Every version seen so far, newest first as the real server lists them."""
+        with self._lock:
+            return dict(sorted(self._states.items(), reverse=True))
+
+    @contextlib.contextmanager
+    def in_use(self, version: int | None = None) -> Iterator[Servable]:
+        """The live version of that number, or the newest, kept loaded; raises NOT_FOUND."""
+        with self._lock:
+            chosen = max(self._live, default=None) if version is None else version
+            servable = self._live.get(chosen)  # type: ignore[arg-type]
+            if servable is not None:
+                servable.acquire()  # under the lock: unloading takes a version out of `_live` first
+        if servable is None:
+            wanted = (
+                f"Latest({self.name})" if version is None else f"Specific({self.name}, {version})"
+            )
+            raise errors.not_found(f"Servable not found for request: {wanted}")
+        try:
+            yield servable
+        finally:
+            servable.release()
+
+    def close(self) -> None:
+        """Unloads every version, after the requests under way."""
+        with self._polling:
+            for version in list(self._live):
+                self._unload(version)
