@@ -48,7 +48,11 @@ def define_flags(options_class: type, flag_values: flags.FlagValues) -> None:
         choices = field.metadata["choices"]
         if choices:
             flags.DEFINE_enum(
-                field.name, default, list(choices), field.metadata["help"], flag_values=flag_values
+                field.name,
+                default or None,
+                list(choices),
+                field.metadata["help"],
+                flag_values=flag_values,
             )
         else:
             _flag_definer(annotations[field.name])(
