@@ -1,0 +1,28 @@
+"""Raw logs in their formats; every source turns its files into the same table, an EventLog."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from input_pipeline.config import PreparationOptions
+from input_pipeline.events import EventLog
+from input_pipeline.sources import table, taobao
+
+SOURCES: dict[str, Callable[[PreparationOptions], EventLog]] = {
+    "taobao": taobao.read,
+    "csv": table.read_csv,
+    "parquet": table.read_parquet,
+}
+
+
+def read_events(options: PreparationOptions) -> EventLog:
+    """Reads the log that `options.source` and `options.input` name.
+
+    Raises:
+      ValueError: the source is unknown, nothing is there to read, a file lacks a column, or too
+      many lines are
+        malformed; the message names the flag, or the file, line, column and value.
+    """
+    if options.source not in SOURCES:
+        raise ValueError(f"--source: must be one of {list(SOURCES)}, got {options.source!r}")
+    return SOURCES[options.source](options)

@@ -1,0 +1,253 @@
+"""What the columns of a raw format mean, and the one road from blocks of columns to an EventLog."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from input_pipeline.config import PreparationOptions
+from input_pipeline.events import Categorical, EventLog
+from input_pipeline.sources import columns
+from input_pipeline.sources.malformed import LineNumbers, MalformedLines, Problem
+from input_pipeline.spec import SourceFile
+
+_INT64_RANGE = "a decimal integer within int64"
+
+
+class Block:
+    """Consecutive rows of a file, whose malformed rows are being found.
+
+    Attributes:
+      columns: pa.Array of binary by column name, [N] each, without nulls.
+      malformed: bool [N].
+      problems: (row, column, value, requirement) of the first malformed rows.
+    """
+
+    def __init__(self, block_columns: dict[str, pa.Array], size: int) -> None:
+        self.columns = block_columns
+        self.malformed = np.zeros(size, bool)
+        self.problems: list[tuple[int, str, str, str]] = []
+
+    def __len__(self) -> int:
+        return len(self.malformed)
+
+    def refuse(self, column: str, mask: np.ndarray, requirement: str) -> None:
+        """Marks the rows of `mask`; their values in `column` are not as required."""
+        for row in np.flatnonzero(mask & ~self.malformed)[:5]:
+            value = self.columns[column][int(row)].as_py().decode("utf-8", "replace")
+            self.problems.append((int(row), column, value, requirement))
+        self.malformed |= mask
+
+    def integers(self, column: str, requirement: str = _INT64_RANGE) -> np.ndarray:
+        """int64 [N]."""
+        numbers, malformed = columns.parse_integers(self.columns[column])
+        self.refuse(column, malformed, requirement)
+        return numbers
+
+    def choices(self, column: str, choices: tuple[bytes, ...], requirement: str) -> np.ndarray:
+        """int64 [N]: places in `choices`; -1 in malformed rows."""
+        places, malformed = columns.parse_choices(self.columns[column], choices)
+        self.refuse(column, malformed, requirement)
+        return places
+
+    def identifiers(self, column: str) -> pa.DictionaryArray:
+        """Values of a column that must not be empty, encoded."""
+        self.refuse(column, columns.empty_cells(self.columns[column]), "a non-empty id")
+        return pc.dictionary_encode(self.columns[column])
+
+
+@dataclasses.dataclass(frozen=True)
+class RawRows:
+    """One raw file as an iterator of blocks.
+
+    Attributes:
+      path: of the file.
+      blocks: columns by name and number of rows, one block after another.
+      lines: line numbers of the rows, and of lines that gave none, as far as `blocks` was read.
+      problems: of the lines that gave no row.
+      source_file: to be called when `blocks` is exhausted.
+    """
+
+    path: str
+    blocks: Iterator[tuple[dict[str, pa.Array], int]]
+    lines: LineNumbers
+    problems: list[Problem]
+    source_file: Callable[[], SourceFile]
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """The meaning of a format's columns.
+
+    Attributes:
+      tasks: names of the tasks, least important first. user_column, item_column, timestamp_column:
+      columns by name; the source may have no clock. timestamp_unit: of the timestamp column.
+      behaviors: from a block to the bits of tasks shown and the bits of tasks not told about,
+      uint32 [N] each; it
+        refuses malformed rows.
+      user_features, item_features: column by name of the side feature.
+      label_columns: the columns that `behaviors` reads.
+      has_exposures: whether lines may show no behaviour; None: if there is such a line.
+    """
+
+    tasks: tuple[str, ...]
+    user_column: str
+    item_column: str
+    timestamp_column: str | None
+    timestamp_unit: str | None
+    behaviors: Callable[[Block], tuple[np.ndarray, np.ndarray]]
+    label_columns: tuple[str, ...]
+    user_features: dict[str, str] = dataclasses.field(default_factory=dict)
+    item_features: dict[str, str] = dataclasses.field(default_factory=dict)
+    has_exposures: bool | None = False
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns that are read, each once."""
+        names = [self.user_column, self.item_column, *self.label_columns]
+        names += [self.timestamp_column] if self.timestamp_column else []
+        names += [*self.user_features.values(), *self.item_features.values()]
+        return tuple(dict.fromkeys(names))
+
+
+class _Parts:
+    """The good rows of every block, column by column."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        features = {**layout.user_features, **layout.item_features}
+        self.categories: dict[str, list[pa.DictionaryArray]] = {
+            name: [] for name in ("user_id", "item_id", *features)
+        }
+        self.behaviors: list[np.ndarray] = []
+        self.unlabeled: list[np.ndarray] = []
+        self.timestamps: list[np.ndarray] = []
+
+    def add(self, block: Block) -> None:
+        layout = self._layout
+        encoded = {
+            "user_id": block.identifiers(layout.user_column),
+            "item_id": block.identifiers(layout.item_column),
+        }
+        for name, column in {**layout.user_features, **layout.item_features}.items():
+            encoded[name] = pc.dictionary_encode(block.columns[column])
+        behaviors, unlabeled = layout.behaviors(block)
+        numbers = block.integers(layout.timestamp_column) if layout.timestamp_column else None
+        good = ~block.malformed
+        whole = bool(good.all())
+        keep = None if whole else pa.array(good)
+        for name, values in encoded.items():
+            self.categories[name].append(values if whole else _filter(values, keep))
+        self.behaviors.append(behaviors[good])
+        self.unlabeled.append(unlabeled[good])
+        if numbers is not None:
+            self.timestamps.append(numbers[good])
+
+
+def _filter(values: pa.DictionaryArray, keep: pa.Array) -> pa.DictionaryArray:
+    """Drops rows, and the values that only they had."""
+    return pc.dictionary_encode(values.filter(keep).cast(values.type.value_type))
+
+
+def read_log(rows: Iterator[RawRows], layout: Layout, options: PreparationOptions) -> EventLog:
+    """Reads every file, refuses malformed lines and finds the repeated ones.
+
+    Raises:
+      ValueError: more lines are malformed than `options.max_malformed` allows, or none is left.
+    """
+    parts = _Parts(layout)
+    report = MalformedLines()
+    source_files = []
+    for file in rows:
+        problems: list[Problem] = []
+        row, malformed = 0, 0
+        for block_columns, size in file.blocks:
+            block = Block(block_columns, size)
+            parts.add(block)
+            if block.problems and len(problems) < 100:
+                lines = file.lines.of(row + np.array([problem[0] for problem in block.problems]))
+                problems += [
+                    Problem(file.path, int(line), *problem[1:])
+                    for line, problem in zip(lines, block.problems, strict=True)
+                ]
+            malformed += int(block.malformed.sum())
+            row += size
+        skipped = len(file.lines.skipped)
+        report.add(problems + file.problems, malformed + skipped, row + skipped)
+        source_files.append(file.source_file())
+    report.check(options.max_malformed)
+    return _drop_duplicates(_event_log(parts, layout, source_files, report.malformed), options)
+
+
+def _event_log(
+    parts: _Parts, layout: Layout, source_files: list[SourceFile], malformed: int
+) -> EventLog:
+    categories = {}
+    for name in list(parts.categories):
+        categories[name] = columns.to_categorical(parts.categories.pop(name))
+    behaviors = np.concatenate(parts.behaviors)
+    unlabeled = np.concatenate(parts.unlabeled)
+    exposures = layout.has_exposures
+    if exposures is None:
+        exposures = bool((behaviors == 0).any())
+    return EventLog(
+        tasks=layout.tasks,
+        user_id=categories["user_id"],
+        item_id=categories["item_id"],
+        behaviors=behaviors,
+        unlabeled=unlabeled if unlabeled.any() else None,
+        timestamp=np.concatenate(parts.timestamps) if layout.timestamp_column else None,
+        timestamp_unit=layout.timestamp_unit if layout.timestamp_column else None,
+        user_features={name: categories[name] for name in layout.user_features},
+        item_features={name: categories[name] for name in layout.item_features},
+        source_files=tuple(source_files),
+        malformed_lines=malformed,
+        duplicate_lines=0,
+        has_exposures=exposures,
+    )
+
+
+def repeated_lines(log: EventLog) -> np.ndarray:
+    """bool [N]: whether an earlier line is equal in every column."""
+    keys = [log.user_id.codes, log.item_id.codes, log.behaviors]
+    keys += [] if log.unlabeled is None else [log.unlabeled]
+    keys += [] if log.timestamp is None else [log.timestamp]
+    keys += [side.codes for side in (*log.user_features.values(), *log.item_features.values())]
+    order = np.lexsort(keys)  # Stable, so the earliest of equal lines comes first.
+    same = np.ones(max(len(log) - 1, 0), bool)
+    for key in keys:
+        same &= key[order[1:]] == key[order[:-1]]
+    repeated = np.zeros(len(log), bool)
+    repeated[order[1:]] = same
+    return repeated
+
+
+def select_lines(log: EventLog, lines: np.ndarray) -> EventLog:
+    """The log of some of its lines; a value that no line has any more is dropped too."""
+
+    def take(column: Categorical) -> Categorical:
+        used, codes = np.unique(column.codes[lines], return_inverse=True)
+        return dataclasses.replace(column, codes=codes.astype(np.int32), values=column.values[used])
+
+    return dataclasses.replace(
+        log,
+        user_id=take(log.user_id),
+        item_id=take(log.item_id),
+        behaviors=log.behaviors[lines],
+        unlabeled=None if log.unlabeled is None else log.unlabeled[lines],
+        timestamp=None if log.timestamp is None else log.timestamp[lines],
+        user_features={name: take(side) for name, side in log.user_features.items()},
+        item_features={name: take(side) for name, side in log.item_features.items()},
+    )
+
+
+def _drop_duplicates(log: EventLog, options: PreparationOptions) -> EventLog:
+    repeated = repeated_lines(log)
+    log = dataclasses.replace(log, duplicate_lines=int(repeated.sum()))
+    if options.duplicates == "drop" and log.duplicate_lines:
+        return select_lines(log, ~repeated)
+    return log

@@ -1,0 +1,128 @@
+"""The raw files of a log: found by path, glob or directory, unpacked and checksummed as read."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import io
+from collections.abc import Iterator
+from typing import Any, BinaryIO
+
+from isal import igzip, isal_zlib
+from tqdm import tqdm
+
+from input_pipeline import filesystem
+from input_pipeline.spec import SourceFile
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_BROKEN_GZIP: tuple[type[Exception], ...] = (EOFError, isal_zlib.error, gzip.BadGzipFile)
+_BUFFER_BYTES = 1 << 22
+_GLOB_CHARACTERS = frozenset("*?[")
+
+
+def find_files(path: str) -> tuple[str, ...]:
+    """The files of `--input`, sorted by name.
+
+    In a directory, names that begin with `.` or `_` are no data, as Hadoop has it.
+
+    Raises:
+      ValueError: no path was given or nothing is there.
+    """
+    if not path:
+        raise ValueError("--input: this source needs a file, a glob or a directory, got ''")
+    if filesystem.is_directory(path):
+        names = [name for name in filesystem.listdir(path) if name[0] not in "._"]
+        files = [filesystem.join(path, name) for name in names]
+        files = [file for file in files if not filesystem.is_directory(file)]
+    elif filesystem.exists(path):
+        files = [path]
+    elif _GLOB_CHARACTERS.intersection(path):
+        files = [file for file in filesystem.glob(path) if not filesystem.is_directory(file)]
+    else:
+        raise ValueError(f"--input: no such file or directory: {path}")
+    if not files:
+        raise ValueError(f"--input: no files match {path}")
+    return tuple(files)
+
+
+class _Checksummed(io.RawIOBase):
+    """Passes the bytes of `file` on and keeps their number and SHA-256."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.size_bytes = 0
+        self.sha256 = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.file.read(len(buffer))
+        buffer[: len(data)] = data
+        self.sha256.update(data)
+        self.size_bytes += len(data)
+        return len(data)
+
+
+class RawFile:
+    """A raw file that is being read.
+
+    Attributes:
+      stream: its bytes, unpacked where it is gzip.
+      source_file: its size and checksum; complete once the `with` block has ended.
+    """
+
+    def __init__(self, path: str, file: BinaryIO) -> None:
+        self._path = path
+        self._raw = _Checksummed(file)
+        self._buffered = io.BufferedReader(self._raw, _BUFFER_BYTES)
+        packed = self._buffered.peek(2)[:2] == _GZIP_MAGIC
+        self.stream: Any = igzip.IGzipFile(fileobj=self._buffered) if packed else self._buffered
+
+    @property
+    def bytes_read(self) -> int:
+        return self._raw.size_bytes
+
+    @property
+    def source_file(self) -> SourceFile:
+        return SourceFile(self._path, self._raw.size_bytes, self._raw.sha256.hexdigest())
+
+    def read_rest(self) -> None:
+        while self._buffered.read(_BUFFER_BYTES):
+            pass
+
+
+@contextlib.contextmanager
+def open_raw(path: str) -> Iterator[RawFile]:
+    """Opens a raw file, plain or gzip; a broken gzip file is a ValueError that names it."""
+    with filesystem.open_binary(path) as file:
+        raw = RawFile(path, file)
+        try:
+            yield raw
+            raw.read_rest()
+        except _BROKEN_GZIP as error:
+            raise ValueError(f"{path}: broken gzip file: {error}") from error
+
+
+def first_line(path: str) -> str:
+    """The first line of a text file without its end and byte order mark.
+
+    Raises:
+      ValueError: the file is empty.
+    """
+    with filesystem.open_binary(path) as file:
+        try:
+            line = RawFile(path, file).stream.readline()
+        except _BROKEN_GZIP as error:
+            raise ValueError(f"{path}: broken gzip file: {error}") from error
+    if not line.strip():
+        raise ValueError(f"{path}: the file is empty")
+    return line.decode("utf-8-sig", errors="replace").rstrip("\r\n")
+
+
+@contextlib.contextmanager
+def progress(path: str) -> Iterator[tqdm]:
+    """A bar of the bytes read, for the files that take longer than a second or two."""
+    with tqdm(desc=f"read {path}", unit="B", unit_scale=True, delay=2) as bar:
+        yield bar

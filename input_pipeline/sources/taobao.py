@@ -1,0 +1,39 @@
+"""Taobao's public user behaviour log (Tianchi data set 649): UserBehavior.csv, without a header."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from input_pipeline.config import PreparationOptions
+from input_pipeline.events import EventLog
+from input_pipeline.sources.delimited import Dialect, read_files
+from input_pipeline.sources.layout import Block, Layout, read_log
+from input_pipeline.sources.raw_files import find_files
+
+TASKS = ("click", "fav", "cart", "buy")
+_BEHAVIORS = (b"pv", b"fav", b"cart", b"buy")
+_COLUMNS = ("user_id", "item_id", "category_id", "behavior", "timestamp")
+
+
+def _behaviors(block: Block) -> tuple[np.ndarray, np.ndarray]:
+    tasks = block.choices("behavior", _BEHAVIORS, "pv, fav, cart or buy")
+    bits = np.left_shift(1, np.maximum(tasks, 0)).astype(np.uint32)
+    return bits, np.zeros_like(bits)
+
+
+_LAYOUT = Layout(
+    tasks=TASKS,
+    user_column="user_id",
+    item_column="item_id",
+    timestamp_column="timestamp",
+    timestamp_unit="s",
+    behaviors=_behaviors,
+    label_columns=("behavior",),
+    item_features={"category_id": "category_id"},
+)
+
+
+def read(options: PreparationOptions) -> EventLog:
+    """Reads the log: user id, item id, category id, behaviour, Unix seconds; an event a line."""
+    files = read_files(find_files(options.input), Dialect(names=_COLUMNS), _LAYOUT.columns)
+    return read_log(files, _LAYOUT, options)
