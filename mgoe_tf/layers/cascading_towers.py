@@ -1,0 +1,38 @@
+"""Towers that read the logit of the task before."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from mgoe_tf.layers.initializers import StackedGlorotUniform
+from mgoe_tf.layers.prediction_towers import PredictionTowers
+
+
+class CascadingTowers(PredictionTowers):
+    """p_1 = Tower_1(o_1); p_t = Tower_t([o_t ; theta_t p_{t-1}]), theta_t initially 1 (Eq. 21).
+
+    Arguments, input and output as `PredictionTowers`. The part of the first layers that reads o_t
+    is one product for all tasks; `cascade_kernel` [T - 1, 1, H] is what reads p_{t-1}.
+    """
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        width = (*self.units, 1)[0]
+        self.cascade_kernel = self.add_weight(
+            name="cascade_kernel",
+            shape=[self.num_tasks - 1, 1, width],
+            initializer=StackedGlorotUniform(fan_in=input_shape[-1] + 1),
+        )
+        self.theta = self.add_weight(name="theta", shape=[self.num_tasks - 1], initializer="ones")
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        first = self.first_layer(inputs)
+        # logits: [1, B] each
+        logits = [self.finish(first[:1], slice(0, 1), training)]
+        for task in range(1, self.num_tasks):
+            previous = self.theta[task - 1] * logits[-1][..., tf.newaxis]
+            own = first[task : task + 1] + previous * self.cascade_kernel[task - 1]
+            logits.append(self.finish(own, slice(task, task + 1), training))
+        return tf.concat(logits, axis=0)

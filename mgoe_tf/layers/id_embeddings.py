@@ -1,0 +1,96 @@
+"""Embeddings of user, item and side-feature ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+
+
+class Bags(NamedTuple):
+    """Weighted lists of ids, empty lists included; padding does not appear.
+
+    Attributes:
+      ids: int32 [N], embedding rows of every list, one list after the other.
+      weights: float32 [N].
+      bag_of: int64 [N], non-decreasing, which list an entry belongs to.
+      count: scalar, how many lists there are.
+    """
+
+    ids: tf.Tensor
+    weights: tf.Tensor
+    bag_of: tf.Tensor
+    count: tf.Tensor | int
+
+    @classmethod
+    def of_single_ids(cls, ids: tf.Tensor) -> Bags:
+        """One list per id, holding that id with weight 1."""
+        count = tf.size(ids)
+        return cls(ids, tf.ones([count]), tf.range(tf.cast(count, tf.int64)), count)
+
+
+class IdEmbeddings(tf.keras.layers.Layer):
+    """Learned embeddings of ids; row 0 of each table is shared by all ids not seen in training.
+
+    Every lookup is a weighted sum of rows: a target id is a list of one. All lists that read a
+    table are looked up together: their distinct rows are gathered once, so that the gradient of a
+    table is one `tf.IndexedSlices` of distinct rows and its cost follows the batch and never the
+    table.
+
+    Everything is float32 under any policy: the rows are what the optimizer scatters into.
+
+    Args:
+      sizes: ids with a row of their own, by table; a table has one row more.
+      dim: d, width of every embedding.
+
+    Call arguments:
+      bags: for each table that is read, a sequence of `Bags`.
+
+    Returns:
+      For each table, one float32 [count, D] per `Bags`: the weighted sums of their rows.
+    """
+
+    def __init__(self, *, sizes: Mapping[str, int], dim: int, **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        negative = {name: size for name, size in sizes.items() if size < 0}
+        if negative:
+            raise ValueError(f"sizes: must be at least 0, got {negative}")
+        if dim < 1:
+            raise ValueError(f"dim: must be at least 1, got {dim}")
+        self.sizes = dict(sizes)
+        self.dim = dim
+
+    def build(self, input_shape: Any) -> None:
+        self.tables = {
+            name: self.add_weight(
+                name=name,
+                shape=[size + 1, self.dim],
+                initializer=tf.keras.initializers.GlorotUniform(),
+            )
+            for name, size in self.sizes.items()
+        }
+        super().build(input_shape)
+
+    def call(self, bags: Mapping[str, Sequence[Bags]]) -> dict[str, list[tf.Tensor]]:
+        return {name: self._lookup(self.tables[name], lists) for name, lists in bags.items()}
+
+    def _lookup(self, table: tf.Variable, lists: Sequence[Bags]) -> list[tf.Tensor]:
+        # rows: [R, D], the distinct rows; positions: [N] in rows
+        distinct, positions = tf.unique(tf.concat([bags.ids for bags in lists], axis=0))
+        rows = tf.gather(table, distinct)
+        counts = [tf.cast(bags.count, tf.int64) for bags in lists]
+        offsets = [sum(counts[:index], tf.constant(0, tf.int64)) for index in range(len(lists))]
+        bag_of = tf.concat([b.bag_of + offset for b, offset in zip(lists, offsets, strict=True)], 0)
+        weights = tf.concat([bags.weights for bags in lists], axis=0)
+        selection = tf.SparseTensor(
+            tf.stack([bag_of, tf.cast(positions, tf.int64)], axis=1),
+            weights,
+            [sum(counts), tf.size(distinct, tf.int64)],
+        )
+        # sums: [count of all lists, D]
+        sums = tf.sparse.sparse_dense_matmul(selection, rows)
+        return tf.split(sums, counts, num=len(lists)) if len(lists) > 1 else [sums]
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "sizes": self.sizes, "dim": self.dim}

@@ -1,0 +1,98 @@
+"""Raw ids to embedding rows."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from input_pipeline.spec import DatasetSpec
+
+
+def _vocabulary_of(spec: DatasetSpec, feature: str) -> str | None:
+    """The column whose ids a feature holds; None where it holds no ids."""
+    for owner, other in (("user", "item"), ("item", "user")):
+        if feature in {f"{owner}_neighbors_{task}" for task in spec.task_names}:
+            return f"{other}_id"
+    return feature if feature in {v.name for v in spec.vocabularies} else None
+
+
+def _table(path: str, dtype: str) -> tf.lookup.StaticHashTable:
+    """From the id in each line of a file to the line's number; -1 for other ids."""
+    if tf.io.gfile.stat(path).length == 0:
+        # TensorFlow refuses to read a vocabulary file without lines.
+        keys = tf.constant([], tf.int64 if dtype == "int64" else tf.string)
+        empty = tf.lookup.KeyValueTensorInitializer(keys, tf.constant([], tf.int64))
+        return tf.lookup.StaticHashTable(empty, default_value=-1)
+    initializer = tf.lookup.TextFileInitializer(
+        path,
+        key_dtype=tf.int64 if dtype == "int64" else tf.string,
+        # Whole lines are strings; a number is the first of the tab-separated columns.
+        key_index=0 if dtype == "int64" else tf.lookup.TextFileIndex.WHOLE_LINE,
+        value_dtype=tf.int64,
+        value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
+    )
+    return tf.lookup.StaticHashTable(initializer, default_value=-1)
+
+
+class IdLookup(tf.keras.layers.Layer):
+    """Replaces raw ids by embedding rows: the i-th line of a vocabulary (from 0) is row i + 1.
+
+    Unknown ids, and padding, are row 0. The hash tables live on the CPU: this runs in the input
+    pipeline and in front of the network when serving, never in the compiled training step. The
+    vocabulary files become assets of a SavedModel.
+
+    Args:
+      spec: of the data set.
+      vocabulary_dir: holds `<name>.txt` for each column, one embedded id a line.
+      names: input features to give; the others are left out.
+
+    Call arguments:
+      features: raw features by name, at least `names`.
+
+    Returns:
+      The features in `names`: ids, side features and neighbours as int32 rows, the rest unchanged.
+    """
+
+    def __init__(
+        self, *, spec: DatasetSpec, vocabulary_dir: str, names: Sequence[str], **kwargs: Any
+    ) -> None:
+        super().__init__(**{**kwargs, "autocast": False})
+        self.spec = spec
+        self.vocabulary_dir = vocabulary_dir
+        self.names = tuple(names)
+        self.vocabulary_of = {
+            name: vocabulary
+            for name in self.names
+            if (vocabulary := _vocabulary_of(spec, spec.feature(name).name)) is not None
+        }
+        self.tables = {
+            name: _table(os.path.join(vocabulary_dir, f"{name}.txt"), spec.vocabulary(name).dtype)
+            for name in sorted(set(self.vocabulary_of.values()))
+        }
+
+    def call(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        missing = [name for name in self.names if name not in features]
+        if missing:
+            raise ValueError(f"features: must have {missing}, got {sorted(features)}")
+        return {name: self._rows(name, features[name]) for name in self.names}
+
+    def _rows(self, name: str, values: tf.Tensor) -> tf.Tensor:
+        if name not in self.vocabulary_of:
+            return values
+        lines = self.tables[self.vocabulary_of[name]].lookup(values)
+        return tf.cast(lines + 1, tf.int32)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "spec": self.spec.to_json(),
+            "vocabulary_dir": self.vocabulary_dir,
+            "names": self.names,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> IdLookup:
+        return cls(**{**config, "spec": DatasetSpec.from_json(config["spec"])})

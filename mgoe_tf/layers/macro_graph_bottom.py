@@ -1,0 +1,143 @@
+"""The macro graph bottom: macro graph experts mixed by gates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from mgoe_tf.layers.macro_embeddings import MacroEmbeddings
+from mgoe_tf.layers.macro_graph_experts import MacroGraphExperts
+from mgoe_tf.layers.macro_weights import MacroWeights
+from mgoe_tf.layers.neighbor_sets import NODES
+from mgoe_tf.layers.task_gates import TaskGates, mix
+
+
+class MacroGraphBottom(tf.keras.layers.Layer):
+    """h_t = sum_j g_tj MGE_j with g_t = softmax(c_t G_t) (Eq. 12, 13).
+
+    c_t = [x ; for each neighbour set: sum_m alpha_m z_m]. All experts of task t see its macro
+    embeddings.
+
+    Args:
+      num_tasks: T.
+      num_macro_nodes: K_U and K_I, under the keys `user` and `item`.
+      dim: d, width of macro embeddings.
+      units: h, width of an expert's head.
+      num_shared, num_task_experts: n_s and n_t.
+      temperature: tau of Eq. 14.
+      attention_query: see `MacroGraphExperts`.
+
+    Call arguments:
+      targets: `{"user": [B, D_u], "item": [B, D_i]}`, x_u and x_i.
+      edges: edge weights by neighbour set, float32 [B, K].
+
+    Returns:
+      [T, B, 4 H].
+    """
+
+    def __init__(
+        self,
+        *,
+        num_tasks: int,
+        num_macro_nodes: dict[str, int],
+        dim: int,
+        units: int,
+        num_shared: int,
+        num_task_experts: int,
+        temperature: float = 1.0,
+        attention_query: str = "target",
+        **kwargs: Any,
+    ) -> None:
+        # Edge weights must arrive uncast: 2-hop weights pass float16's range.
+        super().__init__(**{**kwargs, "autocast": False})
+        self.num_tasks = num_tasks
+        self.num_macro_nodes = dict(num_macro_nodes)
+        self.dim = dim
+        self.units = units
+        self.num_shared = num_shared
+        self.num_task_experts = num_task_experts
+        self.temperature = temperature
+        self.attention_query = attention_query
+        self.macro_weights = MacroWeights(temperature=temperature)
+        self.macro_embeddings = MacroEmbeddings(
+            num_tasks=num_tasks, num_macro_nodes=num_macro_nodes, dim=dim
+        )
+        self.experts = MacroGraphExperts(
+            num_tasks=num_tasks,
+            num_shared=num_shared,
+            num_task_experts=num_task_experts,
+            units=units,
+            attention_query=attention_query,
+        )
+        self.gates = TaskGates(num_tasks=num_tasks, num_experts=num_shared + num_task_experts)
+
+    def build(self, input_shape: Any) -> None:
+        query_dims = {kind: shape[-1] for kind, shape in input_shape.items()}
+        self.experts.build_for(query_dims, self.dim)
+        super().build(input_shape)
+
+    def alphas(self, edges: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Macro weights by neighbour set: float32 [B, K]."""
+        return {name: self.macro_weights(edges[name]) for name in NODES}
+
+    def gate_weights(
+        self,
+        targets: Mapping[str, tf.Tensor],
+        alphas: Mapping[str, tf.Tensor],
+        tables: Mapping[str, tf.Tensor],
+    ) -> tf.Tensor:
+        """g_t: float32 [T, B, X]."""
+        x = tf.cast(tf.concat([targets["user"], targets["item"]], axis=-1), self.compute_dtype)
+        # summaries: [T, B, D] each
+        summaries = [
+            tf.matmul(tf.cast(alphas[name], self.compute_dtype), tables[nodes])
+            for name, nodes in NODES.items()
+        ]
+        x = tf.broadcast_to(x, [self.num_tasks, *tf.unstack(tf.shape(x))])
+        return self.gates(tf.concat([x, *summaries], axis=-1))
+
+    def call(self, targets: Mapping[str, tf.Tensor], edges: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        tables = self.tables()
+        alphas = self.alphas(edges)
+        outputs = self.experts(targets, alphas, self.experts.project(tables))
+        return mix(outputs, self.gate_weights(targets, alphas, tables))
+
+    def tables(self) -> dict[str, tf.Tensor]:
+        """Macro embeddings in the compute dtype: `{"user": [T, K_U, D], "item": [T, K_I, D]}`."""
+        return {
+            kind: tf.cast(table, self.compute_dtype)
+            for kind, table in self.macro_embeddings(None).items()
+        }
+
+    def explain(
+        self, targets: Mapping[str, tf.Tensor], edges: Mapping[str, tf.Tensor]
+    ) -> dict[str, Any]:
+        """What the bottom attends to.
+
+        Returns:
+          `gates`: float32 [T, B, X]; `alpha` by neighbour set: float32 [B, K]; `attention` by
+          neighbour set: float32 [T, B, K], the mean of r over the experts weighted by g_t.
+        """
+        tables = self.tables()
+        alphas = self.alphas(edges)
+        gates = self.gate_weights(targets, alphas, tables)
+        attention = {
+            name: mix(self.experts.attention(name, targets, projection.scores), gates)
+            for name, projection in self.experts.project(tables).items()
+        }
+        return {"gates": gates, "alpha": alphas, "attention": attention}
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_tasks": self.num_tasks,
+            "num_macro_nodes": self.num_macro_nodes,
+            "dim": self.dim,
+            "units": self.units,
+            "num_shared": self.num_shared,
+            "num_task_experts": self.num_task_experts,
+            "temperature": self.temperature,
+            "attention_query": self.attention_query,
+        }

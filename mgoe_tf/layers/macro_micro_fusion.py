@@ -1,0 +1,89 @@
+"""Fusion of macro and micro information."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from mgoe_tf.layers.mlp_experts import MlpExperts
+from mgoe_tf.layers.task_gates import TaskGates, mix
+
+
+class MacroMicroFusion(tf.keras.layers.Layer):
+    """o_t = sum_j softmax(f_t G'_t)_j MLP_j(f_t) (Eq. 18-20).
+
+    f_t = [x_u ; x_i ; h_t ; n^t_u ; n^t_i].
+
+    Args:
+      num_tasks: T.
+      num_shared, num_task_experts: n_s and n_t.
+      units: widths of the layers of an expert.
+      dropout: rate after each layer of an expert.
+
+    Call arguments:
+      targets: `{"user": [B, D_u], "item": [B, D_i]}`, x_u and x_i.
+      bottom: [T, B, 4 H], h_t.
+      neighbors: `{"user": [T, B, D], "item": [T, B, D]}`, n^t_u and n^t_i.
+
+    Returns:
+      [T, B, units[-1]].
+    """
+
+    def __init__(
+        self,
+        *,
+        num_tasks: int,
+        num_shared: int,
+        num_task_experts: int,
+        units: Sequence[int],
+        dropout: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_tasks = num_tasks
+        self.num_shared = num_shared
+        self.num_task_experts = num_task_experts
+        self.units = tuple(units)
+        self.dropout = dropout
+        self.experts = MlpExperts(
+            num_tasks=num_tasks,
+            num_shared=num_shared,
+            num_task_experts=num_task_experts,
+            units=units,
+            dropout=dropout,
+        )
+        self.gates = TaskGates(num_tasks=num_tasks, num_experts=num_shared + num_task_experts)
+
+    def inputs(
+        self,
+        targets: Mapping[str, tf.Tensor],
+        bottom: tf.Tensor,
+        neighbors: Mapping[str, tf.Tensor],
+    ) -> tf.Tensor:
+        """f_t: [T, B, F]."""
+        x = tf.concat([targets["user"], targets["item"]], axis=-1)
+        x = tf.broadcast_to(x, [self.num_tasks, *tf.unstack(tf.shape(x))])
+        parts = [x, bottom, neighbors["user"], neighbors["item"]]
+        return tf.concat([tf.cast(part, self.compute_dtype) for part in parts], axis=-1)
+
+    def call(
+        self,
+        targets: Mapping[str, tf.Tensor],
+        bottom: tf.Tensor,
+        neighbors: Mapping[str, tf.Tensor],
+        training: bool | None = None,
+    ) -> tf.Tensor:
+        inputs = self.inputs(targets, bottom, neighbors)
+        return mix(self.experts(inputs, training=training), self.gates(inputs))
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_tasks": self.num_tasks,
+            "num_shared": self.num_shared,
+            "num_task_experts": self.num_task_experts,
+            "units": self.units,
+            "dropout": self.dropout,
+        }

@@ -1,0 +1,59 @@
+"""A bank of feed-forward experts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from mgoe_tf.layers.expert_bank import ExpertBank
+
+
+class MlpExperts(ExpertBank):
+    """MLP_j(f) for every expert j: per width Dense, ReLU, dropout (Eq. 2).
+
+    Args:
+      units: widths of the layers of an expert; the last one is activated too.
+      dropout: rate after each layer.
+      num_tasks, num_shared, num_task_experts: see `ExpertBank`.
+
+    Call arguments:
+      inputs: [T, B, F], what the experts of each task see.
+
+    Returns:
+      [T, X, B, H], H the last of `units`.
+    """
+
+    def __init__(self, *, units: Sequence[int], dropout: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not units or min(units) < 1:
+            raise ValueError(f"units: must be one or more widths of at least 1, got {list(units)}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout: must be in [0, 1), got {dropout}")
+        self.units = tuple(units)
+        self.dropout = dropout
+
+    def build(self, input_shape: Any) -> None:
+        widths = (input_shape[-1], *self.units)
+        self.kernels = [
+            self.add_expert_weight(f"kernel_{layer}", widths[layer : layer + 2])
+            for layer in range(len(self.units))
+        ]
+        self.biases = [
+            self.add_expert_weight(f"bias_{layer}", [1, width], "zeros")
+            for layer, width in enumerate(self.units)
+        ]
+        self.dropout_layer = tf.keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+        super().build(input_shape)
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        # hidden: [T, 1, B, F], then [T, X, B, H] after each layer
+        hidden = inputs[:, tf.newaxis]
+        for kernel, bias in zip(self.kernels, self.biases, strict=True):
+            hidden = tf.nn.relu(tf.matmul(hidden, self.by_task(kernel)) + self.by_task(bias))
+            hidden = self.dropout_layer(hidden, training=training)
+        return hidden
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "units": self.units, "dropout": self.dropout}

@@ -1,0 +1,52 @@
+"""Micro neighbours of the target nodes as weighted lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from mgoe_tf.layers.id_embeddings import Bags
+
+NEIGHBOR_WEIGHTS = ("score", "one")
+
+
+class NeighborBags(tf.keras.layers.Layer):
+    """Weights of the micro neighbours in n^t_v = sum_j w_vj e_j (Eq. 18), without the padding.
+
+    Args:
+      neighbor_weights: `score`: w_vj = s_vj / sum_j s_vj; `one`: w_vj = 1.
+
+    Call arguments:
+      neighbors: int32 [T, B, L], embedding rows of the neighbours by each task.
+      scores: float32 [T, B, L], s_vj; an entry whose score is 0 is padding.
+
+    Returns:
+      `Bags` of T * B lists in that order; a node without neighbours has an empty list, whose sum is
+      the zero vector.
+    """
+
+    def __init__(self, *, neighbor_weights: str = "score", **kwargs: Any) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        if neighbor_weights not in NEIGHBOR_WEIGHTS:
+            raise ValueError(
+                f"neighbor_weights: must be one of {NEIGHBOR_WEIGHTS}, got {neighbor_weights!r}"
+            )
+        self.neighbor_weights = neighbor_weights
+
+    def call(self, neighbors: tf.Tensor, scores: tf.Tensor) -> Bags:
+        length = tf.shape(scores, tf.int64)[-1]
+        flat = tf.reshape(scores, [-1])
+        # present: [N], places of the entries that are not padding
+        present = tf.squeeze(tf.where(flat > 0.0), axis=1)
+        bag_of = present // tf.maximum(length, 1)
+        if self.neighbor_weights == "one":
+            weights = tf.ones_like(present, tf.float32)
+        else:
+            totals = tf.reshape(tf.reduce_sum(scores, axis=-1), [-1])
+            weights = tf.gather(flat, present) / tf.gather(totals, bag_of)
+        ids = tf.gather(tf.reshape(neighbors, [-1]), present)
+        return Bags(ids, weights, bag_of, tf.size(scores[..., 0]))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "neighbor_weights": self.neighbor_weights}

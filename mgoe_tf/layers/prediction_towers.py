@@ -1,0 +1,86 @@
+"""A tower for each task."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from mgoe_tf.layers.initializers import StackedGlorotUniform
+
+
+class PredictionTowers(tf.keras.layers.Layer):
+    """p_t = Tower_t(o_t): hidden layers (Dense, ReLU, dropout), then one unit; p_t is a logit.
+
+    Everything is float32 under any policy, because logits are.
+
+    Args:
+      num_tasks: T.
+      units: widths of the hidden layers; none is allowed.
+      dropout: rate after each hidden layer.
+
+    Call arguments:
+      inputs: [T, B, H], o_t.
+
+    Returns:
+      float32 [T, B], logits.
+    """
+
+    def __init__(
+        self, *, num_tasks: int, units: Sequence[int], dropout: float = 0.0, **kwargs: Any
+    ) -> None:
+        super().__init__(**{**kwargs, "dtype": "float32"})
+        if num_tasks < 1:
+            raise ValueError(f"num_tasks: must be at least 1, got {num_tasks}")
+        if any(width < 1 for width in units):
+            raise ValueError(f"units: must be widths of at least 1, got {list(units)}")
+        if not 0 <= dropout < 1:
+            raise ValueError(f"dropout: must be in [0, 1), got {dropout}")
+        self.num_tasks = num_tasks
+        self.units = tuple(units)
+        self.dropout = dropout
+
+    def build(self, input_shape: Any) -> None:
+        widths = (input_shape[-1], *self.units, 1)
+        self.kernels = [
+            self.add_weight(
+                name=f"kernel_{layer}",
+                shape=[self.num_tasks, *widths[layer : layer + 2]],
+                initializer=StackedGlorotUniform(),
+            )
+            for layer in range(len(widths) - 1)
+        ]
+        self.biases = [
+            self.add_weight(
+                name=f"bias_{layer}", shape=[self.num_tasks, 1, width], initializer="zeros"
+            )
+            for layer, width in enumerate(widths[1:])
+        ]
+        self.dropout_layer = tf.keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+        super().build(input_shape)
+
+    def first_layer(self, inputs: tf.Tensor) -> tf.Tensor:
+        """The first layer of all towers before its activation: [T, B, H]."""
+        return tf.matmul(inputs, self.kernels[0]) + self.biases[0]
+
+    def finish(
+        self, first: tf.Tensor, tasks: slice = slice(None), training: bool | None = None
+    ) -> tf.Tensor:
+        """From the first layer of these tasks' towers to their logits: [tasks, B]."""
+        outputs = first
+        for kernel, bias in zip(self.kernels[1:], self.biases[1:], strict=True):
+            hidden = self.dropout_layer(tf.nn.relu(outputs), training=training)
+            outputs = tf.matmul(hidden, kernel[tasks]) + bias[tasks]
+        return tf.squeeze(outputs, axis=-1)
+
+    def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+        return self.finish(self.first_layer(inputs), training=training)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "num_tasks": self.num_tasks,
+            "units": self.units,
+            "dropout": self.dropout,
+        }

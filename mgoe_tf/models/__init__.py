@@ -1,0 +1,1 @@
+"""Models: networks from encoded features to logits by task name."""

@@ -1,0 +1,182 @@
+"""What all ranking models have in common."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_recommenders as tfrs
+
+from input_pipeline.spec import DatasetSpec, Feature
+from mgoe_tf.config import ModelOptions
+from mgoe_tf.layers.id_embeddings import Bags, IdEmbeddings
+from mgoe_tf.optimizers import LazyAdam
+from mgoe_tf.tasks import MultiTask
+
+OWNERS = ("user", "item")
+Features = Mapping[str, tf.Tensor]
+
+
+class RankingModel(tfrs.models.Model):
+    """A network from the encoded features of rows to one logit a task.
+
+    A model is cut in two. `embed` reads the id tables; its shapes follow the data (distinct ids of
+    the batch) and its gradients are sparse. `network` is everything else: dense, of static shapes,
+    and what `compile(jit_compile=True)` hands to XLA. A new model writes its own `network`; one
+    that reads more than ids and side features extends `feature_names`, `bags` and
+    `network_inputs` too.
+
+    Args:
+      spec: of the data set; gives tasks, features and sizes of tables.
+      options: sizes of the network.
+
+    Call arguments:
+      features: as encoded by `IdLookup`: ids and neighbours int32 embedding rows, the rest as in
+        the data set; at least `feature_names`.
+
+    Returns:
+      `{task: float32 [B]}`, logits.
+    """
+
+    def __init__(self, *, spec: DatasetSpec, options: ModelOptions, **kwargs: Any) -> None:
+        # Edge weights must enter uncast, whatever the precision policy.
+        super().__init__(**{**kwargs, "autocast": False})
+        self.spec = spec
+        self.options = options
+        self.embeddings = IdEmbeddings(
+            sizes={v.name: v.embedded for v in spec.vocabularies},
+            dim=options.embedding_dim,
+            name="id_embeddings",
+        )
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """The input features that the model reads: by default ids and side features."""
+        return tuple(name for owner in OWNERS for name in self.columns(owner))
+
+    def columns(self, owner: str) -> tuple[str, ...]:
+        """The id and the side features of `user` or `item`."""
+        return (f"{owner}_id", *self.spec.side_features(owner))
+
+    def bags(self, features: Features) -> dict[str, list[Bags]]:
+        """The lookups in each id table; the first one is the row's own id."""
+        return {
+            name: [Bags.of_single_ids(features[name])]
+            for owner in OWNERS
+            for name in self.columns(owner)
+        }
+
+    def embed(self, features: Features) -> dict[str, Any]:
+        """Everything that reads the id tables.
+
+        Returns:
+          The inputs of `network`; `user` [B, D_u] and `item` [B, D_i] are x_u and x_i: the
+          embeddings of the id and of the side features, one after the other.
+        """
+        missing = [name for name in self.feature_names if name not in features]
+        if missing:
+            raise ValueError(f"features: must have {missing}, got {sorted(features)}")
+        return self.network_inputs(features, self.embeddings(self.bags(features)))
+
+    def network_inputs(
+        self, features: Features, sums: Mapping[str, list[tf.Tensor]]
+    ) -> dict[str, Any]:
+        """The inputs of `network`, from the features and the lookups of `bags`."""
+        return {
+            owner: tf.concat([sums[name][0] for name in self.columns(owner)], axis=-1)
+            for owner in OWNERS
+        }
+
+    def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
+        """From `embed`'s answer to logits by task name."""
+        raise NotImplementedError
+
+    def by_task(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Names the rows of [T, B]."""
+        return dict(zip(self.spec.task_names, tf.unstack(logits), strict=True))
+
+    def call(self, features: Features, training: bool = False) -> dict[str, tf.Tensor]:
+        return self.network(self.embed(features), training=bool(training))
+
+    def diagnostics(self, features: Features) -> dict[str, tf.Tensor]:
+        """Inner quantities of a batch worth plotting, by name; not a part of the training step."""
+        return {}
+
+    def zero_features(self, batch_size: int = 1) -> dict[str, tf.Tensor]:
+        """Encoded features of unknown users and items without a graph."""
+
+        def zeros(feature: Feature) -> tf.Tensor:
+            shape = [batch_size] if feature.length is None else [batch_size, feature.length]
+            encoded = feature.name.endswith("_macro") or feature.dtype == "float"
+            dtype = {"float": tf.float32, "int64": tf.int64}[feature.dtype] if encoded else tf.int32
+            return tf.zeros(shape, dtype)
+
+        return {name: zeros(self.spec.feature(name)) for name in self.feature_names}
+
+    def compile(
+        self,
+        optimizer: Any = None,
+        *,
+        task: MultiTask | None = None,
+        jit_compile: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Prepares for `fit`.
+
+        Args:
+          optimizer: default `LazyAdam()`; it holds the L1 and L2 penalties.
+          task: loss and its metrics; default all tasks, weight 1 each.
+          jit_compile: whether XLA compiles `network`, the loss and their gradients. The lookups
+            stay outside, where XLA would need shapes that follow the number of distinct ids.
+          **kwargs: of `tf.keras.Model.compile`.
+        """
+        self.task = task or MultiTask(task_names=self.spec.task_names)
+        self.jit_network = jit_compile
+        super().compile(optimizer=optimizer or LazyAdam(), **kwargs)
+
+    def _loss(
+        self,
+        inputs: Mapping[str, Any],
+        labels: Mapping[str, tf.Tensor],
+        counts: tf.Tensor,
+        training: bool,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        sums = self.task.sums_by_task(labels, self.network(inputs, training=training))
+        return self.task.total(sums, counts), sums
+
+    def compute_loss(
+        self, inputs: tuple[Features, Mapping[str, tf.Tensor]], training: bool = False
+    ) -> tf.Tensor:
+        """The loss of a batch without penalties (those are the optimizer's).
+
+        Args:
+          inputs: (features, labels by task name: float32 [B], -1 for none).
+        """
+        features, labels = inputs
+        labels = {task: labels[task] for task in self.spec.task_names}
+        loss = tf.function(self._loss, jit_compile=True) if self.jit_network else self._loss
+        total, sums = loss(self.embed(features), labels, self.task.count_labels(labels), training)
+        self.task.update_metrics(labels, sums)
+        return total
+
+    def train_step(self, inputs: tuple[Features, Mapping[str, tf.Tensor]]) -> dict[str, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            loss = self.compute_loss(inputs, training=True)
+        # minimize, not apply_gradients: it scales and unscales the loss under mixed_float16.
+        self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
+        return self.task.results()
+
+    def test_step(self, inputs: tuple[Features, Mapping[str, tf.Tensor]]) -> dict[str, tf.Tensor]:
+        self.compute_loss(inputs, training=False)
+        return self.task.results()
+
+    def get_config(self) -> dict[str, Any]:
+        return {"spec": self.spec.to_json(), "options": dataclasses.asdict(self.options)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> RankingModel:
+        return cls(
+            spec=DatasetSpec.from_json(config["spec"]), options=ModelOptions(**config["options"])
+        )

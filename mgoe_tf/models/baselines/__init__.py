@@ -1,0 +1,1 @@
+"""The models that MGOE is compared with, one a file."""

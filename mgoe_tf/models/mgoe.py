@@ -1,0 +1,154 @@
+"""MGOE, the macro graph of experts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from input_pipeline.spec import NEIGHBOR_SETS, DatasetSpec
+from mgoe_tf.config import ModelOptions
+from mgoe_tf.layers.cascading_towers import CascadingTowers
+from mgoe_tf.layers.id_embeddings import Bags
+from mgoe_tf.layers.macro_graph_bottom import MacroGraphBottom
+from mgoe_tf.layers.macro_micro_fusion import MacroMicroFusion
+from mgoe_tf.layers.neighbor_bags import NeighborBags
+from mgoe_tf.layers.prediction_towers import PredictionTowers
+from mgoe_tf.layers.task_adjustment import TaskAdjustment
+from mgoe_tf.models.base import OWNERS, Features, RankingModel
+
+ADJUSTMENT_FEATURES = ("task_table", "item_macro")
+
+
+class MGOE(RankingModel):
+    """Macro graph bottom, fusion with micro neighbours, cascading towers, adjustment (section 2).
+
+    Every stage is injected; what is not given is made from `options`. The ablations are
+    `ModelOptions(cascade=False)` (each tower gets o_t alone) and `ModelOptions(adjustment=False)`;
+    the one without preferences is a matter of the data set.
+
+    Args:
+      spec, options: see `RankingModel`.
+      neighbor_bags: weights of micro neighbours (Eq. 18).
+      bottom: from targets and edges to h_t (Eq. 11-17).
+      fusion: from targets, h_t and neighbours to o_t (Eq. 19, 20).
+      towers: from o_t to logits (Eq. 21).
+      adjustment: from logits, lookup table and macro id to logits (Eq. 22).
+    """
+
+    def __init__(
+        self,
+        *,
+        spec: DatasetSpec,
+        options: ModelOptions,
+        neighbor_bags: tf.keras.layers.Layer | None = None,
+        bottom: tf.keras.layers.Layer | None = None,
+        fusion: tf.keras.layers.Layer | None = None,
+        towers: tf.keras.layers.Layer | None = None,
+        adjustment: tf.keras.layers.Layer | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(spec=spec, options=options, **kwargs)
+        num_tasks = len(spec.tasks)
+        experts = {
+            "num_tasks": num_tasks,
+            "num_shared": options.num_shared_experts,
+            "num_task_experts": options.num_task_experts,
+        }
+        self.neighbor_bags = neighbor_bags or NeighborBags(
+            neighbor_weights=options.neighbor_weights, name="neighbor_bags"
+        )
+        self.bottom = bottom or MacroGraphBottom(
+            **experts,
+            num_macro_nodes={"user": spec.num_user_macro_nodes, "item": spec.num_item_macro_nodes},
+            dim=options.embedding_dim,
+            units=options.head_units,
+            temperature=options.temperature,
+            attention_query=options.attention_query,
+            name="bottom",
+        )
+        self.fusion = fusion or MacroMicroFusion(
+            **experts, units=options.fusion_units, dropout=options.dropout, name="fusion"
+        )
+        tower_class = CascadingTowers if options.cascade else PredictionTowers
+        self.towers = towers or tower_class(
+            num_tasks=num_tasks, units=options.tower_units, dropout=options.dropout, name="towers"
+        )
+        if adjustment is None and options.adjustment:
+            adjustment = TaskAdjustment(num_tasks=num_tasks, name="adjustment")
+        self.adjustment = adjustment
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        neighbors = tuple(
+            f"{owner}_{kind}_{task}"
+            for owner in OWNERS
+            for task in self.spec.task_names
+            for kind in ("neighbors", "neighbor_weights")
+        )
+        adjustment = () if self.adjustment is None else ADJUSTMENT_FEATURES
+        return (*super().feature_names, *NEIGHBOR_SETS, *adjustment, *neighbors)
+
+    def bags(self, features: Features) -> dict[str, list[Bags]]:
+        lists = super().bags(features)
+        # A user's neighbours are items, and the other way round.
+        for owner, table in (("user", "item_id"), ("item", "user_id")):
+            ids, scores = (
+                tf.stack([features[f"{owner}_{kind}_{task}"] for task in self.spec.task_names])
+                for kind in ("neighbors", "neighbor_weights")
+            )
+            lists[table].append(self.neighbor_bags(ids, scores))
+        return lists
+
+    def network_inputs(
+        self, features: Features, sums: Mapping[str, list[tf.Tensor]]
+    ) -> dict[str, Any]:
+        targets = super().network_inputs(features, sums)
+        # neighbors: [T, B, D] each
+        shape = [len(self.spec.tasks), -1, self.options.embedding_dim]
+        inputs = {
+            "targets": targets,
+            "neighbors": {
+                "user": tf.reshape(sums["item_id"][1], shape),
+                "item": tf.reshape(sums["user_id"][1], shape),
+            },
+            "edges": {name: features[name] for name in NEIGHBOR_SETS},
+        }
+        if self.adjustment is not None:
+            inputs["adjustment"] = {name: features[name] for name in ADJUSTMENT_FEATURES}
+        return inputs
+
+    def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
+        bottom = self.bottom(inputs["targets"], inputs["edges"])
+        fused = self.fusion(inputs["targets"], bottom, inputs["neighbors"], training=training)
+        logits = self.towers(fused, training=training)
+        if self.adjustment is not None:
+            logits = self.adjustment(logits, **inputs["adjustment"])
+        return self.by_task(logits)
+
+    def diagnostics(self, features: Features) -> dict[str, tf.Tensor]:
+        """Means over a batch.
+
+        Returns:
+          `gates/<task>` [X] of the bottom, `fusion_gates/<task>` [X], `alpha/<set>` [K],
+          `attention/<task>/<set>` [K] (mean over experts weighted by their gates), and the scalars
+          `theta/<task>` and `kappa/<task>` where the stages have them.
+        """
+        inputs = self.embed(features)
+        explained = self.bottom.explain(inputs["targets"], inputs["edges"])
+        bottom = self.bottom(inputs["targets"], inputs["edges"])
+        fusion_gates = self.fusion.gates(
+            self.fusion.inputs(inputs["targets"], bottom, inputs["neighbors"])
+        )
+        found = {f"alpha/{s}": tf.reduce_mean(a, axis=0) for s, a in explained["alpha"].items()}
+        for index, task in enumerate(self.spec.task_names):
+            found[f"gates/{task}"] = tf.reduce_mean(explained["gates"][index], axis=0)
+            found[f"fusion_gates/{task}"] = tf.reduce_mean(fusion_gates[index], axis=0)
+            for name, attention in explained["attention"].items():
+                found[f"attention/{task}/{name}"] = tf.reduce_mean(attention[index], axis=0)
+            if self.adjustment is not None:
+                found[f"kappa/{task}"] = self.adjustment.kappa[index]
+            if index and hasattr(self.towers, "theta"):
+                found[f"theta/{task}"] = self.towers.theta[index - 1]
+        return found
