@@ -10,7 +10,7 @@ import collections
 import contextlib
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -18,7 +18,7 @@ import tensorflow as tf
 from input_pipeline import filesystem
 from input_pipeline.bad_records import BadRecord, check_record, find_bad_records, open_records
 from input_pipeline.parsing import parse_examples
-from input_pipeline.spec import Feature
+from input_pipeline.spec import DatasetSpec, Feature
 
 _SHARD = re.compile(r"-(\d+)-of-(\d+)\.tfrecord\.gz$")
 _OPEN_FILES = 16
@@ -51,24 +51,73 @@ def example_files(data_dir: str, windows: Sequence[str]) -> tuple[str, ...]:
     return tuple(paths)
 
 
+def open_examples(
+    data_dir: str,
+    spec: DatasetSpec,
+    windows: Sequence[str],
+    feature_names: Collection[str],
+    *,
+    skip_bad_records: int = 0,
+) -> Examples:
+    """The rows of some windows, with some of their features and all labels.
+
+    Without `skip_bad_records` only the first row of each file is looked at, which finds what was
+    left out of all rows; other rows are checked when they are parsed. With it all files are read
+    once, and bad records are left out from then on. A damaged file counts as one bad record, and is
+    left out from that record on.
+
+    Raises:
+      ValueError: a file is missing, there are no rows, or more than `skip_bad_records` bad records;
+        names the first one too many.
+    """
+    examples = Examples(
+        example_files(data_dir, windows),
+        tuple(feature for feature in spec.input_features if feature.name in feature_names),
+        spec.label_features,
+        sum(spec.counts["rows"].get(window, 0) for window in windows),
+    )
+    if not examples.num_rows:
+        raise ValueError(f"{data_dir}: there are no rows in {' and '.join(windows)}")
+    if not skip_bad_records:
+        examples.check_first_records()
+        return examples
+    found: list[BadRecord] = []
+    for bad in examples.find_bad_records():
+        if len(found) == skip_bad_records:
+            raise ValueError(f"more than --skip_bad_records={skip_bad_records} bad records: {bad}")
+        found.append(bad)
+    if not found:
+        return examples
+    examples = dataclasses.replace(examples, bad_records=tuple(found))
+    return dataclasses.replace(examples, num_rows=examples.count_rows())
+
+
 @dataclasses.dataclass(frozen=True)
 class Examples:
-    """The rows of some windows of a data set directory, or of what one reader of many is given.
+    """The rows of some windows of a data set directory.
 
     Attributes:
       files: TFRecord shards.
       features: what is read of each row.
       labels: labels that are read of each row.
-      bad_records: records to leave out; see `skip_bad_records`.
+      num_rows: how many there are.
+      bad_records: records that are left out.
     """
 
     files: tuple[str, ...]
     features: tuple[Feature, ...]
     labels: tuple[Feature, ...]
+    num_rows: int
     bad_records: tuple[BadRecord, ...] = ()
 
     def shuffled_batches(
-        self, batch_size: int, *, shuffle_rows: int, seed: int, epoch: int, encode: Encode
+        self,
+        batch_size: int,
+        *,
+        shuffle_rows: int,
+        seed: int,
+        epoch: int,
+        encode: Encode,
     ) -> tf.data.Dataset:
         """One epoch of training batches, every one of `batch_size` rows.
 
@@ -88,19 +137,25 @@ class Examples:
         records = records.shuffle(
             shuffle_rows, seed=int(random.integers(2**31)), reshuffle_each_iteration=False
         )
-        return self._batches(records, batch_size, encode, drop_remainder=True)
+        batches = self._batches(records, batch_size, encode, drop_remainder=True)
+        exact = tf.data.experimental.assert_cardinality(self.num_rows // batch_size)
+        return batches.apply(exact).prefetch(tf.data.AUTOTUNE)
 
     def ordered_batches(self, batch_size: int, *, encode: Encode) -> tf.data.Dataset:
         """Every row once, in the order of the files; the last batch may be smaller."""
-        records = tf.data.Dataset.from_tensor_slices(self._sources(self.files))
-        records = records.flat_map(self._open)
-        return self._batches(records, batch_size, encode, drop_remainder=False)
+        batches = self._batches(self._in_order(), batch_size, encode, drop_remainder=False)
+        return batches.prefetch(tf.data.AUTOTUNE)
 
     @contextlib.contextmanager
     def explained(self) -> Iterator[None]:
         """Turns a failure to read these rows into a ValueError naming file, record and feature."""
         try:
             yield
+        except tf.errors.FailedPreconditionError as error:
+            if "Input dataset was expected to contain" not in error.message:
+                raise
+            self.require_rows(self.count_rows())
+            raise
         except (tf.errors.InvalidArgumentError, tf.errors.DataLossError):
             for bad in self.find_bad_records():
                 raise ValueError(str(bad)) from None
@@ -113,6 +168,21 @@ class Examples:
             for bad in find_bad_records(path, self.features, self.labels):
                 if bad not in skipped:
                     yield bad
+
+    def count_rows(self) -> int:
+        """Reads all files to count the rows that are not left out."""
+        return int(self._in_order().reduce(np.int64(0), lambda count, _: count + 1))
+
+    def require_rows(self, found: int) -> None:
+        """Raises ValueError where the files do not hold the rows that the spec tells.
+
+        A file cut off between two compressed blocks reads as a shorter one, without an error.
+        """
+        if found != self.num_rows:
+            raise ValueError(
+                f"{self.files[0]} ... {self.files[-1]}: expected {self.num_rows} rows as the spec "
+                f"tells, found {found}: a file is truncated, or is of another data set"
+            )
 
     def check_first_records(self) -> None:
         """Raises ValueError where the first row of a file is not as `features` and `labels` say.
@@ -127,20 +197,8 @@ class Examples:
                     if reason:
                         raise ValueError(str(BadRecord(path, 0, reason)))
 
-    def skip_bad_records(self, limit: int) -> Examples:
-        """Finds all bad records in a pass over the files, and leaves them out from then on.
-
-        A damaged file counts as one bad record, and is left out from that record on.
-
-        Raises:
-          ValueError: there are more than `limit` of them; names the first one past it.
-        """
-        found: list[BadRecord] = []
-        for bad in self.find_bad_records():
-            if len(found) == limit:
-                raise ValueError(f"more than --skip_bad_records={limit} bad records: {bad}")
-            found.append(bad)
-        return dataclasses.replace(self, bad_records=(*self.bad_records, *found))
+    def _in_order(self) -> tf.data.Dataset:
+        return tf.data.Dataset.from_tensor_slices(self._sources(self.files)).flat_map(self._open)
 
     def _interleave(self, files: Sequence[str]) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices(self._sources(files)).interleave(
@@ -181,5 +239,4 @@ class Examples:
             return encode(parse_examples(serialized, self.features, self.labels), number)
 
         batches = records.batch(batch_size, drop_remainder=drop_remainder).enumerate()
-        batches = batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-        return batches.prefetch(tf.data.AUTOTUNE)
+        return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)

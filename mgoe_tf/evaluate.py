@@ -1,0 +1,69 @@
+"""Evaluates a trained model: `python -m mgoe_tf.evaluate --model_dir=... --data_dir=...`."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from absl import app, flags
+
+from input_pipeline import filesystem
+from input_pipeline.options import define_flags, from_flags, option
+from mgoe_tf import checkpoints, tables
+from mgoe_tf.evaluator import SPLITS, Evaluator
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluateOptions:
+    """What is evaluated on what."""
+
+    model_dir: str = option("", "Model directory that mgoe_tf.train wrote.")
+    data_dir: str = option("", "Data set directory, with the spec that the model was trained with.")
+    split: str = option("test", "Which window's rows.", SPLITS)
+    output: str = option("", "JSON file to write the metrics to. Default: print them only.")
+    best: bool = option(True, "Evaluate the best epoch by validation; --nobest: the latest.")
+    skip_bad_records: int = option(0, "Go on past at most this many unreadable records.")
+
+    def __post_init__(self) -> None:
+        for name in ("model_dir", "data_dir"):
+            if not getattr(self, name):
+                raise ValueError(f"--{name}: must name a directory, got ''")
+
+
+def evaluate(options: EvaluateOptions) -> dict[str, Any]:
+    """Computes the metrics and writes them.
+
+    Raises:
+      ValueError: there is no model, or it was trained on data of another spec.
+    """
+    loaded = checkpoints.load_model(options.model_dir, best=options.best)
+    spec = checkpoints.read_spec(options.data_dir)
+    checkpoints.require_same_data(loaded.spec, spec, options.data_dir)
+    evaluator = Evaluator(
+        options.data_dir,
+        spec,
+        options.split,
+        model=loaded.model,
+        lookup=loaded.lookup,
+        skip_bad_records=options.skip_bad_records,
+    )
+    metrics = evaluator.evaluate()
+    if options.output:
+        checkpoints.write_json(options.output, metrics)
+    return metrics
+
+
+def _run(argv: list[str]) -> None:
+    if argv[1:]:
+        raise app.UsageError(f"unknown arguments {argv[1:]}")
+    metrics = evaluate(from_flags(EvaluateOptions, flags.FLAGS))
+    print(tables.of_metrics(metrics))
+
+
+def main() -> None:
+    define_flags(EvaluateOptions, flags.FLAGS)
+    filesystem.run_main(lambda: app.run(_run))
+
+
+if __name__ == "__main__":
+    main()

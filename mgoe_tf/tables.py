@@ -1,0 +1,57 @@
+"""Metrics as tables for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns aligned: the first to the left, numbers to the right."""
+    lines = [list(header), *map(list, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column == 0 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
+
+
+def of_metrics(metrics: dict[str, Any]) -> str:
+    """The contents of metrics.json: one line per task, then the slices."""
+    names = ("auc", "gauc", "logloss", "normalized_entropy", "calibration")
+    rows = [
+        [task, *(number(values[name]) for name in names), f"{values['positives']:,}"]
+        for task, values in metrics["tasks"].items()
+    ]
+    average = metrics["average"]
+    rows.append(["average", number(average["auc"]), "", number(average["logloss"]), "", "", ""])
+    slices = [
+        [name, f"{part['rows']:,}", *(number(v["auc"]) for v in part["tasks"].values())]
+        for name, part in metrics["slices"].items()
+    ]
+    header = [f"{metrics['split']} ({metrics['rows']:,} rows)", *names, "positives"]
+    return (
+        table(header, rows)
+        + "\n\n"
+        + table(["slice", "rows", *(f"auc {task}" for task in metrics["tasks"])], slices)
+    )
+
+
+def beside_best(metrics: dict[str, Any], best: dict[str, float | None] | None) -> str:
+    """AUC by task, beside the best possible AUC where the truth is known."""
+    header = [f"{metrics['split']} AUC", "model"] + (["best possible"] if best else [])
+    rows = [
+        [task, number(values["auc"])] + ([number(best.get(task))] if best else [])
+        for task, values in metrics["tasks"].items()
+    ]
+    known = [best[task] for task in metrics["tasks"] if best and best.get(task) is not None]
+    mean = number(sum(known) / len(known)) if known else "-"  # type: ignore[arg-type]
+    rows.append(["average", number(metrics["average"]["auc"])] + ([mean] if best else []))
+    return table(header, rows)
