@@ -6,10 +6,13 @@ from collections.abc import Callable
 
 from input_pipeline.config import PreparationOptions
 from input_pipeline.events import EventLog
-from input_pipeline.sources import table, taobao
+from input_pipeline.sources import movielens, table, taobao, tenrec
 
 SOURCES: dict[str, Callable[[PreparationOptions], EventLog]] = {
     "taobao": taobao.read,
+    "tenrec_qb_video": tenrec.read_qb_video,
+    "tenrec_qk_article": tenrec.read_qk_article,
+    "movielens": movielens.read,
     "csv": table.read_csv,
     "parquet": table.read_parquet,
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import re
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
@@ -14,6 +15,7 @@ from input_pipeline.sources.malformed import LineNumbers, Problem
 from input_pipeline.sources.raw_files import RawFile, first_line, open_raw, progress
 
 _BLOCK_BYTES = 1 << 24
+_HEADER_ALONE = re.compile("Empty CSV file|Could not skip initial")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +75,7 @@ def _rows(
 
     def skip(row: pyarrow.csv.InvalidRow) -> str:
         lines.skipped.append(row.number)
+        lines.swallowed += row.text.count("\n")
         if len(problems) < 5:
             requirement = f"{row.expected_columns} columns"
             problems.append(Problem(path, row.number, "the line", row.text, requirement))
@@ -81,7 +84,7 @@ def _rows(
     def blocks() -> Iterator[tuple[dict[str, pa.Array], int]]:
         try:
             reader = pyarrow.csv.open_csv(
-                pa.PythonFile(raw.stream, mode="r"),
+                pa.PythonFile(raw, mode="r"),
                 # One thread: only then does a refused row know its number.
                 read_options=pyarrow.csv.ReadOptions(
                     use_threads=False,
@@ -107,11 +110,13 @@ def _rows(
                     bar.update(raw.bytes_read - bar.n)
                     yield dict(zip(columns, batch.columns, strict=True)), len(batch)
         except pa.ArrowInvalid as error:
-            if header_lines and "Empty CSV file" in str(error):
-                return  # A header without lines.
+            if header_lines and not raw.read(1) and _HEADER_ALONE.search(str(error)):
+                return
             raise ValueError(f"{path}: {error}") from error
+        if dialect.quoted and raw.quotes % 2:
+            raise ValueError(f"{path}: a quoted cell has no end: {raw.quotes} double quotes")
 
-    return RawRows(path, blocks(), lines, problems, lambda: raw.source_file)
+    return RawRows(path, blocks(), lines, problems, raw.source_file)
 
 
 def _unique(names: list[str]) -> list[str]:

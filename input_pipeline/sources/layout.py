@@ -176,7 +176,7 @@ def read_log(rows: Iterator[RawRows], layout: Layout, options: PreparationOption
                 ]
             malformed += int(block.malformed.sum())
             row += size
-        skipped = len(file.lines.skipped)
+        skipped = len(file.lines.skipped) + file.lines.swallowed
         report.add(problems + file.problems, malformed + skipped, row + skipped)
         source_files.append(file.source_file())
     report.check(options.max_malformed)

@@ -74,11 +74,16 @@ class LineNumbers:
 
     Args:
       first_line: the number of the line that the file's first row is on.
+
+    Attributes:
+      skipped: the lines that gave no row.
+      swallowed: how many more lines the quoted cells of those lines reached over.
     """
 
     def __init__(self, first_line: int) -> None:
         self._first_line = first_line
         self.skipped: list[int] = []
+        self.swallowed = 0
 
     def of(self, rows: np.ndarray) -> np.ndarray:
         """Line numbers of rows, given by their 0-based index among the rows of the file."""

@@ -16,7 +16,7 @@ from input_pipeline import filesystem
 from input_pipeline.spec import SourceFile
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_BROKEN_GZIP: tuple[type[Exception], ...] = (EOFError, isal_zlib.error, gzip.BadGzipFile)
+_BROKEN_GZIP: Any = (EOFError, isal_zlib.error, gzip.BadGzipFile)
 _BUFFER_BYTES = 1 << 22
 _GLOB_CHARACTERS = frozenset("*?[")
 
@@ -66,43 +66,57 @@ class _Checksummed(io.RawIOBase):
 
 
 class RawFile:
-    """A raw file that is being read.
+    """A raw file that is being read; unpacked where it is gzip. It reads as a binary file does.
 
     Attributes:
-      stream: its bytes, unpacked where it is gzip.
-      source_file: its size and checksum; complete once the `with` block has ended.
+      quotes: how many double quotes were read.
     """
 
+    closed = False
+
     def __init__(self, path: str, file: BinaryIO) -> None:
-        self._path = path
+        self.path = path
+        self.quotes = 0
         self._raw = _Checksummed(file)
         self._buffered = io.BufferedReader(self._raw, _BUFFER_BYTES)
         packed = self._buffered.peek(2)[:2] == _GZIP_MAGIC
-        self.stream: Any = igzip.IGzipFile(fileobj=self._buffered) if packed else self._buffered
+        self._stream: Any = igzip.IGzipFile(fileobj=self._buffered) if packed else self._buffered
 
     @property
     def bytes_read(self) -> int:
+        """Of the file as stored."""
         return self._raw.size_bytes
 
-    @property
-    def source_file(self) -> SourceFile:
-        return SourceFile(self._path, self._raw.size_bytes, self._raw.sha256.hexdigest())
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes; b"" at the end. A broken gzip file is a ValueError."""
+        with self._errors():
+            data = self._stream.read(size)
+        self.quotes += data.count(b'"')
+        return data
 
-    def read_rest(self) -> None:
+    def readline(self) -> bytes:
+        with self._errors():
+            return self._stream.readline()
+
+    def source_file(self) -> SourceFile:
+        """Size and checksum of the whole file; reads on to its end."""
         while self._buffered.read(_BUFFER_BYTES):
             pass
+        return SourceFile(self.path, self._raw.size_bytes, self._raw.sha256.hexdigest())
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except _BROKEN_GZIP as error:
+            raise ValueError(f"{self.path}: broken gzip file: {error}") from error
 
 
 @contextlib.contextmanager
 def open_raw(path: str) -> Iterator[RawFile]:
-    """Opens a raw file, plain or gzip; a broken gzip file is a ValueError that names it."""
+    """Opens a raw file, plain or gzip."""
     with filesystem.open_binary(path) as file:
-        raw = RawFile(path, file)
-        try:
-            yield raw
-            raw.read_rest()
-        except _BROKEN_GZIP as error:
-            raise ValueError(f"{path}: broken gzip file: {error}") from error
+        yield RawFile(path, file)
 
 
 def first_line(path: str) -> str:
@@ -111,11 +125,8 @@ def first_line(path: str) -> str:
     Raises:
       ValueError: the file is empty.
     """
-    with filesystem.open_binary(path) as file:
-        try:
-            line = RawFile(path, file).stream.readline()
-        except _BROKEN_GZIP as error:
-            raise ValueError(f"{path}: broken gzip file: {error}") from error
+    with open_raw(path) as raw:
+        line = raw.readline()
     if not line.strip():
         raise ValueError(f"{path}: the file is empty")
     return line.decode("utf-8-sig", errors="replace").rstrip("\r\n")

@@ -116,8 +116,8 @@ def _parquet_files(
 ) -> Iterator[RawRows]:
     for path in paths:
         with open_raw(path) as raw:
-            raw.read_rest()  # Parquet is read from its end, so the checksum is a pass of its own.
-            source_file = raw.source_file
+            # Parquet is read from its end, so the checksum is a pass of its own.
+            source_file = raw.source_file()
         with filesystem.open_binary(path) as file:
             try:
                 table = pyarrow.parquet.ParquetFile(pa.PythonFile(file, mode="r"))
