@@ -117,7 +117,7 @@ def describe(
             "duplicate_lines": log.duplicate_lines,
         },
         source_files=log.source_files,
-        flags=dataclasses.asdict(preparation),
+        flags=json.loads(json.dumps(dataclasses.asdict(preparation))),
     )
 
 
