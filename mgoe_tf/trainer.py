@@ -183,7 +183,7 @@ def _fit(
         for name in ("train", "validation")
     )
     callbacks.write_options(train_writer, training=options, model=model_options)
-    diagnose = tf.function(model.diagnostics)
+    diagnose = tf.function(model.diagnostics, autograph=False)
 
     def validate(step: int) -> dict[str, Any]:
         metrics = validation.evaluate()
