@@ -107,7 +107,6 @@ def check_vocabularies(data_dir, spec, expected):
 def check_graphs(data_dir, spec, expected, preference=True, normalize=True):
     """Compares every array of every cut; returns the reference's macro nodes by window."""
     centroids = {owner: load(data_dir, f"{owner}_centroids.npy") for owner in ("user", "item")}
-    history = expected.matrix(1)
     macro = {}
     num = {"user": spec.num_user_macro_nodes, "item": spec.num_item_macro_nodes}
     macros = {}
@@ -179,7 +178,8 @@ def check_features(row, spec, data_dir, expected, window):
         known = window and v < expected.known(user_of if owner == "user" else item_of, window)
         for name in (f"{owner}_1hop", f"{owner}_2hop") + ("task_table",) * (owner == "user"):
             kind, values = row[name]
-            assert kind == "float_list" and len(values) == spec.feature(name).length
+            assert kind == "float_list"
+            assert len(values) == spec.feature(name).length
             stored = load(data_dir, str(window), f"{name}.npy")[v].ravel() if known else 0.0
             np.testing.assert_array_equal(np.float32(values), stored)
         macro = load(data_dir, str(window), f"{owner}_macro.npy")[v] if known else -1
@@ -261,7 +261,7 @@ def check_negatives(left, split, spec, data_dir, expected):
         items = [n for key, n in drawn.items() if key[:3] == (window, user, timestamp)]
         # Distinct within a pair: an item at most once for each of the pairs that look alike.
         assert all(n <= pairs for n in items)
-        untouched = {i for i in expected.window_items(window)}
+        untouched = set(expected.window_items(window))
         untouched -= {i for u, i in expected.touched(window) if u == user}
         assert sum(items) == pairs * min(wanted, len(untouched))
         missing += pairs * wanted - sum(items)
