@@ -10,6 +10,7 @@ from absl import logging
 from tqdm import tqdm
 
 from input_pipeline import examples, filesystem, report
+from input_pipeline.best_auc import BestAuc
 from input_pipeline.config import PreparationOptions
 from input_pipeline.graph.snapshot import NodeGraph, extend
 from input_pipeline.interactions import OWNERS, Interactions, Past
@@ -48,6 +49,9 @@ class DatasetWriter:
             name: examples.encode_values(column.values)
             for name, (_, column) in interactions.columns.items()
         }
+        self._truth = None
+        if spec.source == "synthetic":
+            self._truth = BestAuc(interactions, spec, preparation)
         self._statistics: list[report.WindowStatistics] = []
         splits = dict.fromkeys(self._windows.split(w) for w in range(self._windows.num_windows))
         self._counts: dict[str, Any] = {
@@ -71,6 +75,8 @@ class DatasetWriter:
         spec = dataclasses.replace(self._spec, counts=self._spec.counts | self._counts)
         page = report.render(spec, self._interactions, self._statistics, snapshot)
         filesystem.write_text(filesystem.join(self._data_dir, "report.html"), page)
+        if self._truth:
+            self._truth.save(self._data_dir)
         suspicious = sum(len(window.suspicious) for window in self._statistics)
         if suspicious:
             logging.warning(
@@ -89,9 +95,12 @@ class DatasetWriter:
                 rows, nodes["user"], nodes["item"], touched, self._interactions.num_items,
                 events_of_item,
             )  # fmt: skip
-        self._count(window, report.window_statistics(
+            if self._truth:
+                self._truth.add(window, rows, values["pair touched before"])
+        statistics = report.window_statistics(
             self._windows.name(window), rows, self._spec.task_names, values
-        ))  # fmt: skip
+        )
+        self._count(window, statistics)
         users, items = (
             examples.node_chunks(self._spec, owner, nodes[owner], self._encoded) for owner in OWNERS
         )
