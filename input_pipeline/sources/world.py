@@ -31,7 +31,7 @@ START_SECONDS = 1_511_539_200  # 2017-11-25 in China, where Taobao's public log 
 _DIMENSION = 8
 _USER_GROUPS, _ITEM_GROUPS = 12, 16
 _ITEMS_PER_CATEGORY = 20
-_SCALES = (2.0, 1.2, 1.2, 1.2)
+_SCALES = (2.4, 1.4, 1.4, 1.4)
 _USER_BIAS = (0.3, 0.8, 0.8, 0.8)
 _ITEM_BIAS = (0.5, 0.5, 0.5, 0.5)
 _DRIFT_RADIANS = 0.7
@@ -217,9 +217,9 @@ def make_world(users: int, items: int, seed: int) -> World:
     user_arrival[0] = item_arrival[0] = -1
     num_tasks = len(TASKS)
     vectors = _mix(
-        (0.5, _normal(random, _ITEM_GROUPS, _DIMENSION)[category_group][category]),
+        (0.6, _normal(random, _ITEM_GROUPS, _DIMENSION)[category_group][category]),
         (0.3, _normal(random, num_categories, _DIMENSION)[category]),
-        (0.2, _normal(random, items, _DIMENSION)),
+        (0.1, _normal(random, items, _DIMENSION)),
     )
     world = World(
         user_id=_ids(random, users),
@@ -256,7 +256,7 @@ def _tastes(random: np.random.Generator, user_group: np.ndarray) -> np.ndarray:
     def draw(width: int) -> np.ndarray:
         groups = _normal(random, _USER_GROUPS, width, _DIMENSION)
         return _mix(
-            (0.6, groups[user_group]), (0.4, _normal(random, len(user_group), width, _DIMENSION))
+            (0.75, groups[user_group]), (0.25, _normal(random, len(user_group), width, _DIMENSION))
         )
 
     taste = np.repeat(draw(1), num_tasks, axis=1)
