@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from mgoe_tf.layers.dropout import Dropout
 from mgoe_tf.layers.initializers import StackedGlorotUniform
 
 
@@ -57,7 +58,7 @@ class PredictionTowers(tf.keras.layers.Layer):
             )
             for layer, width in enumerate(widths[1:])
         ]
-        self.dropout_layer = tf.keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+        self.dropout_layer = Dropout(rate=self.dropout, dtype=self.dtype_policy)
         super().build(input_shape)
 
     def first_layer(self, inputs: tf.Tensor) -> tf.Tensor:
