@@ -46,7 +46,7 @@ class NeighborBags(tf.keras.layers.Layer):
             totals = tf.reshape(tf.reduce_sum(scores, axis=-1), [-1])
             weights = tf.gather(flat, present) / tf.gather(totals, bag_of)
         ids = tf.gather(tf.reshape(neighbors, [-1]), present)
-        return Bags(ids, weights, bag_of, tf.size(scores[..., 0]))
+        return Bags(ids, weights, bag_of, tf.reduce_prod(tf.shape(scores)[:-1]))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "neighbor_weights": self.neighbor_weights}
