@@ -23,7 +23,7 @@ def option(default: Any, help: str, choices: Sequence[str] | None = None) -> Any
 
 
 def _flag_definer(annotation: Any) -> Callable[..., Any]:
-    kinds = {
+    kinds: dict[Any, Any] = {
         bool: flags.DEFINE_bool,
         int: flags.DEFINE_integer,
         float: flags.DEFINE_float,
@@ -42,7 +42,7 @@ def define_flags(options_class: type, flag_values: flags.FlagValues) -> None:
     for field in dataclasses.fields(options_class):
         if field.name in flag_values:
             continue
-        default = (
+        default: Any = (
             list(map(str, field.default)) if isinstance(field.default, tuple) else field.default
         )
         choices = field.metadata["choices"]
