@@ -10,8 +10,9 @@ import numpy as np
 from input_pipeline.config import PreparationOptions
 from input_pipeline.events import Categorical, EventLog
 from input_pipeline.sources import world as worlds
+from input_pipeline.sources.funnel import TASKS
 from input_pipeline.sources.layout import drop_duplicates
-from input_pipeline.sources.world import TASKS, World
+from input_pipeline.sources.world import World
 
 _BATCH_EXPOSURES = 1 << 18
 _MEAN_DELAY_SECONDS = 300.0

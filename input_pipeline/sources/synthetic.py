@@ -19,8 +19,9 @@ from tqdm import tqdm
 from input_pipeline import filesystem, options
 from input_pipeline.config import PreparationOptions
 from input_pipeline.options import option
+from input_pipeline.sources.funnel import TASKS
 from input_pipeline.sources.planted_log import Lines, generate
-from input_pipeline.sources.world import TASKS, World, make_world
+from input_pipeline.sources.world import World, make_world
 
 _TAOBAO_NAMES = ("pv", "fav", "cart", "buy")
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(PreparationOptions)}

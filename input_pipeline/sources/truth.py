@@ -13,12 +13,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from input_pipeline.sources import world as worlds
+from input_pipeline.sources.funnel import RATES, TASKS
 from input_pipeline.sources.world import World
 
 _SAMPLE = 1 << 11
 _CHUNK_ROWS = 1 << 18
 _MAX_SLICES = 24
-_CLICK_SHARE = worlds.RATES["click"]
+_CLICK_SHARE = RATES["click"]
 
 
 def _by_slice(timestamps: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
@@ -41,7 +42,7 @@ def exposure_probabilities(
       timestamps: Unix seconds, [N].
     """
     users, items = world.user_rows(user_ids), world.item_rows(item_ids)
-    probabilities = np.empty((len(users), len(worlds.TASKS)))
+    probabilities = np.empty((len(users), len(TASKS)))
     for time_slice, rows in _by_slice(timestamps):
         chances = world.behavior(users[rows], items[rows], time_slice)
         probabilities[rows] = chances.click[:, None] * chances.after_click
@@ -58,7 +59,7 @@ def event_probabilities(
     1.
     """
     users, items = world.user_rows(user_ids), world.item_rows(item_ids)
-    probabilities = np.empty((len(users), len(worlds.TASKS)))
+    probabilities = np.empty((len(users), len(TASKS)))
     for time_slice, rows in _by_slice(timestamps):
         probabilities[rows] = world.behavior(users[rows], items[rows], time_slice).after_click
     return probabilities / probabilities.sum(axis=1, keepdims=True)
@@ -119,7 +120,7 @@ def pair_probabilities(
     """
     users, items = world.user_rows(user_ids), world.item_rows(item_ids)
     mean = np.zeros(len(users))
-    tasks = np.zeros((len(users), len(worlds.TASKS)))
+    tasks = np.zeros((len(users), len(TASKS)))
     user_clicks = np.zeros(len(world.user_id))
     item_events = np.zeros(len(world.item_id))
     loads = _loads(window)

@@ -17,13 +17,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable
 
 import numpy as np
 
 from input_pipeline import filesystem
+from input_pipeline.sources.funnel import TASKS, Behavior, calibrate, sigmoid
 
-TASKS = ("click", "fav", "cart", "buy")
 NUM_SLICES = 9 * 24
 SLICE_SECONDS = 3600
 START_SECONDS = 1_511_539_200  # 2017-11-25 in China, where Taobao's public log begins.
@@ -37,27 +36,7 @@ _ITEM_BIAS = (0.5, 0.5, 0.5, 0.5)
 _DRIFT_RADIANS = 0.7
 _OLD_USERS, _OLD_ITEMS = 0.7, 0.5  # Shares that are there when the log begins.
 _LIFE_SLICES = NUM_SLICES
-_CLICK_RATE = 0.2  # Of exposures.
-_BUY_AFTER_CART = 1.5  # In the logit.
-# Of logged events, in Taobao's log (model.md 3).
-RATES = {"click": 0.88, "fav": 0.035, "cart": 0.066, "buy": 0.019}
-
-
-@dataclasses.dataclass(frozen=True)
-class Behavior:
-    """Probabilities of [N] exposures: of a click, and of the rest where there was a click."""
-
-    click: np.ndarray
-    fav: np.ndarray
-    cart: np.ndarray
-    buy_with_cart: np.ndarray
-    buy_without_cart: np.ndarray
-
-    @property
-    def after_click(self) -> np.ndarray:
-        """float64 [N, T]: of each task where there was a click."""
-        buy = self.cart * self.buy_with_cart + (1 - self.cart) * self.buy_without_cart
-        return np.stack([np.ones_like(self.click), self.fav, self.cart, buy], axis=1)
+_CALIBRATION_SIZE = 1 << 12
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,13 +140,7 @@ class World:
         click, fav, cart, buy = (
             self.logits(users, items, task, time_slice) for task in range(len(TASKS))
         )
-        return Behavior(
-            sigmoid(click),
-            sigmoid(fav),
-            sigmoid(cart),
-            sigmoid(buy + _BUY_AFTER_CART),
-            sigmoid(buy),
-        )
+        return Behavior.of_logits(click, fav, cart, buy)
 
 
 def _fields() -> tuple[dataclasses.Field, ...]:
@@ -181,10 +154,6 @@ def _find(kind: str, known: np.ndarray, order: np.ndarray, ids: np.ndarray) -> n
         unknown = np.asarray(ids)[known[rows] != ids][:3]
         raise ValueError(f"the world has no {kind} {unknown.tolist()}")
     return rows
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-logits))
 
 
 def slice_of(timestamps: np.ndarray) -> np.ndarray:
@@ -271,40 +240,13 @@ def _ids(random: np.random.Generator, count: int) -> np.ndarray:
 
 def _calibrate(world: World, random: np.random.Generator) -> np.ndarray:
     """float64 [T]: intercepts by which a sample of exposures has the wanted rates."""
-    size = 1 << 13
-    exposures = []
+    logits = []
     for time_slice in range(0, NUM_SLICES, NUM_SLICES // 8):
-        users = random.choice(len(world.user_id), size, p=world.user_shares(time_slice))
-        items = random.choice(len(world.item_id), size, p=world.item_shares(time_slice))
-        exposures.append((users, items, time_slice))
-    click, fav, cart, buy = (
-        np.concatenate([world.logits(*exposure[:2], task, exposure[2]) for exposure in exposures])
-        for task in range(len(TASKS))
-    )
-    intercept = np.zeros(len(TASKS))
-    intercept[0] = _solve(lambda shift: sigmoid(click + shift).mean(), _CLICK_RATE)
-    weights = sigmoid(click + intercept[0])
-    weights /= weights.sum()
-
-    def rate(task: str) -> float:
-        return RATES[task] / RATES["click"]
-
-    intercept[1] = _solve(lambda shift: weights @ sigmoid(fav + shift), rate("fav"))
-    intercept[2] = _solve(lambda shift: weights @ sigmoid(cart + shift), rate("cart"))
-    carted = sigmoid(cart + intercept[2])
-
-    def buys(shift: float) -> float:
-        alone, after_cart = sigmoid(buy + shift), sigmoid(buy + shift + _BUY_AFTER_CART)
-        return weights @ (carted * after_cart + (1 - carted) * alone)
-
-    intercept[3] = _solve(buys, rate("buy"))
-    return intercept
-
-
-def _solve(rate: Callable[[float], float], target: float) -> float:
-    """Where the rising function `rate` meets `target`, by bisection."""
-    low, high = -30.0, 30.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (low, middle) if rate(middle) > target else (middle, high)
-    return (low + high) / 2
+        users = random.choice(
+            len(world.user_id), _CALIBRATION_SIZE, p=world.user_shares(time_slice)
+        )
+        items = random.choice(
+            len(world.item_id), _CALIBRATION_SIZE, p=world.item_shares(time_slice)
+        )
+        logits.append([world.logits(users, items, task, time_slice) for task in range(len(TASKS))])
+    return calibrate(np.concatenate(logits, axis=1))
