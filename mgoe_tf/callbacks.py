@@ -164,7 +164,7 @@ def write_metrics(writer: tf.summary.SummaryWriter, metrics: Mapping[str, Any], 
 def write_diagnostics(
     writer: tf.summary.SummaryWriter, diagnostics: Mapping[str, tf.Tensor], step: int
 ) -> None:
-    """A scalar as it is, a short vector (gates) entry by entry, a long one as a bar picture."""
+    """Gates expert by expert; other vectors, such as macro weights, as histograms."""
     with writer.as_default(step=step):
         for name, value in diagnostics.items():
             if value.shape.rank == 0:

@@ -7,13 +7,16 @@ that come with the package (mgoe_tf/configs) are found by their name from any fo
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shlex
 import sys
 from collections.abc import Sequence
 from typing import Any
 
+import tensorflow as tf
 from absl import app, flags
+from absl import logging as absl_logging
 
 from input_pipeline import filesystem
 from input_pipeline.config import PreparationOptions
@@ -90,9 +93,16 @@ def _first_line(path: str) -> str:
     return filesystem.read_text(path).partition("\n")[0]
 
 
+def _quiet_tensorflow() -> None:
+    """Leaves out what TensorFlow tells about its own workings (timing of callbacks, of saving)."""
+    tf.get_logger().setLevel(logging.ERROR)
+    absl_logging.get_absl_logger().addFilter(lambda record: record.module != "functional_saver")
+
+
 def _run(argv: list[str]) -> None:
     if argv[1:]:
         raise app.UsageError(f"unknown arguments {argv[1:]}")
+    _quiet_tensorflow()
     model_options, options, preparation = train_flags.read_train_flags(flags.FLAGS)
     prepare_if_missing(flags.FLAGS, preparation)
     metrics = train(model_options, options)

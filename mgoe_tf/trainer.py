@@ -94,8 +94,14 @@ def make_strategy(options: TrainOptions) -> tf.distribute.Strategy:
     """Where the model lives: one device, or copies on all GPUs (without any: all logical CPUs)."""
     if options.distribution == "one_device":
         return tf.distribute.get_strategy()
-    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
+    gpus = tf.config.list_logical_devices("GPU")
+    if gpus:
+        return tf.distribute.MirroredStrategy([gpu.name for gpu in gpus])
+    # TensorFlow's collectives on CPUs mix up those of several strategies in one process
+    return tf.distribute.MirroredStrategy(
+        [cpu.name for cpu in tf.config.list_logical_devices("CPU")],
+        cross_device_ops=tf.distribute.ReductionToOneDevice(),
+    )
 
 
 def _begin_run(spec: DatasetSpec, model_options: ModelOptions, options: TrainOptions) -> None:
@@ -201,6 +207,11 @@ def _fit(
         bad_records=len(examples.bad_records) + len(validation.examples.bad_records),
         early=validate,
         step=int(model.optimizer.iterations.numpy()),
+    )
+    print(
+        f"training {options.model} ({model.count_params():,} weights) on {examples.num_rows:,} "
+        f"rows; watch it: tensorboard --logdir={options.model_dir}",
+        flush=True,
     )
     while int(progress.epoch) < options.epochs and not progress.has_stalled(options.patience):
         epoch = int(progress.epoch)

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from mgoe_tf.config import ModelOptions, TrainOptions
+from mgoe_tf.trainer import train
 from tests.data_sets import write_small_data_set
 
 # Before TensorFlow starts: mirrored training is tested on two logical devices.
@@ -27,19 +28,31 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     return folder
 
 
+def short_run(data_dir: str, model_dir: str) -> TrainOptions:
+    """One epoch of MMoE, 48 steps."""
+    return TrainOptions(
+        data_dir=data_dir,
+        model_dir=model_dir,
+        model="mmoe",
+        epochs=1,
+        batch_size=128,
+        shuffle_rows=1000,
+    )
+
+
 @pytest.fixture
 def train_options(data_dir: str, tmp_path: pathlib.Path) -> Callable[..., TrainOptions]:
-    """Makes the options of a short run of MMoE into `tmp_path/<name>`."""
+    """Makes the options of a short run into `tmp_path/<name>`, with changes."""
 
     def make(name: str = "run", **changes) -> TrainOptions:
-        options = TrainOptions(
-            data_dir=data_dir,
-            model_dir=str(tmp_path / name),
-            model="mmoe",
-            epochs=2,
-            batch_size=128,
-            shuffle_rows=1000,
-        )
-        return dataclasses.replace(options, **changes)
+        return dataclasses.replace(short_run(data_dir, str(tmp_path / name)), **changes)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def finished(data_dir: str, tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
+    """The options of a short run whose model directory is there; not to be changed."""
+    options = short_run(data_dir, str(tmp_path_factory.mktemp("runs") / "finished"))
+    train(MODEL_OPTIONS, options)
+    return options

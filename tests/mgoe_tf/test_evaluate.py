@@ -17,16 +17,9 @@ from tests.data_sets import write_small_data_set
 from tests.mgoe_tf.conftest import MODEL_OPTIONS
 
 
-@pytest.fixture(scope="module")
-def trained(data_dir, tmp_path_factory) -> str:
-    from mgoe_tf.config import TrainOptions
-
-    folder = str(tmp_path_factory.mktemp("run") / "model")
-    options = TrainOptions(
-        data_dir=data_dir, model_dir=folder, model="mmoe", epochs=1, batch_size=128
-    )
-    train(MODEL_OPTIONS, options)
-    return folder
+@pytest.fixture
+def trained(finished) -> str:
+    return finished.model_dir
 
 
 def rows_of(data_dir: str, split: str) -> list[tf.train.Example]:
