@@ -225,7 +225,11 @@ class DatasetSpec:
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def to_json(self) -> str:
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        """The spec as text, with the features of a row listed for readers of other languages."""
+        clock = (Feature("timestamp", "int64", None, False, "row"),) if self.timestamp_unit else ()
+        features = (*self.input_features, *clock, *self.label_features)
+        listed = [dataclasses.asdict(feature) for feature in features]
+        return json.dumps({**dataclasses.asdict(self), "features": listed}, indent=2) + "\n"
 
     @classmethod
     def from_json(cls, text: str, origin: str = SPEC_FILE) -> DatasetSpec:
@@ -234,13 +238,14 @@ class DatasetSpec:
             fields = json.loads(text)
         except json.JSONDecodeError as error:
             raise ValueError(f"{origin}: not JSON: {error}") from None
-        known = {field.name for field in dataclasses.fields(cls)}
+        known = {field.name for field in dataclasses.fields(cls)} | {"features"}
         if not isinstance(fields, dict) or set(fields) != known:
             found = set(fields) if isinstance(fields, dict) else set()
             raise ValueError(
                 f"{origin}: not a data set spec: missing {sorted(known - found)}, unknown "
                 f"{sorted(found - known)}"
             )
+        del fields["features"]  # derived from the rest
         if fields["format_version"] != FORMAT_VERSION:
             raise ValueError(
                 f"{origin}: format_version must be {FORMAT_VERSION}, got "
