@@ -135,6 +135,8 @@ class RankingModel(tfrs.models.Model):
         self.task = task or MultiTask(task_names=self.spec.task_names)
         self.jit_network = jit_compile
         super().compile(optimizer=optimizer or LazyAdam(), **kwargs)
+        # Results are of all replicas already; summing them would count each replica's again.
+        self.distribute_reduction_method = "first"
 
     def _loss(
         self,
