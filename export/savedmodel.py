@@ -98,7 +98,7 @@ def export(export_options: ExportOptions) -> str:
     publication.choose_version(base_path, export_options.version)  # fails early where it exists
     temporary = filesystem.temporary_sibling(base_path)
     try:
-        tf.saved_model.save(served, temporary, signatures=served.signatures())
+        _save(served, temporary)
         _write_extra(temporary, export_options, loaded, served, snapshot)
         if export_options.data_dir is not None:
             compare(temporary, loaded, export_options)
@@ -109,6 +109,15 @@ def export(export_options: ExportOptions) -> str:
     for old in publication.prune(base_path, export_options.keep):
         logging.info("removed version %d: --keep=%d", old, export_options.keep)
     return filesystem.join(base_path, str(version))
+
+
+def _save(served: ServedModel, folder: str) -> None:
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(min(verbosity, logging.WARNING))  # it tells of each renamed input
+    try:
+        tf.saved_model.save(served, folder, signatures=served.signatures())
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def _write_extra(
@@ -204,6 +213,7 @@ def main() -> None:
 def _run(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"unknown arguments: {arguments[1:]}")
+    tf.get_logger().setLevel("ERROR")
     print(f"exported {export(options.from_flags(ExportOptions, flags.FLAGS))}")
 
 

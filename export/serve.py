@@ -14,6 +14,7 @@ import signal
 import threading
 
 import grpc
+import tensorflow as tf
 from absl import app, flags, logging
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
@@ -183,6 +184,7 @@ def main() -> None:
 def _run(arguments: list[str]) -> None:
     if len(arguments) > 1:
         raise app.UsageError(f"unknown arguments: {arguments[1:]}")
+    tf.get_logger().setLevel("ERROR")  # it calls the loader of sessions deprecated
     server = Server(options.from_flags(ServeOptions, flags.FLAGS))
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.request_stop())
