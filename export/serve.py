@@ -17,6 +17,7 @@ import grpc
 from absl import app, flags, logging
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
+from export.server.rest import RestServer
 from export.server.services import ModelService, PredictionService
 from export.server.versions import AVAILABLE, END, ModelVersions
 from input_pipeline import filesystem, options
@@ -35,6 +36,8 @@ class ServeOptions:
         "", "Directory of the model's version directories, local or remote; required."
     )
     port: int = option(8500, "TCP port of gRPC. 0: a free one, which is printed.")
+    rest_api_port: int = option(0, "TCP port of HTTP/REST. 0: no REST.")
+    rest_api_timeout_in_ms: int = option(30_000, "Milliseconds until a REST call is given up.")
     bind_address: str = option(
         "127.0.0.1", "Interface to listen on; 0.0.0.0 for every one, as the real server does."
     )
@@ -52,8 +55,11 @@ class ServeOptions:
     def __post_init__(self) -> None:
         if not self.model_base_path:
             raise ValueError("--model_base_path: must name a directory, got ''")
-        if not 0 <= self.port <= 65535:
-            raise ValueError(f"--port: must be from 0 to 65535, got {self.port}")
+        for name in ("port", "rest_api_port"):
+            if not 0 <= getattr(self, name) <= 65535:
+                raise ValueError(f"--{name}: must be from 0 to 65535, got {getattr(self, name)}")
+        if self.port and self.port == self.rest_api_port:
+            raise ValueError(f"--rest_api_port: must differ from --port, got {self.port}")
         if self.grpc_max_threads < 1:
             raise ValueError(f"--grpc_max_threads: must be at least 1, got {self.grpc_max_threads}")
 
@@ -89,6 +95,7 @@ class Server:
         model_service_pb2_grpc.add_ModelServiceServicer_to_server(
             ModelService(self._versions), self._grpc
         )
+        self._rest: RestServer | None = None
         self._poller = threading.Thread(target=self._poll, name="version poller", daemon=True)
 
     def start(self) -> None:
@@ -105,9 +112,18 @@ class Server:
             self.port = 0
         if not self.port:
             raise OSError(f"cannot listen on {address}: is the port taken?")
+        if self.options.rest_api_port:
+            self._rest = RestServer(
+                self.options.bind_address,
+                self.options.rest_api_port,
+                self._versions,
+                self.options.rest_api_timeout_in_ms / 1000,
+            )
         self._versions.find()  # a missing base path is a mistake now; later it may come back
         self._wait_for_a_version()
         self._grpc.start()
+        if self._rest is not None:
+            self._rest.start()
         if self.options.file_system_poll_wait_seconds > 0:
             self._poller.start()
 
@@ -148,6 +164,8 @@ class Server:
     def stop(self, grace_seconds: float = _STOP_GRACE_SECONDS) -> None:
         """Takes no more calls, lets those under way end for at most that long, unloads."""
         self._stopped.set()
+        if self._rest is not None:
+            self._rest.stop()
         self._grpc.stop(grace_seconds).wait()
         if self._poller.is_alive():
             self._poller.join()
@@ -170,6 +188,9 @@ def _run(arguments: list[str]) -> None:
     print(
         f"Running gRPC ModelServer at {server.options.bind_address}:{server.port} ...", flush=True
     )
+    if server.options.rest_api_port:
+        address = f"{server.options.bind_address}:{server.options.rest_api_port}"
+        print(f"Exporting HTTP/REST API at:{address} ...", flush=True)
     server.wait()
     server.stop()
 

@@ -15,6 +15,8 @@ from google.protobuf.message import DecodeError
 from input_pipeline.parsing import neighbor_pairs, parse_examples
 from input_pipeline.spec import Feature
 
+# TensorFlow quotes some bytes of a record that it refuses, which may not decode
+REFUSED = (tf.errors.InvalidArgumentError, UnicodeDecodeError)
 _BATCH = 1024
 _KINDS = {"int64_list": "int64", "bytes_list": "bytes", "float_list": "float"}
 
@@ -64,8 +66,7 @@ def check_record(
         lengths[feature.name] = length = len(values)
         expected = 1 if feature.length is None else feature.length
         fits = length <= expected if feature.ragged else length == expected
-        # an empty list of a wrong kind says nothing wrong, and the fast parser takes it too
-        if not fits or (length and _KINDS[kind] != feature.dtype):
+        if not fits or _KINDS[kind] != feature.dtype:
             got = f"{length} {_KINDS[kind]} value{'' if length == 1 else 's'}"
             return f"feature {feature.name!r}: expected {_describe(feature)}, found {got}"
     for name, weights in neighbor_pairs(features):
@@ -99,7 +100,7 @@ def find_bad_records(
             return
         try:
             parse_examples(serialized, features, labels)
-        except tf.errors.InvalidArgumentError:
+        except REFUSED:
             for index, record in enumerate(serialized.numpy(), start):
                 reason = check_record(record, features, labels)
                 if reason:

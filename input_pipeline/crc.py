@@ -88,8 +88,8 @@ class Crc:
             part = filled[first:last]
             start, end = int(offsets[part[0]]), int(offsets[part[-1] + 1])
             ends = np.repeat((offsets[part + 1] - start - 1).astype(np.int32), lengths[part])
-            entry = (ends - np.arange(end - start, dtype=np.int32)) << 8
-            entry += data[start:end]
+            following: np.ndarray = ends - np.arange(end - start, dtype=np.int32)
+            entry = np.left_shift(following, 8) + data[start:end]
             crc[part] ^= np.bitwise_xor.reduceat(by_distance.take(entry), offsets[part] - start)
         return crc
 

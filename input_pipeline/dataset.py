@@ -1,7 +1,8 @@
 """Files -> shuffle -> interleave -> batch -> parse -> prefetch.
 
-The order of the rows depends on the seed and the epoch alone: neither on threads, nor on what was
-read before, so a resumed run meets the rows that an uninterrupted one would have met.
+The order of the rows depends on the seed, the epoch and TensorFlow's global seed: neither on
+threads nor on what was read before, so a resumed run meets the rows that an uninterrupted one would
+meet.
 """
 
 from __future__ import annotations
@@ -16,7 +17,13 @@ import numpy as np
 import tensorflow as tf
 
 from input_pipeline import filesystem
-from input_pipeline.bad_records import BadRecord, check_record, find_bad_records, open_records
+from input_pipeline.bad_records import (
+    REFUSED,
+    BadRecord,
+    check_record,
+    find_bad_records,
+    open_records,
+)
 from input_pipeline.parsing import parse_examples
 from input_pipeline.spec import DatasetSpec, Feature
 
@@ -156,7 +163,7 @@ class Examples:
                 raise
             self.require_rows(self.count_rows())
             raise
-        except (tf.errors.InvalidArgumentError, tf.errors.DataLossError):
+        except (*REFUSED, tf.errors.DataLossError):
             for bad in self.find_bad_records():
                 raise ValueError(str(bad)) from None
             raise
@@ -235,6 +242,7 @@ class Examples:
     def _batches(
         self, records: tf.data.Dataset, batch_size: int, encode: Encode, drop_remainder: bool
     ) -> tf.data.Dataset:
+        @tf.autograph.experimental.do_not_convert  # which costs seconds, for control flow not here
         def parse(number: tf.Tensor, serialized: tf.Tensor) -> object:
             return encode(parse_examples(serialized, self.features, self.labels), number)
 

@@ -196,6 +196,7 @@ def remove_tree(path: str) -> None:
 def copy(source: str, target: str) -> None:
     """Copies one file; either side may be remote."""
     with open_binary(source) as reader, open_binary(target, "wb") as writer:
+        writer.write(b"")  # A remote file that nothing was written to would not come to be.
         while block := reader.read(_COPY_BYTES):
             writer.write(block)
 

@@ -79,14 +79,14 @@ class MergingGraph:
             "item": empty_node_graph(items, users, num_tasks, None),
         }
 
-    def write(self, name: str, past: Past) -> dict[str, NodeGraph]:
+    def write(self, name: str, past: Past) -> Snapshot:
         """Builds the graph of the past and writes `graph/<name>`; the first call also groups."""
         snapshot = self._build(past)
         folder = filesystem.join(self._data_dir, "graph", name)
         filesystem.make_dirs(folder)
         description = self._describe(snapshot, past.num_windows)
         save_snapshot(folder, snapshot, self._spec.task_names, description)
-        return {"user": snapshot.user, "item": snapshot.item}
+        return snapshot
 
     def _build(self, past: Past) -> Snapshot:
         pairs = past.pairs()

@@ -8,14 +8,22 @@ windows mixed, and any shuffle buffer then sees all of them.
 
 from __future__ import annotations
 
+import collections
+import concurrent.futures
+import contextlib
 import dataclasses
+import os
 import struct
+import tempfile
+from collections.abc import Callable
+from typing import IO
 
 import numpy as np
 from isal import isal_zlib
 
 from input_pipeline import filesystem
 from input_pipeline.crc import crc32
+from input_pipeline.windows import STREAM_ROW_ORDER, STREAM_SHARDS
 
 ROWS_PER_BLOCK = 4096
 _LEVEL = 1
@@ -52,14 +60,83 @@ def shard_path(data_dir: str, split: str, shard: int, num_shards: int) -> str:
     return filesystem.join(data_dir, "examples", name)
 
 
-class Shard:
-    """Collects a shard's blocks in a scratch file and writes the shard from them.
+class ShardWriter:
+    """Writes the shards of a data set; use it as a context manager.
+
+    Example:
+      with ShardWriter(data_dir, num_shards=8, num_workers=2, seed=0) as writer:
+          writer.add("train", len(rows), encode)  # As often as there is more for a split.
+          writer.finish()
 
     Args:
-      scratch: an open local file that this shard may append to and read from.
+      data_dir: a local directory; compressed blocks wait in unnamed files there.
+      num_shards: of each split.
+      num_workers: threads that encode and compress; 0: one per core.
+      seed: of the order of rows and blocks.
     """
 
-    def __init__(self, scratch):
+    def __init__(self, data_dir: str, num_shards: int, num_workers: int, seed: int):
+        self._data_dir = data_dir
+        self._num_shards = num_shards
+        self._seed = seed
+        self._num_workers = num_workers or os.cpu_count() or 1
+        self._workers = concurrent.futures.ThreadPoolExecutor(self._num_workers)
+        self._files = contextlib.ExitStack()
+        self._shards: dict[str, list[_Shard]] = {}
+        self._num_added = 0
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._workers.shutdown(cancel_futures=True)
+        self._files.close()
+
+    def add(self, split: str, num_rows: int, encode: Callable[[np.ndarray], np.ndarray]) -> None:
+        """Deals rows out to the shards of a split at random.
+
+        Args:
+          split: the shards' name.
+          num_rows: R.
+          encode: from row numbers below R to framed records, uint8 [bytes]; called in threads.
+        """
+        if split not in self._shards:
+            self._shards[split] = [
+                _Shard(self._files.enter_context(tempfile.TemporaryFile(dir=self._data_dir)))
+                for _ in range(self._num_shards)
+            ]
+        random = np.random.default_rng([self._seed, STREAM_ROW_ORDER, self._num_added])
+        self._num_added += 1
+        order = random.permutation(num_rows)
+        waiting: collections.deque = collections.deque()
+        for number, shard in enumerate(self._shards[split]):
+            rows = order[number :: self._num_shards]
+            for start in range(0, len(rows), ROWS_PER_BLOCK):
+                block = rows[start : start + ROWS_PER_BLOCK]
+                waiting.append((shard, self._workers.submit(lambda r: compress(encode(r)), block)))
+                # A few blocks at a time, to bound the memory.
+                if len(waiting) >= 2 * self._num_workers:
+                    _append(*waiting.popleft())
+        while waiting:
+            _append(*waiting.popleft())
+
+    def finish(self) -> None:
+        """Writes every shard."""
+        for index, (split, shards) in enumerate(self._shards.items()):
+            for number, shard in enumerate(shards):
+                path = shard_path(self._data_dir, split, number, self._num_shards)
+                stream = [self._seed, STREAM_SHARDS, index, number]
+                shard.write(path, np.random.default_rng(stream))
+
+
+def _append(shard: _Shard, block: concurrent.futures.Future[Block]) -> None:
+    shard.append(block.result())
+
+
+class _Shard:
+    """The blocks of a shard, waiting in a scratch file."""
+
+    def __init__(self, scratch: IO[bytes]):
         self._scratch = scratch
         # (position, length, checksum, bytes of records) of each block.
         self._blocks: list[tuple[int, int, int, int]] = []

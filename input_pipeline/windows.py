@@ -50,13 +50,20 @@ class Windows:
         last = self.num_windows - 1
         return {0: "history", last - 1: "validation", last: "test"}.get(window, "train")
 
+    def name(self, window: int) -> str:
+        """`history`, `training window 1`, ..., `validation` or `test`."""
+        split = self.split(window)
+        return f"training window {window}" if split == "train" else split
+
     def describe(self, window: int) -> str:
-        """The window's name in messages."""
+        """The window's name and limits, for messages."""
         last = self.num_windows - 1
-        low = f"t_{window} = {self.cut_times[window - 1]}" if window else ""
-        high = f"t_{window + 1} = {self.cut_times[window]}" if window < last else ""
-        name = f"training window {window}" if 0 < window < last - 1 else self.split(window)
-        return f"{name} ({' to '.join(part for part in (low and 'after ' + low, high) if part)})"
+        limits = []
+        if window:
+            limits.append(f"after t_{window} = {self.cut_times[window - 1]}")
+        if window < last:
+            limits.append(f"up to t_{window + 1} = {self.cut_times[window]}")
+        return f"{self.name(window)} ({', '.join(limits)})"
 
 
 def permutation_ranks(log: EventLog, rows: str, seed: int) -> np.ndarray:

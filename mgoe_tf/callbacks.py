@@ -33,7 +33,7 @@ def timed_train_function(
     """
     strategy = model.distribute_strategy
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def step(batch: Any) -> dict[str, tf.Tensor]:
         logs = strategy.run(model.train_step, args=(batch,))
         return {name: strategy.experimental_local_results(v)[0] for name, v in logs.items()}

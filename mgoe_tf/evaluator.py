@@ -63,7 +63,7 @@ class Evaluator:
             data_dir, spec, [split], names, skip_bad_records=skip_bad_records
         )
         self._rows: _Rows | None = None
-        self._predict = tf.function(self._logits, reduce_retracing=True)
+        self._predict = tf.function(self._logits, reduce_retracing=True, autograph=False)
         self._vocabulary_rows = {
             name: _vocabulary_table(data_dir, spec, name) for name in ("user_id", "item_id")
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.resources
 import os
 from collections.abc import Sequence
@@ -81,12 +80,3 @@ def require_prepared_so(
 
 def _as_json(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
-
-
-def differing(old: Any, new: Any, ignored: frozenset[str]) -> list[str]:
-    """Names of the fields in which two options of one class differ."""
-    return [
-        field.name
-        for field in dataclasses.fields(old)
-        if field.name not in ignored and getattr(old, field.name) != getattr(new, field.name)
-    ]

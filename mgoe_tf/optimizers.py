@@ -52,7 +52,9 @@ class LazyAdam(tf.keras.optimizers.Adam):
         self.l2 = l2
 
     def _penalty_gradient(self, weights: tf.Tensor) -> tf.Tensor:
-        return self.l1 * tf.sign(weights) + 2.0 * self.l2 * weights
+        l1 = self.l1 * tf.sign(weights) if self.l1 else 0.0
+        l2 = 2.0 * self.l2 * weights if self.l2 else 0.0
+        return l1 + l2
 
     def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable) -> None:
         """One step of one variable. The indices of a sparse gradient are distinct by then."""
@@ -66,8 +68,7 @@ class LazyAdam(tf.keras.optimizers.Adam):
     def _update_all(
         self, gradient: tf.Tensor, variable: tf.Variable, m: tf.Variable, v: tf.Variable
     ) -> None:
-        if self.l1 or self.l2:
-            gradient += self._penalty_gradient(variable)
+        gradient += self._penalty_gradient(tf.convert_to_tensor(variable))
         step = tf.cast(self.iterations + 1, variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
@@ -85,9 +86,9 @@ class LazyAdam(tf.keras.optimizers.Adam):
     def _update_rows(
         self, gradient: tf.IndexedSlices, variable: tf.Variable, m: tf.Variable, v: tf.Variable
     ) -> None:
-        rows, values = gradient.indices, gradient.values
-        if self.l1 or self.l2:
-            values += self._penalty_gradient(tf.gather(variable, rows))
+        rows = gradient.indices
+        weights = tf.gather(variable, rows)
+        values = gradient.values + self._penalty_gradient(weights)
         step = tf.cast(self.iterations + 1, variable.dtype)
         rate = (
             tf.cast(self.learning_rate, variable.dtype)
@@ -98,8 +99,8 @@ class LazyAdam(tf.keras.optimizers.Adam):
         new_v = self.beta_2 * tf.gather(v, rows) + (1.0 - self.beta_2) * tf.square(values)
         m.scatter_update(tf.IndexedSlices(new_m, rows))
         v.scatter_update(tf.IndexedSlices(new_v, rows))
-        change = rate * new_m / (tf.sqrt(new_v) + self.epsilon)
-        variable.scatter_sub(tf.IndexedSlices(change, rows))
+        new_weights = weights - rate * new_m / (tf.sqrt(new_v) + self.epsilon)
+        variable.scatter_update(tf.IndexedSlices(new_weights, rows))
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()

@@ -32,8 +32,8 @@ def prepare_if_missing(flag_values: flags.FlagValues, preparation: PreparationOp
         prepare(preparation)
     else:
         raise ValueError(
-            f"--data_dir={data_dir} does not exist: prepare it with input_pipeline.prepare, or name "
-            "a --source"
+            f"--data_dir={data_dir} does not exist: prepare it with input_pipeline.prepare, or "
+            "name a --source"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from typing import Any
 
@@ -14,7 +15,6 @@ from input_pipeline.spec import DatasetSpec
 from mgoe_tf import callbacks, checkpoints, tables
 from mgoe_tf.config import ModelOptions, TrainOptions
 from mgoe_tf.evaluator import Evaluator
-from mgoe_tf.flags import differing
 from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import RankingModel
 from mgoe_tf.optimizers import LazyAdam
@@ -110,14 +110,13 @@ def _begin_run(spec: DatasetSpec, model_options: ModelOptions, options: TrainOpt
         )
     checkpoints.require_same_data(checkpoints.read_spec(options.model_dir), spec, options.data_dir)
     old_model_options, old_options = checkpoints.read_options(options.model_dir)
-    names = differing(old_model_options, model_options) + differing(old_options, options)
-    for name in names:
-        if name not in _MAY_CHANGE:
-            holders = (old_model_options, model_options), (old_options, options)
-            old, new = next(pair for pair in holders if hasattr(pair[0], name))
+    begun_with = dataclasses.asdict(old_model_options) | dataclasses.asdict(old_options)
+    given = dataclasses.asdict(model_options) | dataclasses.asdict(options)
+    for name in given.keys() - _MAY_CHANGE:
+        if given[name] != begun_with[name]:
             raise ValueError(
-                f"--{name}={getattr(new, name)}: the run in {options.model_dir} was begun with "
-                f"{getattr(old, name)}, and --resume goes on with the same"
+                f"--{name}={given[name]}: the run in {options.model_dir} was begun with "
+                f"{begun_with[name]}, and --resume goes on with the same"
             )
 
 
@@ -183,7 +182,7 @@ def _fit(
         for name in ("train", "validation")
     )
     callbacks.write_options(train_writer, training=options, model=model_options)
-    diagnose = tf.function(model.diagnostics)
+    diagnose = tf.function(model.diagnostics, autograph=False)
 
     def validate(step: int) -> dict[str, Any]:
         metrics = validation.evaluate()
@@ -201,7 +200,7 @@ def _fit(
         clock=clock,
         bad_records=len(examples.bad_records) + len(validation.examples.bad_records),
         early=validate,
-        step=int(model.optimizer.iterations),
+        step=int(model.optimizer.iterations.numpy()),
     )
     while int(progress.epoch) < options.epochs and not progress.has_stalled(options.patience):
         epoch = int(progress.epoch)

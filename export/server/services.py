@@ -20,7 +20,7 @@ from tensorflow_serving.apis import (
 from export import tensors
 from export.server import errors
 from export.server.servable import DEFAULT_SIGNATURE
-from export.server.versions import ModelVersions
+from export.server.versions import ModelVersions, VersionState
 
 _METADATA_FIELD = "signature_def"
 
@@ -64,6 +64,24 @@ def requested_version(request: Any, versions: ModelVersions) -> int | None:
         wanted = f"Specific({spec.name}, {version})" if choice else f"Latest({spec.name})"
         raise errors.not_found(f"Servable not found for request: {wanted}")
     return version
+
+
+def requested_states(request: Any, versions: ModelVersions) -> dict[int, VersionState]:
+    """The states of the version that a request names, or of all; raises NOT_FOUND."""
+    name = request.model_spec.name
+    try:
+        version = requested_version(request, versions)
+    except errors.ServingError as error:
+        if error.code != grpc.StatusCode.NOT_FOUND:
+            raise
+        raise errors.not_found(f"Could not find any versions of model {name}") from None
+    states = versions.states()
+    if version is not None:
+        states = {number: state for number, state in states.items() if number == version}
+    if not states:
+        which = "any versions" if version is None else f"version {version}"
+        raise errors.not_found(f"Could not find {which} of model {name}")
+    return states
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
@@ -118,21 +136,8 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
     @_answers
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        name = request.model_spec.name
-        try:
-            version = requested_version(request, self._versions)
-        except errors.ServingError as error:
-            if error.code != grpc.StatusCode.NOT_FOUND:
-                raise
-            raise errors.not_found(f"Could not find any versions of model {name}") from None
-        states = self._versions.states()
-        if version is not None:
-            states = {number: state for number, state in states.items() if number == version}
-        if not states:
-            which = "any versions" if version is None else f"version {version}"
-            raise errors.not_found(f"Could not find {which} of model {name}")
         response = get_model_status_pb2.GetModelStatusResponse()
-        for number, state in states.items():
+        for number, state in requested_states(request, self._versions).items():
             status = response.model_version_status.add(version=number, state=state.state)
             status.status.error_code = state.code
             status.status.error_message = state.message

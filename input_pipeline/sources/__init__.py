@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from input_pipeline.config import PreparationOptions
 from input_pipeline.events import EventLog
-from input_pipeline.sources import movielens, table, taobao, tenrec
+from input_pipeline.sources import movielens, planted_log, table, taobao, tenrec
 
 SOURCES: dict[str, Callable[[PreparationOptions], EventLog]] = {
     "taobao": taobao.read,
@@ -15,6 +15,7 @@ SOURCES: dict[str, Callable[[PreparationOptions], EventLog]] = {
     "movielens": movielens.read,
     "csv": table.read_csv,
     "parquet": table.read_parquet,
+    "synthetic": planted_log.read,
 }
 
 

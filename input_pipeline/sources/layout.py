@@ -180,7 +180,8 @@ def read_log(rows: Iterator[RawRows], layout: Layout, options: PreparationOption
         report.add(problems + file.problems, malformed + skipped, row + skipped)
         source_files.append(file.source_file())
     report.check(options.max_malformed)
-    return _drop_duplicates(_event_log(parts, layout, source_files, report.malformed), options)
+    log = _event_log(parts, layout, source_files, report.malformed)
+    return drop_duplicates(log, options.duplicates)
 
 
 def _event_log(
@@ -245,9 +246,10 @@ def select_lines(log: EventLog, lines: np.ndarray) -> EventLog:
     )
 
 
-def _drop_duplicates(log: EventLog, options: PreparationOptions) -> EventLog:
+def drop_duplicates(log: EventLog, duplicates: str) -> EventLog:
+    """Counts the repeated lines, and drops them with `duplicates="drop"`."""
     repeated = repeated_lines(log)
     log = dataclasses.replace(log, duplicate_lines=int(repeated.sum()))
-    if options.duplicates == "drop" and log.duplicate_lines:
+    if duplicates == "drop" and log.duplicate_lines:
         return select_lines(log, ~repeated)
     return log

@@ -28,11 +28,22 @@ class CascadingTowers(PredictionTowers):
         self.theta = self.add_weight(name="theta", shape=[self.num_tasks - 1], initializer="ones")
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        first = self.first_layer(inputs)
+        # Weights are split once and not sliced by task: the gradient of a split is one
+        # concatenation. Each piece keeps a task axis of length 1.
+        first = tf.split(self.first_layer(inputs), self.num_tasks)
+        layers = [
+            list(zip(*(tf.split(weight, self.num_tasks) for weight in layer), strict=True))
+            for layer in self.later_layers()
+        ]
+        # links: [1, 1, H] each, theta_t times the row of the kernel that reads p_{t-1}
+        links = tf.split(
+            self.theta[:, tf.newaxis, tf.newaxis] * self.cascade_kernel, self.num_tasks - 1
+        )
         # logits: [1, B] each
-        logits = [self.finish(first[:1], slice(0, 1), training)]
-        for task in range(1, self.num_tasks):
-            previous = self.theta[task - 1] * logits[-1][..., tf.newaxis]
-            own = first[task : task + 1] + previous * self.cascade_kernel[task - 1]
-            logits.append(self.finish(own, slice(task, task + 1), training))
+        logits: list[tf.Tensor] = []
+        for task in range(self.num_tasks):
+            hidden = first[task]
+            if task:
+                hidden += logits[-1][..., tf.newaxis] * links[task - 1]
+            logits.append(self.finish(hidden, [layer[task] for layer in layers], training))
         return tf.concat(logits, axis=0)

@@ -54,12 +54,12 @@ class ExpertBank(tf.keras.layers.Layer):
 
     def by_task(self, weight: tf.Variable) -> tf.Tensor:
         """Lays a weight out by the tasks that use it, in the compute dtype: [T, X, ...]."""
+        own_count = self.num_tasks * self.num_task_experts
+        # split, not slices: its gradient is one concatenation.
+        shared, own = tf.split(tf.cast(weight, self.compute_dtype), [self.num_shared, own_count])
         shape = weight.shape[1:]
-        weight = tf.cast(weight, self.compute_dtype)
-        shared = tf.broadcast_to(
-            weight[: self.num_shared], [self.num_tasks, self.num_shared, *shape]
-        )
-        own = tf.reshape(weight[self.num_shared :], [self.num_tasks, self.num_task_experts, *shape])
+        shared = tf.broadcast_to(shared, [self.num_tasks, self.num_shared, *shape])
+        own = tf.reshape(own, [self.num_tasks, self.num_task_experts, *shape])
         return tf.concat([shared, own], axis=1)
 
     def get_config(self) -> dict[str, Any]:

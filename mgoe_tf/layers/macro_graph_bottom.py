@@ -75,7 +75,12 @@ class MacroGraphBottom(tf.keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         query_dims = {kind: shape[-1] for kind, shape in input_shape.items()}
-        self.experts.build_for(query_dims, self.dim)
+        with tf.name_scope(self.experts.name):
+            self.experts.build_for(query_dims, self.dim)
+        # The gates' kernel has the rows of c_t: those of x, then D for each neighbour set.
+        self.gate_parts = [sum(query_dims.values()), *[self.dim] * len(NODES)]
+        with tf.name_scope(self.gates.name):
+            self.gates.build([None, sum(self.gate_parts)])
         super().build(input_shape)
 
     def alphas(self, edges: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -89,14 +94,19 @@ class MacroGraphBottom(tf.keras.layers.Layer):
         tables: Mapping[str, tf.Tensor],
     ) -> tf.Tensor:
         """g_t: float32 [T, B, X]."""
-        x = tf.cast(tf.concat([targets["user"], targets["item"]], axis=-1), self.compute_dtype)
-        # summaries: [T, B, D] each
-        summaries = [
-            tf.matmul(tf.cast(alphas[name], self.compute_dtype), tables[nodes])
-            for name, nodes in NODES.items()
+        # (sum_m alpha_m z_m) G = alpha (Z G), and Z G does not depend on the row: the gates see
+        # [x ; alphas] and the tasks' [B, 4 D] summaries are never made.
+        inputs = tf.concat([targets["user"], targets["item"], *alphas.values()], axis=-1)
+        own, *by_set = tf.split(
+            tf.cast(self.gates.kernel, self.compute_dtype), self.gate_parts, axis=1
+        )
+        folded = [
+            tf.matmul(tables[nodes], part)
+            for nodes, part in zip(NODES.values(), by_set, strict=True)
         ]
-        x = tf.broadcast_to(x, [self.num_tasks, *tf.unstack(tf.shape(x))])
-        return self.gates(tf.concat([x, *summaries], axis=-1))
+        # kernel: [T, D_u + D_i + 4 K, X]
+        kernel = tf.concat([own, *folded], axis=1)
+        return self.gates(tf.cast(inputs, self.compute_dtype), kernel)
 
     def call(self, targets: Mapping[str, tf.Tensor], edges: Mapping[str, tf.Tensor]) -> tf.Tensor:
         tables = self.tables()

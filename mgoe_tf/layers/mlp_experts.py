@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from mgoe_tf.layers.dropout import Dropout
 from mgoe_tf.layers.expert_bank import ExpertBank
 
 
@@ -44,7 +45,7 @@ class MlpExperts(ExpertBank):
             self.add_expert_weight(f"bias_{layer}", [1, width], "zeros")
             for layer, width in enumerate(self.units)
         ]
-        self.dropout_layer = tf.keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+        self.dropout_layer = Dropout(rate=self.dropout, dtype=self.dtype_policy)
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from mgoe_tf.layers.dropout import Dropout
 from mgoe_tf.layers.initializers import StackedGlorotUniform
 
 
@@ -57,25 +58,41 @@ class PredictionTowers(tf.keras.layers.Layer):
             )
             for layer, width in enumerate(widths[1:])
         ]
-        self.dropout_layer = tf.keras.layers.Dropout(self.dropout, dtype=self.dtype_policy)
+        self.dropout_layer = Dropout(rate=self.dropout, dtype=self.dtype_policy)
         super().build(input_shape)
 
     def first_layer(self, inputs: tf.Tensor) -> tf.Tensor:
         """The first layer of all towers before its activation: [T, B, H]."""
         return tf.matmul(inputs, self.kernels[0]) + self.biases[0]
 
+    def later_layers(self) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """Kernels [T, H, H'] and biases [T, 1, H'] after the first layer."""
+        return [
+            (tf.convert_to_tensor(kernel), tf.convert_to_tensor(bias))
+            for kernel, bias in zip(self.kernels[1:], self.biases[1:], strict=True)
+        ]
+
     def finish(
-        self, first: tf.Tensor, tasks: slice = slice(None), training: bool | None = None
+        self,
+        first: tf.Tensor,
+        layers: Sequence[tuple[tf.Tensor, tf.Tensor]],
+        training: bool | None = None,
     ) -> tf.Tensor:
-        """From the first layer of these tasks' towers to their logits: [tasks, B]."""
+        """From the first layer of some towers, [T', B, H], to their logits, [T', B].
+
+        Args:
+          first: from `first_layer`.
+          layers: from `later_layers`, the same T' tasks.
+          training: whether to drop units.
+        """
         outputs = first
-        for kernel, bias in zip(self.kernels[1:], self.biases[1:], strict=True):
+        for kernel, bias in layers:
             hidden = self.dropout_layer(tf.nn.relu(outputs), training=training)
-            outputs = tf.matmul(hidden, kernel[tasks]) + bias[tasks]
+            outputs = tf.matmul(hidden, kernel) + bias
         return tf.squeeze(outputs, axis=-1)
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        return self.finish(self.first_layer(inputs), training=training)
+        return self.finish(self.first_layer(inputs), self.later_layers(), training)
 
     def get_config(self) -> dict[str, Any]:
         return {

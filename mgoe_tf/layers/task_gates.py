@@ -32,6 +32,8 @@ class TaskGates(tf.keras.layers.Layer):
 
     Call arguments:
       inputs: [T, B, F], or [B, F] where all tasks see the same.
+      kernel: [T, F, X] in place of the layer's own G, for a caller that has multiplied parts of G
+        by what does not depend on the row.
 
     Returns:
       float32 [T, B, X].
@@ -60,8 +62,15 @@ class TaskGates(tf.keras.layers.Layer):
             )
         super().build(input_shape)
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        logits = tf.matmul(inputs, self.kernel)
+    def call(self, inputs: tf.Tensor, kernel: tf.Tensor | None = None) -> tf.Tensor:
+        kernel = self.kernel if kernel is None else kernel
+        if inputs.shape.rank == 2:
+            # One product for all tasks. flat: [F, T * X]; logits: [B, T, X], then [T, B, X]
+            flat = tf.reshape(tf.transpose(kernel, [1, 0, 2]), [kernel.shape[1], -1])
+            logits = tf.reshape(inputs @ flat, [-1, self.num_tasks, self.num_experts])
+            logits = tf.transpose(logits, [1, 0, 2])
+        else:
+            logits = tf.matmul(inputs, kernel)
         if self.use_bias:
             logits += self.bias
         return tf.nn.softmax(tf.cast(logits, tf.float32))

@@ -386,17 +386,3 @@ def test_the_command_stops_gracefully_on_sigterm(base_path):
         assert client.predict(ROWS)["score"][1] == 19.0
     process.terminate()
     assert process.wait(30) == 0
-
-
-def test_an_unreachable_server_is_named_after_retries():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    begin = time.monotonic()
-    with (
-        Client(f"127.0.0.1:{port}", "small", retries=2) as client,
-        pytest.raises(CallError, match=f"no server answers at 127.0.0.1:{port}") as error,
-    ):
-        client.predict(ROWS)
-    assert error.value.code == grpc.StatusCode.UNAVAILABLE
-    assert time.monotonic() - begin >= 0.3  # two pauses: 0.1 s and 0.2 s

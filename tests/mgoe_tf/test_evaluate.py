@@ -1,0 +1,109 @@
+"""The evaluate command, its slices and its refusals."""
+
+import dataclasses
+import json
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import sparse
+
+from input_pipeline import vocabulary
+from mgoe_tf import checkpoints
+from mgoe_tf.evaluate import EvaluateOptions, evaluate
+from mgoe_tf.trainer import train
+from tests.data_sets import write_small_data_set
+from tests.mgoe_tf.conftest import MODEL_OPTIONS
+
+
+@pytest.fixture(scope="module")
+def trained(data_dir, tmp_path_factory) -> str:
+    from mgoe_tf.config import TrainOptions
+
+    folder = str(tmp_path_factory.mktemp("run") / "model")
+    options = TrainOptions(
+        data_dir=data_dir, model_dir=folder, model="mmoe", epochs=1, batch_size=128
+    )
+    train(MODEL_OPTIONS, options)
+    return folder
+
+
+def rows_of(data_dir: str, split: str) -> list[tf.train.Example]:
+    paths = sorted(map(str, pathlib.Path(data_dir, "examples").glob(f"{split}-*")))
+    records = tf.data.TFRecordDataset(paths, "GZIP").as_numpy_iterator()
+    return [tf.train.Example.FromString(record) for record in records]
+
+
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_evaluation_writes_what_training_wrote(trained, data_dir, tmp_path, split) -> None:
+    output = tmp_path / "metrics.json"
+    metrics = evaluate(EvaluateOptions(trained, data_dir, split, str(output)))
+    assert json.loads(output.read_text()) == metrics
+    written = pathlib.Path(trained, f"metrics_{split}.json").read_text()
+    assert json.loads(written) == metrics
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+
+
+@pytest.mark.parametrize(("split", "cut"), [("validation", 3), ("test", 4)])
+def test_slices_equal_a_loop_over_the_rows(trained, data_dir, split, cut) -> None:
+    spec = checkpoints.read_spec(data_dir)
+    users, items = (
+        {raw: row for row, raw in enumerate(vocabulary.read_ids(data_dir, spec, name))}
+        for name in ("user_id", "item_id")
+    )
+    matrix = sparse.load_npz(pathlib.Path(data_dir, "graph", str(cut), "merging_matrix.npz"))
+    expected = dict.fromkeys(("new_pairs", "repeated_pairs", "cold_item", "warm"), 0)
+    positives = 0
+    for row in rows_of(data_dir, split):
+        values = row.features.feature
+        user = users[values["user_id"].int64_list.value[0]]
+        item = items[values["item_id"].bytes_list.value[0]]
+        known = user < matrix.shape[0] and item < matrix.shape[1]
+        repeated = known and matrix[user, item] > 0
+        expected["repeated_pairs" if repeated else "new_pairs"] += 1
+        item_macro = values["item_macro"].int64_list.value[0]
+        expected["cold_item"] += item_macro == -1
+        expected["warm"] += item_macro >= 0 and values["user_macro"].int64_list.value[0] >= 0
+        positives += values["label_buy"].float_list.value[0] == 1
+    metrics = evaluate(EvaluateOptions(trained, data_dir, split))
+    assert {name: part["rows"] for name, part in metrics["slices"].items()} == expected
+    assert metrics["tasks"]["buy"]["positives"] == positives
+    assert 0 < expected["repeated_pairs"] < metrics["rows"]
+
+
+def test_predictions_are_those_of_the_model_on_the_rows(trained, data_dir) -> None:
+    loaded = checkpoints.load_model(trained)
+    rows = rows_of(data_dir, "test")
+    raw = {
+        "user_id": [r.features.feature["user_id"].int64_list.value[0] for r in rows],
+        "item_id": [r.features.feature["item_id"].bytes_list.value[0] for r in rows],
+        "category_id": [r.features.feature["category_id"].int64_list.value[0] for r in rows],
+    }
+    dtypes = {"user_id": tf.int64, "item_id": tf.string, "category_id": tf.int64}
+    features = loaded.lookup({k: tf.constant(v, dtypes[k]) for k, v in raw.items()})
+    logits = loaded.model(features)["buy"].numpy().astype(np.float64)
+    labels = np.array([r.features.feature["label_buy"].float_list.value[0] for r in rows])
+    loss = np.mean(np.logaddexp(0, logits) - labels * logits)
+    metrics = evaluate(EvaluateOptions(trained, data_dir, "test"))
+    assert metrics["tasks"]["buy"]["logloss"] == pytest.approx(loss, abs=1e-6)
+
+
+def test_data_of_another_spec_are_refused_saying_what_differs(trained, tmp_path) -> None:
+    write_small_data_set(str(tmp_path), num_item_macro_nodes=3)
+    with pytest.raises(ValueError) as error:  # noqa: PT011
+        evaluate(EvaluateOptions(trained, str(tmp_path), "test"))
+    assert f"--data_dir={tmp_path} is not like the data set" in str(error.value)
+    assert "feature user_1hop: float, 5 there, float, 3 here" in str(error.value)
+    assert "feature user_id" not in str(error.value)
+    _, options = checkpoints.read_options(trained)
+    options = dataclasses.replace(options, data_dir=str(tmp_path), resume=True)
+    with pytest.raises(ValueError, match="is not like the data set that the checkpoint"):
+        train(MODEL_OPTIONS, options)
+
+
+def test_a_directory_without_a_model_is_an_error(data_dir, tmp_path) -> None:
+    with pytest.raises(ValueError, match=r"holds no trained model: no config\.json there"):
+        evaluate(EvaluateOptions(str(tmp_path), data_dir))
+    with pytest.raises(ValueError, match="--data_dir: must name a directory, got ''"):
+        EvaluateOptions(str(tmp_path))

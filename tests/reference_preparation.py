@@ -1,0 +1,235 @@
+"""Data preparation word by word, with dicts and loops: slow, and independent of input_pipeline.
+
+Only the draws are taken as given: the permutation of `random`, the macro nodes of history, and the
+negatives. Everything else of a data set is computed here from the lines of the log.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A line of the log: raw ids, the tasks that it shows, and those that it does not tell of."""
+
+    user: int | bytes
+    item: int | bytes
+    tasks: frozenset[int]
+    timestamp: int | None = None
+    unlabeled: frozenset[int] = frozenset()
+    user_features: tuple[tuple[str, int | bytes], ...] = ()
+    item_features: tuple[tuple[str, int | bytes], ...] = ()
+
+
+def rank_of_sets(levels: Sequence[int]) -> dict[frozenset[int], int]:
+    """rho of every non-empty set of tasks, by enumerating and sorting them."""
+    tasks = range(len(levels))
+    sets = [frozenset(c) for n in tasks for c in itertools.combinations(tasks, n + 1)]
+
+    def key(tasks_of_set):
+        ordered = sorted(set(levels), reverse=True)
+        return tuple(sum(levels[t] == level for t in tasks_of_set) for level in ordered)
+
+    keys = sorted({key(s) for s in sets})
+    return {s: keys.index(key(s)) + 1 for s in sets}
+
+
+class Reference:
+    """The windows, vocabularies, graphs and rows of a log.
+
+    Args:
+      lines: in the order of the file.
+      times: by line, what takes the place of a timestamp.
+      positions: by line, what the cuts apply to where that is not the time (`order`).
+    """
+
+    def __init__(self, lines, times, cuts, num_tasks, levels, beta, limit, positions=None):
+        self.lines, self.times = lines, times
+        self.num_tasks, self.beta, self.limit = num_tasks, beta, limit
+        self.rho = rank_of_sets(levels)
+        if positions is None:
+            ordered = sorted(times)
+            # method="lower" of numpy.quantile: the order statistic at floor(q (N - 1)).
+            self.cut_times = [ordered[int(np.floor(q * (len(ordered) - 1)))] for q in cuts]
+            self.window = [sum(time > cut for cut in self.cut_times) for time in times]
+        else:
+            self.cut_times = list(cuts)
+            self.window = [sum(p >= cut for cut in cuts) for p in positions]
+        self.num_windows = len(cuts) + 1
+        # Lines by window, then time, then line.
+        self.order = sorted(range(len(lines)), key=lambda n: (self.window[n], times[n], n))
+        for name in ("known", "scores", "neighbors", "side_features", "pair_rows", "touched"):
+            setattr(self, name, functools.cache(getattr(self, name)))
+        self.users = self.vocabulary(lambda line: line.user)
+        self.items = self.vocabulary(lambda line: line.item)
+
+    def vocabulary(self, column):
+        first = {}
+        for n in self.order:
+            first.setdefault(column(self.lines[n]), (self.window[n], self.times[n]))
+        return sorted(first, key=lambda value: (*first[value], value))
+
+    def known(self, column, window):
+        """How many values of a column appear in the windows before `window`."""
+        return len({column(self.lines[n]) for n in self.order if self.window[n] < window})
+
+    def before(self, window):
+        return [n for n in self.order if self.window[n] < window]
+
+    def sets(self, window):
+        """C of every pair that the graph at the cut before `window` knows, empty sets left out."""
+        found = {}
+        for n in self.before(window):
+            if self.lines[n].tasks:
+                pair = self.lines[n].user, self.lines[n].item
+                found[pair] = found.get(pair, frozenset()) | self.lines[n].tasks
+        return found
+
+    def scores(self, window):
+        """E as a dict."""
+        return {pair: float(self.rho[c]) ** self.beta for pair, c in self.sets(window).items()}
+
+    def matrix(self, window):
+        """E as an array in vocabulary order."""
+        users = self.users[: self.known(lambda line: line.user, window)]
+        items = self.items[: self.known(lambda line: line.item, window)]
+        scores = self.scores(window)
+        return np.array([[scores.get((u, i), 0.0) for i in items] for u in users])
+
+    def neighbors(self, window, side, task):
+        """By raw id: [(neighbour, weight)], newest first."""
+        scores, latest = self.scores(window), {}
+        for n in self.before(window):
+            line = self.lines[n]
+            if task in line.tasks:
+                pair = line.user, line.item
+                latest[pair] = max(latest.get(pair, self.times[n]), self.times[n])
+        lists = {}
+        for (user, item), time in latest.items():
+            node, other = (user, item) if side == "user" else (item, user)
+            lists.setdefault(node, []).append((-time, other, scores[user, item]))
+        return {
+            node: [(other, weight) for _, other, weight in sorted(entries)[: self.limit]]
+            for node, entries in lists.items()
+        }
+
+    def task_table(self, window, macro, num_macro_nodes):
+        """L as a dict from user to [T, K_I], given the macro nodes by item."""
+        tables = {}
+        for (user, item), tasks in self.sets(window).items():
+            table = tables.setdefault(user, np.zeros((self.num_tasks, num_macro_nodes)))
+            for task in tasks:
+                if macro[item] >= 0:
+                    table[task, macro[item]] += 1
+        return tables
+
+    def side_features(self, window, side):
+        """By raw id and name: of the latest event before `window`, else of the first one in it."""
+        found = {}
+        for n in self.order:
+            line = self.lines[n]
+            node = line.user if side == "user" else line.item
+            features = dict(line.user_features if side == "user" else line.item_features)
+            if self.window[n] < window:
+                found[node] = features
+            elif self.window[n] == window:
+                found.setdefault(node, features)
+        return found
+
+    def pair_rows(self, window):
+        """{(user, item): (labels, timestamp)}; a label is None where no event tells of it."""
+        rows = {}
+        for n in self.order:
+            if self.window[n] != window:
+                continue
+            line = self.lines[n]
+            pair = line.user, line.item
+            labels, timestamp = rows.get(pair, ((None,) * self.num_tasks, line.timestamp))
+            told = [
+                1
+                if t in line.tasks or labels[t] == 1
+                else (labels[t] if t in line.unlabeled else 0)
+                for t in range(self.num_tasks)
+            ]
+            rows[pair] = tuple(told), timestamp
+        return rows
+
+    def event_rows(self, window):
+        """[(user, item, labels, timestamp)]."""
+        rows = []
+        for n in self.order:
+            if self.window[n] == window:
+                line = self.lines[n]
+                labels = tuple(
+                    1 if t in line.tasks else None if t in line.unlabeled else 0
+                    for t in range(self.num_tasks)
+                )
+                rows.append((line.user, line.item, labels, line.timestamp))
+        return rows
+
+    def touched(self, window):
+        """The pairs of all lines up to the end of `window`."""
+        return {(self.lines[n].user, self.lines[n].item) for n in self.before(window + 1)}
+
+    def window_items(self, window):
+        return {self.lines[n].item for n in self.order if self.window[n] == window}
+
+
+def macro_edges(matrix, user_macro, item_macro, num_users, num_items):
+    """One and two hops of users and items (Eq. 10), by summing over neighbours one by one."""
+    one_user = np.zeros((len(user_macro), num_items))
+    one_item = np.zeros((len(item_macro), num_users))
+    two_user = np.zeros((len(user_macro), num_users))
+    two_item = np.zeros((len(item_macro), num_items))
+    for u, i in zip(*np.nonzero(matrix), strict=True):
+        if item_macro[i] >= 0:
+            one_user[u, item_macro[i]] += matrix[u, i]
+        if user_macro[u] >= 0:
+            one_item[i, user_macro[u]] += matrix[u, i]
+    for u, i in zip(*np.nonzero(matrix), strict=True):
+        two_user[u] += matrix[u, i] * one_item[i]
+        two_item[i] += matrix[u, i] * one_user[u]
+    return {
+        "user_1hop": one_user,
+        "user_2hop": two_user,
+        "item_1hop": one_item,
+        "item_2hop": two_item,
+    }
+
+
+def grouping_inputs(matrix, preference=True, normalize=True, omega=(2.0, 0.5), baseline=None):
+    """x and omega of the rows of E that have an interaction (Eq. 8), with default thresholds."""
+    b = matrix[matrix > 0].mean() if baseline is None else baseline
+    activity = np.array([sum(e for e in row if e > b) for row in matrix])
+    nodes = [v for v, row in enumerate(matrix) if row.any()]
+    high, low = np.quantile(activity[nodes], 0.8), np.quantile(activity[nodes], 0.2)
+    x, weights = [], []
+    for v in nodes:
+        row = matrix[v] if preference else (matrix[v] > 0).astype(float)
+        x.append(row / np.linalg.norm(row) if normalize else row)
+        weight = omega[0] if activity[v] > high else omega[1] if activity[v] < low else 1.0
+        weights.append(weight if preference else 1.0)
+    return nodes, np.array(x), np.array(weights)
+
+
+def assign(matrix, macro_before, centroids, preference=True, normalize=True):
+    """Macro nodes at a later cut, node by node."""
+    macro = list(macro_before) + [-1] * (len(matrix) - len(macro_before))
+    for v in range(len(matrix)):
+        row = matrix[v, : centroids.shape[1]]
+        if macro[v] >= 0 or not row.any():
+            continue
+        row = row if preference else (row > 0).astype(float)
+        row = row / np.linalg.norm(row) if normalize else row
+        distance = [
+            ((row - c) ** 2).sum() if c.any() else np.inf  # An empty macro node has no centroid.
+            for c in centroids
+        ]
+        macro[v] = int(np.argmin(distance))
+    return np.array(macro)
