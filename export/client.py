@@ -22,6 +22,7 @@ from export.snapshot import GraphSnapshot
 from input_pipeline.spec import Feature
 
 SIGNATURE = "serving_default"
+LARGEST_REQUEST = 1024  # rows; a server that batches refuses more than its max_batch_size
 _FIRST_BACKOFF_SECONDS = 0.1
 _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
@@ -196,7 +197,12 @@ def rank(
     client: Client, snapshot: GraphSnapshot, user_id: np.ndarray, item_ids: np.ndarray
 ) -> dict[str, np.ndarray]:
     """Scores of N candidates, best first: `item_id`, `score` and one array a task, [N] each."""
-    outputs = client.predict(join(snapshot, user_id, item_ids, client.inputs()))
+    wanted = client.inputs()
+    answers = [
+        client.predict(join(snapshot, user_id, item_ids[start : start + LARGEST_REQUEST], wanted))
+        for start in range(0, len(item_ids), LARGEST_REQUEST)
+    ]
+    outputs = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
     order = np.argsort(-outputs["score"], kind="stable")
     return {"item_id": item_ids[order]} | {name: out[order] for name, out in outputs.items()}
 
@@ -206,7 +212,7 @@ def _table(ranked: Mapping[str, np.ndarray], tasks: Sequence[str], top: int) -> 
         return item_id.decode(errors="replace") if isinstance(item_id, bytes) else str(item_id)
 
     columns = ["score", *tasks]
-    width = max(7, *(len(text(item_id)) for item_id in ranked["item_id"][:top]))
+    width = max([7, *(len(text(item_id)) for item_id in ranked["item_id"][:top])])
     lines = [f"rank  {'item_id':<{width}}  " + "  ".join(f"{name:>9}" for name in columns)]
     for position, item_id in enumerate(ranked["item_id"][:top]):
         numbers = "  ".join(f"{ranked[name][position]:9.6f}" for name in columns)
@@ -237,9 +243,11 @@ def _candidates(options: argparse.Namespace, snapshot: GraphSnapshot) -> np.ndar
     if options.item_ids is not None:
         return snapshot.parse_ids("item", options.item_ids.split(","))
     if options.candidates is None:
+        if options.popular < 1:
+            raise ValueError(f"--popular: must be at least 1, got {options.popular}")
         return snapshot.popular_items(options.popular)
     with open(options.candidates, encoding="utf-8") as file:
-        lines = file.read().split()
+        lines = file.read().splitlines()
     if not lines:
         raise ValueError(f"--candidates: {options.candidates} is empty")
     return snapshot.parse_ids("item", lines)

@@ -103,8 +103,15 @@ class Server:
 
         Raises:
           ValueError: the base path does not exist, or its newest version does not load.
-          OSError: the port is taken.
+          OSError: a port is taken.
         """
+        self._versions.find()  # a missing base path is a mistake now; later it may come back
+        self._wait_for_a_version()
+        self._listen()  # only now: a port that is bound but not served keeps its callers waiting
+        if self.options.file_system_poll_wait_seconds > 0:
+            self._poller.start()
+
+    def _listen(self) -> None:
         address = f"{self.options.bind_address}:{self.options.port}"
         try:
             self.port = self._grpc.add_insecure_port(address)
@@ -119,13 +126,8 @@ class Server:
                 self._versions,
                 self.options.rest_api_timeout_in_ms / 1000,
             )
-        self._versions.find()  # a missing base path is a mistake now; later it may come back
-        self._wait_for_a_version()
-        self._grpc.start()
-        if self._rest is not None:
             self._rest.start()
-        if self.options.file_system_poll_wait_seconds > 0:
-            self._poller.start()
+        self._grpc.start()
 
     def _wait_for_a_version(self) -> None:
         warned = False

@@ -8,10 +8,10 @@ their bytes again.
 from __future__ import annotations
 
 import functools
-import itertools
 
 import numpy as np
 
+_SEGMENT, _GROUP = 512, 128
 _DIGITS = 256  # Lengths are taken apart to this base.
 
 
@@ -42,6 +42,9 @@ class Crc:
                 operators[length] = self._step(operators[length - 1], power, last)
             last = self._step(operators[-1], power, last)
             self._shifts.append(operators)
+        # [d * 256 + b]: what the byte b adds to the checksum when d bytes follow it.
+        distance = np.repeat(np.arange(_SEGMENT), 256)
+        self._by_distance = self._shift(np.tile(self._table, _SEGMENT), distance)
 
     def _step(self, crc: np.ndarray, power: int, operator: np.ndarray) -> np.ndarray:
         """Appends 256 ** power zero bytes; `operator` does so for power > 0."""
@@ -77,31 +80,36 @@ class Crc:
         ones = np.full(len(lengths), 0xFFFFFFFF, np.uint32)
         # The inversion at the start, carried to the end of the string, and the one at the end.
         crc = self._shift(ones, lengths) ^ ones
+        # Strings are cut into segments, so that the table of bytes by distance stays small.
+        counts = -(-lengths // _SEGMENT)
+        first = np.cumsum(counts) - counts
+        string = np.repeat(np.arange(len(lengths)), counts)
+        starts = offsets[string] + (np.arange(len(string)) - first[string]) * _SEGMENT
+        ends = np.minimum(starts + _SEGMENT, offsets[string + 1])
+        parts = self._shift(self._of_segments(data, starts, ends), offsets[string + 1] - ends)
         filled = np.flatnonzero(lengths)
-        if not len(filled):
-            return crc
-        by_distance = self._values_by_distance(int(lengths.max()))
-        # Groups of about 64 KB keep the index in the processor's cache.
-        group = (offsets[filled] - offsets[0]) >> 16
-        bounds = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(filled)]
-        for first, last in itertools.pairwise(bounds):
-            part = filled[first:last]
-            start, end = int(offsets[part[0]]), int(offsets[part[-1] + 1])
-            ends = np.repeat((offsets[part + 1] - start - 1).astype(np.int32), lengths[part])
-            following: np.ndarray = ends - np.arange(end - start, dtype=np.int32)
-            entry = np.left_shift(following, 8) + data[start:end]
-            crc[part] ^= np.bitwise_xor.reduceat(by_distance.take(entry), offsets[part] - start)
+        if len(filled):
+            crc[filled] ^= np.bitwise_xor.reduceat(parts, first[filled])
+        return crc
+
+    def _of_segments(self, data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+        """Checksums without the inversions of short adjoining segments, uint32 [N]."""
+        crc = np.empty(len(starts), np.uint32)
+        # So many at a time keep the index in the processor's cache.
+        for group in range(0, len(starts), _GROUP):
+            part = slice(group, group + _GROUP)
+            low, high = int(starts[part][0]), int(ends[part][-1])
+            last = np.repeat((ends[part] - low - 1).astype(np.int32), (ends - starts)[part])
+            following: np.ndarray = last - np.arange(high - low, dtype=np.int32)
+            entry = np.left_shift(following, 8) + data[low:high]
+            values = self._by_distance.take(entry)
+            crc[part] = np.bitwise_xor.reduceat(values, starts[part] - low)
         return crc
 
     def of_bytes(self, data: bytes) -> int:
         """The checksum of one short string."""
         offsets = np.array([0, len(data)], np.int64)
         return int(self.of_strings(np.frombuffer(data, np.uint8), offsets)[0])
-
-    def _values_by_distance(self, longest: int) -> np.ndarray:
-        """uint32 [longest * 256]: what a byte adds to the checksum when so many bytes follow it."""
-        distance = np.repeat(np.arange(longest, dtype=np.int64), 256)
-        return self._shift(np.tile(self._table, longest), distance)
 
 
 def _apply(operator: np.ndarray, crc: np.ndarray) -> np.ndarray:

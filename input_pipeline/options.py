@@ -61,6 +61,8 @@ def define_flags(options_class: type, flag_values: flags.FlagValues) -> None:
 
 
 def _convert(name: str, value: Any, annotation: Any) -> Any:
+    if value is None and annotation is str:
+        return ""  # an enum flag without a default
     if not isinstance(value, list):
         return value
     arguments = [kind for kind in typing.get_args(annotation) if typing.get_args(kind)] or [

@@ -27,7 +27,7 @@ _STYLE: dict[Any, Any] = {
 
 def _svg(figure: Figure) -> str:
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None}, bbox_inches="tight")
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
     return text[text.index("<svg") :]
 
@@ -45,8 +45,8 @@ def lines_by_day(days: np.ndarray, counts: np.ndarray, tasks: Sequence[str]) -> 
             axes.plot(days, np.where(count > 0, count, np.nan), label=task, marker=".")
         axes.set_yscale("log")
         axes.set_ylabel("events")
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-        figure.autofmt_xdate()
+        figure.legend(loc="outside right center")
+        axes.tick_params(axis="x", rotation=20)
         return _svg(figure)
 
 
@@ -59,9 +59,10 @@ def label_rates(windows: Sequence[str], rates: Mapping[str, Sequence[float]]) ->
             axes.plot(range(len(windows)), shown, label=task, marker="o")
         axes.set_xticks(range(len(windows)), windows, rotation=20, ha="right")
         axes.set_yscale("log")
-        axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=None))
+        axes.yaxis.set_major_formatter(PercentFormatter(1))
+        axes.yaxis.set_minor_formatter(PercentFormatter(1))
         axes.set_ylabel("rows with label 1")
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        figure.legend(loc="outside right center")
         return _svg(figure)
 
 

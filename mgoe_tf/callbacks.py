@@ -71,7 +71,7 @@ class TrainingLog(tf.keras.callbacks.Callback):
         batch_size: int,
         clock: InputClock,
         bad_records: int,
-        early: Callable[[int], None],
+        early: Callable[[int], Any],
         step: int = 0,
     ) -> None:
         super().__init__()

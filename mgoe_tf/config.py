@@ -48,12 +48,13 @@ class ModelOptions:
         ("score", "one"),
     )
     neighbor_features: bool = option(
-        True, "Micro neighbours bring the embeddings of their side features beside those of their ids."
+        True,
+        "Micro neighbours bring the embeddings of their side features beside those of their ids.",
     )
     interactions: bool = option(
         True,
-        "Fusion also reads the products of the item with the user's neighbours and of the user "
-        "with the item's.",
+        "Fusion also reads the products of user and item, of the item and the user's neighbours, "
+        "and of the user and the item's neighbours.",
     )
     cascade: bool = option(True, "Feed each tower the logit of the task before it (Eq. 21).")
     adjustment: bool = option(

@@ -7,7 +7,10 @@ that come with the package (mgoe_tf/configs) are found by their name from any fo
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 from absl import app, flags
@@ -43,22 +46,48 @@ def best_possible_auc(data_dir: str, split: str) -> dict[str, Any] | None:
     return json.loads(filesystem.read_text(path))[split] if filesystem.exists(path) else None
 
 
-def next_commands(options: TrainOptions) -> str:
-    """What to try after a run, with this run's paths."""
-    data, model = f"--data_dir={options.data_dir}", f"--model_dir={options.model_dir}"
-    other = "mmoe" if options.model != "mmoe" else "mgoe"
-    export = f"{options.model_dir.rstrip('/')}-export"
-    name = options.model
+def next_commands(options: TrainOptions, argv: Sequence[str]) -> str:
+    """What to try after a run, with this run's paths.
+
+    Args:
+      options: of the run.
+      argv: its command line, which the run of another model repeats.
+    """
+    model_dir = options.model_dir.rstrip("/")
+    folder = os.path.dirname(model_dir)
+    other = "mgoe" if options.model == "mmoe" else "mmoe"
+    other_dir = filesystem.join(folder, other)
+    exports = filesystem.join(folder, "exports")
+    served = filesystem.join(exports, options.model)
+    served = served if filesystem.is_remote(served) else os.path.abspath(served)
+    name, data = options.model, f"--data_dir={options.data_dir}"
+    again = shlex.join([*argv, f"--model={other}", f"--model_dir={other_dir}"])
+    user_id = _first_line(filesystem.join(model_dir, "vocabulary", "user_id.txt"))
     steps = {
-        f"compare with {other}": f"python -m mgoe_tf.train --flagfile={other}.flags {data} "
-        f"--model_dir={options.model_dir.rstrip('/')}-{other}",
-        "look at it": f"tensorboard --logdir={filesystem.join(options.model_dir, 'events')}",
-        "export": f"python -m export.savedmodel {model} --export_base={export} --model_name={name}",
-        "serve": f"python -m export.serve --model_name={name} "
-        f"--model_base_path={filesystem.join(export, name)} --port=8500",
-        "call": f"python -m export.client {data} --model_name={name}",
+        f"compare with {other}, trained on the same rows": (
+            f"python -m mgoe_tf.train {again}",
+            f"python -m mgoe_tf.compare --model_dirs={model_dir},{other_dir}",
+        ),
+        "see curves in TensorBoard": (f"tensorboard --logdir={model_dir}",),
+        "export": (
+            f"python -m export.savedmodel --model_dir={model_dir} {data} --export_base={exports} "
+            f"--model_name={name}",
+        ),
+        "serve, and call from another terminal": (
+            f"python -m export.serve --model_name={name} --model_base_path={served} --port=8500",
+            f"python -m export.client --target=localhost:8500 --model_name={name} {data} "
+            f"--user_id={shlex.quote(user_id)}",
+        ),
     }
-    return "\n".join(f"  # {title}\n  {command}" for title, command in steps.items())
+    return "\n".join(
+        line
+        for title, commands in steps.items()
+        for line in (f"  # {title}", *(f"  {command}" for command in commands))
+    )
+
+
+def _first_line(path: str) -> str:
+    return filesystem.read_text(path).partition("\n")[0]
 
 
 def _run(argv: list[str]) -> None:
@@ -70,7 +99,7 @@ def _run(argv: list[str]) -> None:
     print()
     best = best_possible_auc(options.data_dir, metrics["split"])
     print(tables.beside_best(metrics, best))
-    print(f"\nNext:\n{next_commands(options)}", flush=True)
+    print(f"\nNext:\n{next_commands(options, sys.argv[1:])}", flush=True)
 
 
 def main() -> None:

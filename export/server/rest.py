@@ -138,7 +138,10 @@ class RestServer:
         self, address: str, port: int, versions: ModelVersions, timeout_seconds: float
     ) -> None:
         handler = functools.partial(_Handler, versions=versions, timeout_seconds=timeout_seconds)
-        self._server = http.server.ThreadingHTTPServer((address, port), handler)
+        try:
+            self._server = http.server.ThreadingHTTPServer((address, port), handler)
+        except OSError as error:
+            raise OSError(f"cannot listen on {address}:{port}: {error}") from None
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="REST", daemon=True)
 
@@ -147,6 +150,5 @@ class RestServer:
 
     def stop(self) -> None:
         """Takes no more connections."""
-        if self._thread.is_alive():
-            self._server.shutdown()
+        self._server.shutdown()
         self._server.server_close()

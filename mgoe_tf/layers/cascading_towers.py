@@ -35,10 +35,8 @@ class CascadingTowers(PredictionTowers):
             list(zip(*(tf.split(weight, self.num_tasks) for weight in layer), strict=True))
             for layer in self.later_layers()
         ]
-        # links: [1, 1, H] each, theta_t times the row of the kernel that reads p_{t-1}
-        links = tf.split(
-            self.theta[:, tf.newaxis, tf.newaxis] * self.cascade_kernel, self.num_tasks - 1
-        )
+        # links: [1, H] each, theta_t times the row of the kernel that reads p_{t-1}
+        links = tf.unstack(self.theta[:, tf.newaxis, tf.newaxis] * self.cascade_kernel)
         # logits: [1, B] each
         logits: list[tf.Tensor] = []
         for task in range(self.num_tasks):

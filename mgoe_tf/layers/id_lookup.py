@@ -35,20 +35,37 @@ def side_feature_of(neighbors: str, column: str) -> str:
 
 def _table(path: str, dtype: str) -> tf.lookup.StaticHashTable:
     """From the id in each line of a file to the line's number; -1 for other ids."""
-    if tf.io.gfile.stat(path).length == 0:
-        # TensorFlow refuses to read a vocabulary file without lines.
-        keys = tf.constant([], tf.int64 if dtype == "int64" else tf.string)
-        empty = tf.lookup.KeyValueTensorInitializer(keys, tf.constant([], tf.int64))
-        return tf.lookup.StaticHashTable(empty, default_value=-1)
-    initializer = tf.lookup.TextFileInitializer(
-        path,
-        key_dtype=tf.int64 if dtype == "int64" else tf.string,
-        # Whole lines are strings; a number is the first of the tab-separated columns.
-        key_index=0 if dtype == "int64" else tf.lookup.TextFileIndex.WHOLE_LINE,
-        value_dtype=tf.int64,
-        value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
-    )
+    if dtype == "int64":
+        key_dtype, key_index = tf.int64, 0  # the first of the tab-separated columns
+    else:
+        key_dtype, key_index = tf.string, tf.lookup.TextFileIndex.WHOLE_LINE
+    ids = _ids_of_refused_file(path, dtype)
+    if ids is None:
+        initializer = tf.lookup.TextFileInitializer(
+            path,
+            key_dtype=key_dtype,
+            key_index=key_index,
+            value_dtype=tf.int64,
+            value_index=tf.lookup.TextFileIndex.LINE_NUMBER,
+        )
+    else:
+        # A table must have an entry: without ids, it maps one to what unknown ids get.
+        keys = tf.constant(ids) if ids else tf.zeros([1], key_dtype)
+        lines = tf.range(len(ids), dtype=tf.int64) if ids else tf.constant([-1], tf.int64)
+        initializer = tf.lookup.KeyValueTensorInitializer(keys, lines)
     return tf.lookup.StaticHashTable(initializer, default_value=-1)
+
+
+def _ids_of_refused_file(path: str, dtype: str) -> list[bytes] | None:
+    """The ids, where TensorFlow would refuse the file: no lines, or the empty id among them."""
+    if tf.io.gfile.stat(path).length == 0:
+        return []
+    if dtype == "int64":
+        return None
+    with tf.io.gfile.GFile(path, "rb") as file:
+        text = file.read()
+    empty_line = text.startswith(b"\n") or b"\n\n" in text
+    return text.removesuffix(b"\n").split(b"\n") if empty_line else None
 
 
 class IdLookup(tf.keras.layers.Layer):

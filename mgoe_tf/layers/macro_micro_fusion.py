@@ -11,12 +11,19 @@ from mgoe_tf.layers.mlp_experts import MlpExperts
 from mgoe_tf.layers.task_gates import TaskGates, mix
 
 
+def _product(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+    """Elementwise, over the leading entries that both have."""
+    width = min(left.shape[-1], right.shape[-1])
+    return left[..., :width] * right[..., :width]
+
+
 class MacroMicroFusion(tf.keras.layers.Layer):
     """o_t = sum_j softmax(f_t G'_t)_j MLP_j(f_t) (Eq. 18-20).
 
-    f_t = [x_u ; x_i ; h_t ; n^t_u ; n^t_i], and with `interactions` also the elementwise products
-    x_i * n^t_u and x_u * n^t_i, which tell how like a target its counterpart's neighbours are (an
-    addition to the paper).
+    f_t = [x_u ; x_i ; h_t ; n^t_u ; n^t_i], and with `interactions` (an addition to the paper)
+    also the elementwise products x_u * x_i, x_i * n^t_u and x_u * n^t_i, each over the width that
+    its two vectors share: how well user and item match, and how like each is to the neighbours of
+    the other, which an MLP learns slowly from the vectors side by side.
 
     Args:
       num_tasks: T.
@@ -69,12 +76,15 @@ class MacroMicroFusion(tf.keras.layers.Layer):
         neighbors: Mapping[str, tf.Tensor],
     ) -> tf.Tensor:
         """f_t: [T, B, F]."""
-        x = tf.concat([targets["user"], targets["item"]], axis=-1)
-        x = tf.broadcast_to(x, [self.num_tasks, *tf.unstack(tf.shape(x))])
-        parts = [x, bottom, neighbors["user"], neighbors["item"]]
+        user, item = targets["user"], targets["item"]
+        of_row = [user, item]
+        of_task = [bottom, neighbors["user"], neighbors["item"]]
         if self.interactions:
-            for target, near in ((targets["item"], "user"), (targets["user"], "item")):
-                parts.append(neighbors[near] * target[:, : neighbors[near].shape[-1]])
+            of_row.append(_product(user, item))
+            of_task += [_product(item, neighbors["user"]), _product(user, neighbors["item"])]
+        x = tf.concat(of_row, axis=-1)
+        x = tf.broadcast_to(x, [self.num_tasks, *tf.unstack(tf.shape(x))])
+        parts = [x, *of_task]
         return tf.concat([tf.cast(part, self.compute_dtype) for part in parts], axis=-1)
 
     def call(

@@ -47,6 +47,7 @@ class NeighborBags(tf.keras.layers.Layer):
         else:
             totals = tf.reshape(tf.reduce_sum(scores, axis=-1), [-1])
             weights = tf.gather(flat, present) / tf.gather(totals, bag_of)
+<<<<<<< HEAD
         return {
             column: Bags(
                 tf.gather(tf.reshape(ids, [-1]), present),
@@ -56,6 +57,10 @@ class NeighborBags(tf.keras.layers.Layer):
             )
             for column, ids in neighbors.items()
         }
+=======
+        ids = tf.gather(tf.reshape(neighbors, [-1]), present)
+        return Bags(ids, weights, bag_of, tf.reduce_prod(tf.shape(scores)[:-1]))
+>>>>>>> main
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "neighbor_weights": self.neighbor_weights}

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import grpc
 import numpy as np
@@ -46,6 +47,23 @@ def test_candidates_are_ranked_by_the_models_scores(exported, target, snapshot):
     expected = serve(**{name: tf.constant(value) for name, value in rows.items()})
     for name in ("click", "buy", "score"):
         np.testing.assert_allclose(ranked[name], expected[name].numpy(), rtol=0, atol=1e-6)
+
+
+def test_many_candidates_go_in_requests_of_a_size_that_servers_take(snapshot, monkeypatch):
+    class Counting:
+        sizes: ClassVar[list[int]] = []
+
+        def inputs(self):
+            return {"item_id": Input(9, (-1,))}
+
+        def predict(self, rows):
+            self.sizes.append(len(rows["item_id"]))
+            return {"score": rows["item_id"].astype(np.float32)}
+
+    monkeypatch.setattr(client_module, "LARGEST_REQUEST", 4)
+    ranked = rank(Counting(), snapshot, np.array([b"u1"], object), np.arange(10))
+    assert Counting.sizes == [4, 4, 2]
+    assert ranked["item_id"].tolist() == list(range(9, -1, -1))
 
 
 _ALONE = """
@@ -100,6 +118,7 @@ def test_candidates_come_from_a_file_or_are_the_popular_items(
     assert len(lines) == 5
     popular = {str(item) for item in snapshot.popular_items(8)}
     assert {line.split()[1] for line in lines} <= popular
+    assert _main(capsys, *flags, "--popular=0").endswith("--popular: must be at least 1, got 0")
     (tmp_path / "empty.txt").write_text("")
     message = _main(capsys, *flags, f"--candidates={tmp_path}/empty.txt")
     assert message.endswith("empty.txt is empty")

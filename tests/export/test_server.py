@@ -352,7 +352,7 @@ def test_the_server_waits_for_a_first_version(tmp_path):
         assert client.predict(ROWS)["score"][0] == 8.0
 
 
-def test_mistakes_at_the_start_are_named(tmp_path):
+def test_mistakes_at_the_start_are_named(tmp_path, base_path):
     with pytest.raises(ValueError, match="--model_base_path: must name a directory, got ''"):
         ServeOptions()
     with pytest.raises(ValueError, match="--grpc_max_threads: must be at least 1, got 0"):
@@ -368,7 +368,7 @@ def test_mistakes_at_the_start_are_named(tmp_path):
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}"):
-            Server(ServeOptions(model_base_path=str(tmp_path), port=port)).start()
+            Server(ServeOptions(model_base_path=str(base_path), port=port)).start()
 
 
 def test_the_command_stops_gracefully_on_sigterm(base_path):

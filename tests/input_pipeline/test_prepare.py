@@ -13,7 +13,7 @@ import tensorflow as tf
 from scipy import sparse
 from sklearn.cluster import KMeans
 
-from input_pipeline import prepare, tfrecords, vocabulary
+from input_pipeline import filesystem, prepare, report, tfrecords, vocabulary
 from input_pipeline.config import PreparationOptions
 from input_pipeline.spec import SPEC_FILE, DatasetSpec
 from input_pipeline.windows import permutation_ranks
@@ -30,6 +30,12 @@ SMALL = {
     "num_shards": 2,
     "negatives": 2,
 }
+
+
+@pytest.fixture(autouse=True)
+def _no_figures(monkeypatch):
+    """The report is tested by test_report.py; its figures take longer than the rest."""
+    monkeypatch.setattr(report, "render", lambda *_: "")
 
 
 def make(lines, data_dir, **flags):
@@ -335,5 +341,5 @@ def test_shards_hold_the_same_rows_for_any_number_of_workers(tmp_path):
                 tfrecords.shard_path(str(tmp_path / n), split, shard, SMALL["num_shards"])
                 for n in ("one", "three")
             ]
-            first, second = (open(path, "rb").read() for path in paths)
+            first, second = (filesystem.read_bytes(path) for path in paths)
             assert first == second

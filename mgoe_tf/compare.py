@@ -1,0 +1,117 @@
+"""Compares trained models: `python -m mgoe_tf.compare --model_dirs=runs/mgoe-*,runs/mmoe-*`.
+
+Runs that differ in their seed alone are one line: mean and standard deviation of their metrics.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+from typing import Any
+
+import numpy as np
+from absl import app, flags
+
+from input_pipeline import filesystem
+from input_pipeline.options import define_flags, from_flags, option
+from mgoe_tf import checkpoints, tables
+from mgoe_tf.evaluator import SPLITS
+
+_NOT_A_SETTING = frozenset(
+    {"seed", "model_dir", "resume", "evaluate_test", "skip_bad_records", "distribution"}
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class CompareOptions:
+    """Which runs, on which rows."""
+
+    model_dirs: tuple[str, ...] = option(
+        (), "Model directories that mgoe_tf.train wrote, or globs of them."
+    )
+    split: str = option("test", "Compare metrics_<split>.json of each run.", SPLITS)
+    metric: str = option(
+        "auc", "Metric by task.", ("auc", "gauc", "logloss", "normalized_entropy", "calibration")
+    )
+    slice: str = option("", "Compare auc or logloss within this slice of the rows.")
+
+    def __post_init__(self) -> None:
+        if not self.model_dirs:
+            raise ValueError("--model_dirs: must name at least one model directory, got none")
+
+
+def compare(options: CompareOptions) -> str:
+    """A table: one line per group of runs, one column per task and one for the mean over tasks."""
+    groups: dict[str, list[dict[str, float]]] = collections.defaultdict(list)
+    settings = {path: _settings(path) for path in _find(options.model_dirs)}
+    names = {name for values in settings.values() for name in values}
+    varying = sorted(
+        name
+        for name in names - {"model"}
+        if len({str(values.get(name)) for values in settings.values()}) > 1
+    )
+    for path, values in settings.items():
+        title = " ".join([values["model"], *(f"{name}={values[name]}" for name in varying)])
+        groups[title].append(_metrics(path, options))
+    columns = list(dict.fromkeys(name for runs in groups.values() for run in runs for name in run))
+    lines = [
+        [title, str(len(runs)), *(_spread([run.get(name) for run in runs]) for name in columns)]
+        for title, runs in groups.items()
+    ]
+    shown = " ".join(filter(None, [options.split, options.metric, options.slice]))
+    return tables.table([shown, "runs", *columns], lines)
+
+
+def _find(patterns: tuple[str, ...]) -> list[str]:
+    paths = [path for pattern in patterns for path in filesystem.glob(pattern)]
+    found = [path for path in dict.fromkeys(paths) if checkpoints.holds_run(path)]
+    if not found:
+        raise ValueError(f"--model_dirs={','.join(patterns)}: no trained models there")
+    return found
+
+
+def _settings(model_dir: str) -> dict[str, Any]:
+    """Everything that may explain a difference between two runs."""
+    model_options, options = checkpoints.read_options(model_dir)
+    values = dataclasses.asdict(options) | dataclasses.asdict(model_options)
+    return {name: value for name, value in values.items() if name not in _NOT_A_SETTING}
+
+
+def _metrics(model_dir: str, options: CompareOptions) -> dict[str, float]:
+    path = filesystem.join(model_dir, f"metrics_{options.split}.json")
+    if not filesystem.exists(path):
+        raise ValueError(f"{path} is missing: the run in {model_dir} has not been finished")
+    metrics = json.loads(filesystem.read_text(path))
+    if options.slice and options.slice not in metrics["slices"]:
+        raise ValueError(
+            f"--slice: must be one of {list(metrics['slices'])}, got {options.slice!r}"
+        )
+    part = metrics["slices"][options.slice] if options.slice else metrics
+    if any(options.metric not in values for values in part["tasks"].values()):
+        raise ValueError(f"--metric: a slice has auc and logloss only, got {options.metric!r}")
+    values = {task: values[options.metric] for task, values in part["tasks"].items()}
+    known = {task: value for task, value in values.items() if value is not None}
+    return {**known, "mean": float(np.mean(list(known.values())))} if known else {}
+
+
+def _spread(values: list[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if len(known) < 2:
+        return tables.number(known[0] if known else None)
+    return f"{np.mean(known):.4f} ± {np.std(known, ddof=1):.4f}"
+
+
+def _run(argv: list[str]) -> None:
+    if argv[1:]:
+        raise app.UsageError(f"unknown arguments {argv[1:]}")
+    print(compare(from_flags(CompareOptions, flags.FLAGS)))
+
+
+def main() -> None:
+    define_flags(CompareOptions, flags.FLAGS)
+    filesystem.run_main(lambda: app.run(_run))
+
+
+if __name__ == "__main__":
+    main()

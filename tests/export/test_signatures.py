@@ -1,0 +1,97 @@
+"""The functions of an export around a model whose logits are known."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export.signatures import ServedModel, score_weights
+from mgoe_tf import checkpoints
+
+
+class _Known:
+    """click's logit is the first user edge, buy's the second."""
+
+    feature_names = ("user_id", "user_1hop", "item_macro")
+    variables = ()
+    tables: dict = {}  # noqa: RUF012
+
+    def __call__(self, features, training=False):
+        assert not training
+        return {"click": features["user_1hop"][:, 0], "buy": features["user_1hop"][:, 1]}
+
+
+def _served(run, **options):
+    spec = checkpoints.read_spec(run.data_dir)
+    known = _Known()
+    lookup = lambda features: features  # noqa: E731
+    lookup.tables = {}
+    return ServedModel(model=known, lookup=lookup, spec=spec, **options)
+
+
+def _rows(edges, item_macro=(0, 0)):
+    return {
+        "user_id": tf.constant([b"a", b"b"]),
+        "user_1hop": tf.constant(edges, tf.float32),
+        "item_macro": tf.constant(item_macro, tf.int64),
+    }
+
+
+LN3 = float(np.log(3.0))
+
+
+def test_probabilities_and_their_weighted_geometric_mean(run):
+    outputs = _served(run, weights=(1.0, 3.0)).predict(_rows([[0.0, LN3, 0, 0], [LN3, 0.0, 0, 0]]))
+    # sigmoid(0) = 1/2, sigmoid(ln 3) = 3/4
+    np.testing.assert_allclose(outputs["click"], [0.5, 0.75], rtol=1e-6)
+    np.testing.assert_allclose(outputs["buy"], [0.75, 0.5], rtol=1e-6)
+    # (1/2 * (3/4)^3)^(1/4) = 0.677702; (3/4 * (1/2)^3)^(1/4) = 0.553341
+    np.testing.assert_allclose(outputs["score"], [0.677702, 0.553341], atol=1e-6)
+
+
+def test_equal_weights_are_the_default(run):
+    outputs = _served(run).predict(_rows([[0.0, LN3, 0, 0], [0.0, 0.0, 0, 0]]))
+    # sqrt(1/2 * 3/4) = 0.612372
+    np.testing.assert_allclose(outputs["score"], [0.612372, 0.5], atol=1e-6)
+
+
+def test_a_score_of_tiny_probabilities_does_not_vanish(run):
+    class Negative(_Known):
+        def __call__(self, features, training=False):
+            return {"click": tf.constant([-80.0, -80.0]), "buy": tf.constant([-80.0, -80.0])}
+
+    served = _served(run)
+    served._logits = lambda features: Negative()(features)
+    # the product of the two, e^-160, is no float32; its root e^-80 is
+    np.testing.assert_allclose(
+        served.predict(_rows(np.zeros((2, 4))))["score"], np.exp(-80.0), 1e-5
+    )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, -1e-6])
+def test_an_edge_that_is_no_weight_makes_its_row_nan(run, bad):
+    outputs = _served(run).predict(_rows([[0.0, 0.0, 0.0, bad], [0.0, LN3, 0.0, 0.0]]))
+    for name, expected in (("click", 0.5), ("buy", 0.75), ("score", 0.612372)):
+        assert np.isnan(outputs[name][0])
+        np.testing.assert_allclose(outputs[name][1], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(("macro", "nan"), [(-1, False), (3, False), (4, True), (-2, True)])
+def test_a_macro_node_that_there_is_not_makes_its_row_nan(run, macro, nan):
+    outputs = _served(run).predict(_rows(np.zeros((2, 4)), item_macro=(macro, 0)))
+    assert np.isnan(outputs["score"][0]) == nan
+    assert not np.isnan(outputs["score"][1])
+
+
+def test_batch_refuses_the_whole_request(run):
+    served = _served(run, check_finite="batch")
+    assert np.isfinite(served.predict(_rows(np.zeros((2, 4))))["score"]).all()
+    with pytest.raises(tf.errors.InvalidArgumentError, match="user_1hop must be finite"):
+        served.predict(_rows(np.full((2, 4), np.nan)))
+
+
+def test_weights_are_checked():
+    assert score_weights(None, 4) == (0.25,) * 4
+    assert score_weights((1, 0, 3), 3) == (0.25, 0.0, 0.75)
+    for weights in ((1.0,), (0.0, 0.0), (1.0, float("nan")), (1.0, float("inf")), (2.0, -1.0)):
+        with pytest.raises(ValueError, match="--score_weights: must be 2 numbers"):
+            score_weights(weights, 2)

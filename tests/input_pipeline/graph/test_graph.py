@@ -1,0 +1,90 @@
+"""Hand-worked graphs; whole data sets are compared in ../test_prepare.py."""
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from input_pipeline.graph.macro_edges import macro_edges, one_hot
+from input_pipeline.graph.merging_matrix import Pairs, merging_matrix, ranks
+from input_pipeline.graph.neighbors import latest_neighbors
+from input_pipeline.graph.task_table import task_table
+from tests.reference_preparation import rank_of_sets
+
+# u0: click on i0, click and buy on i1. u1: fav on i1. Tasks: click, fav, buy.
+PAIRS = Pairs(
+    user=np.array([0, 0, 1], np.int32),
+    item=np.array([0, 1, 1], np.int32),
+    behaviors=np.array([0b001, 0b101, 0b010], np.uint32),
+    latest=np.zeros((3, 3), np.int64),
+)
+
+
+def test_strict_levels_read_the_set_as_a_binary_number():
+    assert ranks(np.array([0b0001, 0b0010, 0b0011, 0b1111], np.uint32), (1, 2, 3, 4)).tolist() == [
+        1, 2, 3, 15,
+    ]  # fmt: skip
+
+
+def test_tied_levels_share_ranks():
+    # fav and cart tie: {click} 1, {fav} = {cart} 2, {click, fav} 3, {fav, cart} 4, all three 5.
+    sets = np.array([0b001, 0b010, 0b100, 0b011, 0b110, 0b111], np.uint32)
+    assert ranks(sets, (1, 2, 2)).tolist() == [1, 2, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("levels", [(3, 1, 2), (1, 1, 1), (5, 5, 1, 9), (2, 1, 2, 1, 3)])
+def test_ranks_are_dense_over_all_sets(levels):
+    expected = rank_of_sets(levels)
+    sets = np.arange(1, 2 ** len(levels), dtype=np.uint32)
+    members = [frozenset(t for t in range(len(levels)) if s >> t & 1) for s in sets.tolist()]
+    assert ranks(sets, levels).tolist() == [expected[s] for s in members]
+
+
+def test_merging_matrix():
+    # rho: {click} 1, {click, buy} 5, {fav} 2; beta = 2 squares them. u2 and i2 have nothing.
+    matrix = merging_matrix(PAIRS, (1, 2, 3), 2.0, 3, 3)
+    assert matrix.toarray().tolist() == [[1, 25, 0], [0, 4, 0], [0, 0, 0]]
+
+
+def test_pairs_without_a_behaviour_are_not_stored():
+    pairs = Pairs(PAIRS.user, PAIRS.item, PAIRS.behaviors * np.uint32([1, 0, 1]), PAIRS.latest)
+    assert merging_matrix(pairs, (1, 2, 3), 1.0, 2, 2).nnz == 2
+
+
+def test_macro_edges():
+    # E = [[1, 5], [0, 2]]; items: i0 in macro node 1, i1 cold; users: both in macro node 0.
+    matrix = sparse.csr_matrix(np.array([[1.0, 5.0], [0.0, 2.0]]))
+    own = one_hot(np.array([0, 0]), 2)
+    other = one_hot(np.array([1, -1]), 2)
+    one_hop, two_hop = macro_edges(matrix, own, other)
+    # One hop: u0 has 1 on macro node 1; u1 only the cold item.
+    assert one_hop.tolist() == [[0, 1], [0, 0]]
+    # E^T P_U = [[1, 0], [7, 0]]; E times that: u0 1 * 1 + 5 * 7 = 36, u1 2 * 7 = 14.
+    assert two_hop.tolist() == [[36, 0], [14, 0]]
+    assert one_hop.dtype == two_hop.dtype == np.float32
+
+
+def test_task_table_counts_items():
+    table = task_table(PAIRS, np.array([1, 0]), 2, 3, 2)
+    # u0 clicked i0 (macro 1) and i1 (macro 0) and bought i1; u1 liked i1.
+    assert table[0].tolist() == [[1, 1], [0, 0], [1, 0]]
+    assert table[1].tolist() == [[0, 0], [1, 0], [0, 0]]
+
+
+def test_cold_items_are_not_counted():
+    assert task_table(PAIRS, np.array([-1, -1]), 2, 3, 2).sum() == 0
+
+
+def test_neighbors_newest_first_ties_by_smaller_id():
+    neighbors = latest_neighbors(
+        node=np.array([0, 0, 0, 0, 2], np.int32),
+        neighbor=np.array([0, 1, 2, 3, 1], np.int32),
+        time=np.array([5, 9, 9, 1, 4]),
+        weight=np.array([1.0, 2.0, 3.0, 4.0, 5.0]),
+        # Neighbour 2 has a smaller raw id than neighbour 1.
+        neighbor_codes=np.array([10, 30, 20, 40]),
+        num_nodes=3,
+        max_neighbors=3,
+    )
+    assert neighbors.indptr.tolist() == [0, 3, 3, 4]
+    assert neighbors.rows.tolist() == [2, 1, 0, 1]
+    assert neighbors.weights.tolist() == [3, 2, 1, 5]

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mgoe_tf.layers.id_embeddings import Bags, IdEmbeddings
+from tests.mgoe_tf.policies import policy
+
+
+def bags(ids, weights, bag_of, count):
+    return Bags(
+        tf.constant(ids, tf.int32),
+        tf.constant(weights, tf.float32),
+        tf.constant(bag_of, tf.int64),
+        tf.constant(count),
+    )
+
+
+def embeddings():
+    layer = IdEmbeddings(sizes={"item_id": 3}, dim=2)
+    layer.build({})
+    layer.tables["item_id"].assign([[0.5, 0.5], [1, 10], [2, 20], [3, 30]])
+    return layer
+
+
+def test_hand_worked():
+    targets = Bags.of_single_ids(tf.constant([2, 0]))
+    # list 0 holds 1/4 of row 1 and 3/4 of row 3; list 1 is empty; list 2 holds row 3
+    lists = bags([1, 3, 3], [0.25, 0.75, 1.0], [0, 0, 2], 3)
+    own, sums = embeddings()({"item_id": [targets, lists]})["item_id"]
+    np.testing.assert_allclose(own, [[2, 20], [0.5, 0.5]])
+    # 1/4 * 1 + 3/4 * 3 = 2.5
+    np.testing.assert_allclose(sums, [[2.5, 25], [0, 0], [3, 30]])
+
+
+def test_gradient_has_each_touched_row_once():
+    layer = embeddings()
+    with tf.GradientTape() as tape:
+        own, sums = layer(
+            {"item_id": [Bags.of_single_ids(tf.constant([3, 3])), bags([3, 1], [2, 1], [0, 0], 1)]}
+        )["item_id"]
+        loss = tf.reduce_sum(own) + tf.reduce_sum(sums)
+    gradient = tape.gradient(loss, layer.tables["item_id"])
+    assert isinstance(gradient, tf.IndexedSlices)
+    # Row 3: twice by itself and once with weight 2; row 1: once.
+    found = dict(zip(gradient.indices.numpy().tolist(), gradient.values.numpy(), strict=True))
+    assert sorted(found) == [1, 3]
+    np.testing.assert_allclose(found[3], [4, 4])
+    np.testing.assert_allclose(found[1], [1, 1])
+
+
+def test_no_entries_at_all():
+    (sums,) = embeddings()({"item_id": [bags([], [], [], 2)]})["item_id"]
+    np.testing.assert_array_equal(sums, np.zeros((2, 2)))
+
+
+def test_float32_under_mixed_precision():
+    with policy("mixed_float16"):
+        layer = embeddings()
+        (own,) = layer({"item_id": [Bags.of_single_ids(tf.constant([1]))]})["item_id"]
+    assert own.dtype == tf.float32
+
+
+def test_initial_values_are_glorot_uniform_and_differ():
+    layer = IdEmbeddings(sizes={"user_id": 589, "item_id": 589}, dim=10)
+    layer.build({})
+    # sqrt(6 / (590 + 10)) = 0.1
+    assert np.abs(layer.tables["user_id"]).max() == pytest.approx(0.1, rel=0.01)
+    assert not np.allclose(layer.tables["user_id"], layer.tables["item_id"])
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match=r"sizes: must be at least 0, got {'user_id': -1}"):
+        IdEmbeddings(sizes={"user_id": -1}, dim=2)
+    with pytest.raises(ValueError, match="dim: must be at least 1, got 0"):
+        IdEmbeddings(sizes={"user_id": 1}, dim=0)

@@ -1,0 +1,98 @@
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mgoe_tf.layers.id_lookup import IdLookup
+from tests.encoded_rows import make_spec
+
+NAMES = (
+    "user_id",
+    "item_id",
+    "brand",
+    "item_macro",
+    "user_1hop",
+    "user_neighbors_click",
+    "user_neighbor_weights_click",
+    "item_neighbors_buy",
+)
+
+
+@pytest.fixture
+def vocabulary_dir(tmp_path: pathlib.Path) -> str:
+    (tmp_path / "user_id.txt").write_text("70\n-3\n0\n")
+    (tmp_path / "item_id.txt").write_bytes(b"b a\nx\ty\n\xff\n\n")
+    (tmp_path / "brand.txt").write_text("")
+    return str(tmp_path)
+
+
+def raw_features():
+    return {
+        "user_id": tf.constant([-3, 5], tf.int64),
+        "item_id": tf.constant([b"\xff", b"b"]),
+        "brand": tf.constant([b"", b"acme"]),
+        "item_macro": tf.constant([-1, 2], tf.int64),
+        "user_1hop": tf.constant([[1.5], [2.5]]),
+        "user_neighbors_click": tf.constant([[b"x\ty", b"b a"], [b"", b"zz"]]),
+        "user_neighbor_weights_click": tf.constant([[1.0, 2.0], [3.0, 4.0]]),
+        "item_neighbors_buy": tf.constant([[0, 70], [8, -3]], tf.int64),
+        "timestamp": tf.constant([1, 2]),
+    }
+
+
+def test_hand_worked(vocabulary_dir):
+    lookup = IdLookup(spec=make_spec(), vocabulary_dir=vocabulary_dir, names=NAMES)
+    rows = lookup(raw_features())
+    assert tuple(rows) == NAMES
+    # Line i (from 0) is row i + 1; what is not in the file is row 0.
+    np.testing.assert_array_equal(rows["user_id"], [2, 0])
+    np.testing.assert_array_equal(rows["item_id"], [3, 0])
+    np.testing.assert_array_equal(rows["brand"], [0, 0])
+    # A user's neighbours are items, an item's neighbours are users; the empty line is an id too.
+    np.testing.assert_array_equal(rows["user_neighbors_click"], [[2, 1], [4, 0]])
+    np.testing.assert_array_equal(rows["item_neighbors_buy"], [[3, 1], [0, 2]])
+    assert rows["user_id"].dtype == rows["item_neighbors_buy"].dtype == tf.int32
+    np.testing.assert_array_equal(rows["item_macro"], [-1, 2])
+    np.testing.assert_array_equal(rows["user_1hop"], [[1.5], [2.5]])
+
+
+def test_ids_without_an_empty_one_are_read_from_the_file(vocabulary_dir):
+    pathlib.Path(vocabulary_dir, "brand.txt").write_bytes(b"x\ty\na b\n")
+    lookup = IdLookup(spec=make_spec(), vocabulary_dir=vocabulary_dir, names=("brand",))
+    rows = lookup({"brand": tf.constant(["a b", "x", "", "x\ty"])})
+    np.testing.assert_array_equal(rows["brand"], [2, 0, 0, 1])
+
+
+def test_in_an_input_pipeline(vocabulary_dir):
+    lookup = IdLookup(spec=make_spec(), vocabulary_dir=vocabulary_dir, names=NAMES)
+    dataset = tf.data.Dataset.from_tensors(raw_features()).map(lookup)
+    np.testing.assert_array_equal(next(iter(dataset))["user_id"], [2, 0])
+
+
+@pytest.mark.parametrize("items", [b"b a\nc\n", b"b a\n\n"])
+def test_vocabularies_travel_with_a_saved_model(vocabulary_dir, tmp_path, items):
+    pathlib.Path(vocabulary_dir, "item_id.txt").write_bytes(items)
+    module = tf.Module()
+    module.lookup = IdLookup(
+        spec=make_spec(), vocabulary_dir=vocabulary_dir, names=("user_id", "item_id")
+    )
+    ids = {"user_id": tf.TensorSpec([None], tf.int64), "item_id": tf.TensorSpec([None], tf.string)}
+    serve = tf.function(lambda features: module.lookup(features), input_signature=[ids])
+    export = str(tmp_path / "export")
+    tf.saved_model.save(module, export, signatures=serve.get_concrete_function())
+    for path in pathlib.Path(vocabulary_dir).glob("*.txt"):
+        path.unlink()
+    rows = tf.saved_model.load(export).signatures["serving_default"](
+        user_id=tf.constant([0, 1], tf.int64), item_id=tf.constant(["b a", "?"])
+    )
+    np.testing.assert_array_equal(rows["user_id"], [3, 0])
+    np.testing.assert_array_equal(rows["item_id"], [1, 0])
+
+
+def test_refusals(vocabulary_dir):
+    with pytest.raises(ValueError, match="the data set has no feature 'age'"):
+        IdLookup(spec=make_spec(), vocabulary_dir=vocabulary_dir, names=("age",))
+    lookup = IdLookup(spec=make_spec(), vocabulary_dir=vocabulary_dir, names=("user_id", "brand"))
+    with pytest.raises(ValueError, match=r"must have \['brand'\], got \['user_id'\]"):
+        lookup({"user_id": tf.constant([1], tf.int64)})

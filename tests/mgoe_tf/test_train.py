@@ -1,0 +1,92 @@
+"""The train command from flags to its last words, in a process of its own."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from mgoe_tf import tables, train
+from mgoe_tf.config import TrainOptions
+
+ROOT = pathlib.Path(__file__).parents[2]
+
+
+def run(*arguments: str, cwd: pathlib.Path, module: str = "mgoe_tf.train"):
+    return subprocess.run(
+        [sys.executable, "-m", module, *arguments],
+        cwd=cwd,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("model", ["mmoe"])
+def test_one_command_prepares_trains_and_says_what_is_next(tmp_path, model) -> None:
+    done = run(
+        *("--flagfile=quickstart.flags", f"--model={model}", "--users=100", "--items=120"),
+        *("--events=4000", "--cuts=0.4,0.6,0.8", "--epochs=1", f"--model_dir=quickstart/{model}"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--data_dir=quickstart/data does not exist yet: preparing it" in done.stdout
+    metrics = json.loads((tmp_path / f"quickstart/{model}/metrics_test.json").read_text())
+    best = json.loads((tmp_path / "quickstart/data/world/best_auc.json").read_text())["test"]
+    assert tables.beside_best(metrics, best) in done.stdout
+    assert "best possible" in done.stdout
+    assert "--model=mgoe --model_dir=quickstart/mgoe" in done.stdout
+    assert f"tensorboard --logdir=quickstart/{model}" in done.stdout
+
+    again = run(
+        *("--flagfile=quickstart.flags", "--users=99", "--model_dir=quickstart/other"),
+        cwd=tmp_path,
+    )
+    assert again.returncode == 1
+    message = "ValueError: --events=100000: quickstart/data was prepared with 4000."
+    assert again.stderr.splitlines()[-1].startswith(message)
+    assert not (tmp_path / "quickstart/other").exists()
+
+
+def test_missing_data_without_a_source_is_an_error(tmp_path) -> None:
+    done = run("--data_dir=nothing", "--model_dir=run", cwd=tmp_path)
+    assert done.returncode == 1
+    message = "ValueError: --data_dir=nothing does not exist: prepare it with"
+    assert done.stderr.splitlines()[-1].startswith(message)
+
+
+def test_next_commands_hold_the_paths_of_the_run(tmp_path) -> None:
+    (tmp_path / "a/vocabulary").mkdir(parents=True)
+    (tmp_path / "a/vocabulary/user_id.txt").write_text("user 1\nuser 2\n")
+    options = TrainOptions(data_dir="d", model_dir=f"{tmp_path}/a/", model="mgoe")
+    text = train.next_commands(options, ["--data_dir=d", "--epochs=3"])
+    lines = [line.strip() for line in text.splitlines() if not line.startswith("  #")]
+    assert lines == [
+        f"python -m mgoe_tf.train --data_dir=d --epochs=3 --model=mmoe --model_dir={tmp_path}/mmoe",
+        f"python -m mgoe_tf.compare --model_dirs={tmp_path}/a,{tmp_path}/mmoe",
+        f"tensorboard --logdir={tmp_path}/a",
+        f"python -m export.savedmodel --model_dir={tmp_path}/a --data_dir=d "
+        f"--export_base={tmp_path}/exports --model_name=mgoe",
+        f"python -m export.serve --model_name=mgoe --model_base_path={tmp_path}/exports/mgoe "
+        "--port=8500",
+        "python -m export.client --target=localhost:8500 --model_name=mgoe --data_dir=d "
+        "--user_id='user 1'",
+    ]
+
+
+def test_tables() -> None:
+    metrics = {
+        "split": "test",
+        "rows": 1234,
+        "tasks": {"click": {"auc": 0.75}, "buy": {"auc": None}},
+        "average": {"auc": 0.75, "logloss": 0.5},
+    }
+    assert tables.beside_best(metrics, {"click": 0.8, "buy": None}).splitlines() == [
+        "test AUC   model  best possible",
+        "click     0.7500         0.8000",
+        "buy            -              -",
+        "average   0.7500         0.8000",
+    ]
+    assert tables.beside_best(metrics, None).splitlines()[1] == "click     0.7500"
