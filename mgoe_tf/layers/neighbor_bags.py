@@ -47,20 +47,11 @@ class NeighborBags(tf.keras.layers.Layer):
         else:
             totals = tf.reshape(tf.reduce_sum(scores, axis=-1), [-1])
             weights = tf.gather(flat, present) / tf.gather(totals, bag_of)
-<<<<<<< HEAD
+        count = tf.reduce_prod(tf.shape(scores)[:-1])
         return {
-            column: Bags(
-                tf.gather(tf.reshape(ids, [-1]), present),
-                weights,
-                bag_of,
-                tf.size(scores[..., 0]),
-            )
+            column: Bags(tf.gather(tf.reshape(ids, [-1]), present), weights, bag_of, count)
             for column, ids in neighbors.items()
         }
-=======
-        ids = tf.gather(tf.reshape(neighbors, [-1]), present)
-        return Bags(ids, weights, bag_of, tf.reduce_prod(tf.shape(scores)[:-1]))
->>>>>>> main
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "neighbor_weights": self.neighbor_weights}
