@@ -26,6 +26,7 @@ import numpy as np
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
 _NATIVE_SCHEMES = frozenset({"gs", "file", "ram"})
 _COPY_BYTES = 1 << 24
+_BUFFER_BYTES = 1 << 20
 
 # A directory is complete when it has one of these at its top, so `publish` copies them last.
 _MARKERS = frozenset({"dataset_spec.json", "saved_model.pb"})
@@ -78,13 +79,56 @@ def _gfile(path: str) -> Any:
     return tf.io.gfile
 
 
+class _RemoteFile(io.RawIOBase):
+    """A `tf.io.gfile.GFile` with the whole interface of a Python file."""
+
+    def __init__(self, path: str, mode: str) -> None:
+        self._file = _gfile(path).GFile(path, mode)
+        self._mode = mode
+        if mode == "wb":
+            self._file.write(b"")  # A file that nothing is written to would not come to be.
+
+    def readable(self) -> bool:
+        return self._mode == "rb"
+
+    def writable(self) -> bool:
+        return self._mode == "wb"
+
+    def seekable(self) -> bool:
+        return self._mode == "rb"
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def write(self, data: Any) -> int:
+        self._file.write(bytes(data))
+        return len(data)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._file.seek(offset, whence)
+        return self._file.tell()
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+        super().close()
+
+
 def open_binary(path: str, mode: str = "rb") -> BinaryIO:
     """Opens `path` for reading (`rb`) or writing (`wb`)."""
     if mode not in ("rb", "wb"):
         raise ValueError(f"mode must be rb or wb, got {mode!r}")
-    if is_remote(path):
-        return _gfile(path).GFile(path, mode)
-    return open(path, mode)  # type: ignore[return-value]
+    if not is_remote(path):
+        return open(path, mode)  # type: ignore[return-value]
+    file = _RemoteFile(path, mode)
+    if mode == "rb":
+        return io.BufferedReader(file, _BUFFER_BYTES)
+    return io.BufferedWriter(file, _BUFFER_BYTES)
 
 
 def read_bytes(path: str) -> bytes:
@@ -196,7 +240,6 @@ def remove_tree(path: str) -> None:
 def copy(source: str, target: str) -> None:
     """Copies one file; either side may be remote."""
     with open_binary(source) as reader, open_binary(target, "wb") as writer:
-        writer.write(b"")  # A remote file that nothing was written to would not come to be.
         while block := reader.read(_COPY_BYTES):
             writer.write(block)
 

@@ -41,10 +41,19 @@ class Interactions:
 
     @property
     def columns(self) -> dict[str, tuple[str, Column]]:
-        """Owner and column by name: the ids, then the side features."""
+        """Owner and column by name: the ids, then the side features.
+
+        Raises:
+          ValueError: two columns have one name.
+        """
         named = {f"{owner}_id": (owner, self.ids[owner]) for owner in OWNERS}
         for owner in OWNERS:
-            named |= {name: (owner, column) for name, column in self.features[owner].items()}
+            for name, column in self.features[owner].items():
+                if name in named:
+                    raise ValueError(
+                        f"side features must have names of their own, got {name!r} twice"
+                    )
+                named[name] = owner, column
         return named
 
     def counts(self, column: Column) -> np.ndarray:

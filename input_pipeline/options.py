@@ -8,6 +8,7 @@ therefore agree by construction.
 from __future__ import annotations
 
 import dataclasses
+import sys
 import typing
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -23,7 +24,7 @@ def option(default: Any, help: str, choices: Sequence[str] | None = None) -> Any
 
 
 def _flag_definer(annotation: Any) -> Callable[..., Any]:
-    kinds = {
+    kinds: dict[Any, Any] = {
         bool: flags.DEFINE_bool,
         int: flags.DEFINE_integer,
         float: flags.DEFINE_float,
@@ -42,7 +43,7 @@ def define_flags(options_class: type, flag_values: flags.FlagValues) -> None:
     for field in dataclasses.fields(options_class):
         if field.name in flag_values:
             continue
-        default = (
+        default: Any = (
             list(map(str, field.default)) if isinstance(field.default, tuple) else field.default
         )
         choices = field.metadata["choices"]
@@ -58,6 +59,8 @@ def define_flags(options_class: type, flag_values: flags.FlagValues) -> None:
             _flag_definer(annotations[field.name])(
                 field.name, default, field.metadata["help"], flag_values=flag_values
             )
+        # `--help` shows the key flags of the command, whichever module defines them.
+        flag_values.register_key_flag_for_module(sys.argv[0], flag_values[field.name])
 
 
 def _convert(name: str, value: Any, annotation: Any) -> Any:

@@ -78,7 +78,7 @@ def describe(
         raise ValueError(
             f"--task_levels: needs one level for each of {list(log.tasks)}, got {list(levels)}"
         )
-    return DatasetSpec(
+    spec = DatasetSpec(
         source=preparation.source,
         rows=rows,
         split=split,
@@ -105,6 +105,11 @@ def describe(
         source_files=log.source_files,
         flags=json.loads(json.dumps(dataclasses.asdict(preparation))),
     )
+    names = [feature.name for feature in spec.input_features + spec.label_features]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"side features must have names of their own, got {repeated} twice")
+    return spec
 
 
 def main() -> None:

@@ -105,5 +105,5 @@ class LazyAdam(tf.keras.optimizers.Adam):
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
         for fixed in ("adaptive_epsilon", "amsgrad"):
-            config.pop(fixed)
+            config.pop(fixed, None)
         return {**config, "l1": self.l1, "l2": self.l2}

@@ -18,7 +18,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
 
 import pytest
 
@@ -27,7 +26,7 @@ _START_SECONDS = 60
 
 @dataclasses.dataclass(frozen=True)
 class S3Bucket:
-    """An empty bucket at first.
+    """A bucket; each test writes below a prefix of its own.
 
     Attributes:
       name: of the bucket. environment: the variables by which tensorflow-io finds the server;
@@ -70,56 +69,63 @@ def _wait_until_up(server: subprocess.Popen, url: str) -> None:
             time.sleep(0.1)
 
 
-class _ExitStatus:
-    """Ends pytest with its own status: tensorflow-io makes the interpreter abort at its exit."""
+class _Server:
+    """The one server of this pytest process, as a plugin that ends with it.
 
-    name = "exit_status_after_tensorflow_io"
-    status = 0
+    tensorflow-io reads the variables once, so a second server would never be asked. It also makes
+    the interpreter abort at its exit, so pytest is ended here, with its own status.
+    """
+
+    name = "s3_server"
+
+    def __init__(self) -> None:
+        port = _free_port()
+        url = f"http://127.0.0.1:{port}"
+        self.bucket = S3Bucket(
+            "bucket",
+            {
+                "AWS_ACCESS_KEY_ID": "test",
+                "AWS_SECRET_ACCESS_KEY": "test",
+                "AWS_REGION": "us-east-1",
+                "AWS_EC2_METADATA_DISABLED": "true",
+                "S3_ENDPOINT": url,
+                "S3_USE_HTTPS": "0",
+                "S3_VERIFY_SSL": "0",
+            },
+        )
+        self._status = 0
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.environ.update(self.bucket.environment)
+        _wait_until_up(self._process, url)
+        _request(f"{url}/{self.bucket.name}", method="PUT")
 
     def pytest_sessionfinish(self, exitstatus: int) -> None:
-        self.status = int(exitstatus)
+        self._status = int(exitstatus)
 
     @pytest.hookimpl(trylast=True)
     def pytest_unconfigure(self) -> None:
+        self._process.terminate()
+        self._process.wait()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(self.status)
+        os._exit(self._status)
 
 
-@pytest.fixture(scope="module")
-def s3_bucket(request: pytest.FixtureRequest) -> Iterator[S3Bucket]:
-    """A bucket on a fresh server; skipped where tensorflow-io or moto is missing."""
+@pytest.fixture(scope="session")
+def s3_bucket(request: pytest.FixtureRequest) -> S3Bucket:
+    """A bucket that all tests share; skipped where tensorflow-io or moto is missing."""
     pytest.importorskip("moto.server")
     _require_tensorflow_io()
     plugins = request.config.pluginmanager
-    if not plugins.has_plugin(_ExitStatus.name):
-        plugins.register(_ExitStatus(), _ExitStatus.name)
-    port = _free_port()
-    url = f"http://127.0.0.1:{port}"
-    environment = {
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-        "AWS_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "S3_ENDPOINT": url,
-        "S3_USE_HTTPS": "0",
-        "S3_VERIFY_SSL": "0",
-    }
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        try:
-            _wait_until_up(server, url)
-            _request(f"{url}/bucket", method="PUT")
-            yield S3Bucket("bucket", environment)
-        finally:
-            server.terminate()
-            server.wait()
+    server = plugins.get_plugin(_Server.name)
+    if server is None:
+        server = _Server()
+        plugins.register(server, _Server.name)
+    return server.bucket
 
 
 def _require_tensorflow_io() -> None:

@@ -189,3 +189,12 @@ def test_changed_vocabularies_are_noticed(tmp_path):
     path.write_text("1\n")
     with pytest.raises(ValueError, match=r"the spec tells of \d+ ids, got 1"):
         vocabulary.read_ids(str(tmp_path), spec, "item_id")
+
+
+@pytest.mark.parametrize("name", ["category_id", "user_id", "item_1hop"])
+def test_side_features_need_names_of_their_own(tmp_path, name):
+    lines = [
+        line.__class__(**{**vars(line), "user_features": ((name, 1),)}) for line in random_lines(0)
+    ]
+    with pytest.raises(ValueError, match=rf"names of their own, got \[?'{name}'\]? twice"):
+        write(tmp_path, lines)

@@ -86,8 +86,10 @@ def test_vocabularies_travel_with_a_saved_model(vocabulary_dir, tmp_path, items)
     module.lookup = IdLookup(
         spec=make_spec(), vocabulary_dir=vocabulary_dir, names=("user_id", "item_id")
     )
-    ids = {"user_id": tf.TensorSpec([None], tf.int64), "item_id": tf.TensorSpec([None], tf.string)}
-    serve = tf.function(lambda features: module.lookup(features), input_signature=[ids])
+    serve = tf.function(
+        lambda user_id, item_id: module.lookup({"user_id": user_id, "item_id": item_id}),
+        input_signature=[tf.TensorSpec([None], tf.int64), tf.TensorSpec([None], tf.string)],
+    )
     export = str(tmp_path / "export")
     tf.saved_model.save(module, export, signatures=serve.get_concrete_function())
     for path in pathlib.Path(vocabulary_dir).glob("*.txt"):
