@@ -107,3 +107,32 @@ def embedded_ids(data_dir: str, spec: DatasetSpec, name: str) -> np.ndarray:
     if hashlib.sha256(_lines(name, ids)).hexdigest() != spec.vocabulary(name).checksum:
         raise ValueError(f"{path}: these are not the ids of the data set's spec")
     return ids
+
+
+def _embedding_rows(data_dir: str, spec: DatasetSpec, name: str) -> np.ndarray:
+    """The embedding row of each id known at t_{n-1}: int32, 0 where it has none of its own."""
+    path = filesystem.join(data_dir, "vocabulary", f"{name}_counts.npy")
+    embedded = filesystem.load_array(path) >= spec.flags["min_count"]
+    return np.where(embedded, np.cumsum(embedded), 0).astype(np.int32)
+
+
+def embedded_side_feature(data_dir: str, spec: DatasetSpec, name: str) -> np.ndarray:
+    """The embedding row of a side feature for each embedding row of its owner.
+
+    It is the side feature as it was at the first cut that knew the node, so it never tells a row
+    of training what came after it.
+
+    Returns:
+      int32 [embedded ids of the owner + 1]; entry 0, of unknown nodes, is 0.
+    """
+    owner = f"{spec.vocabulary(name).owner}_id"
+    owner_rows = _embedding_rows(data_dir, spec, owner)
+    values = np.zeros(len(owner_rows), np.int32)
+    for cut in range(len(spec.cuts) - 1, 0, -1):
+        at_cut = filesystem.load_array(filesystem.join(data_dir, "graph", str(cut), f"{name}.npy"))
+        values[: len(at_cut)] = at_cut
+    feature_rows = _embedding_rows(data_dir, spec, name)
+    rows = np.zeros(spec.vocabulary(owner).embedded + 1, np.int32)
+    rows[owner_rows] = feature_rows[values]
+    rows[0] = 0
+    return rows

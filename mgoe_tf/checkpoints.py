@@ -68,6 +68,10 @@ def write_run(
         ids = vocabulary.embedded_ids(train_options.data_dir, spec, column.name)
         lines = [b"%d\n" % i for i in ids] if column.dtype == "int64" else [i + b"\n" for i in ids]
         filesystem.write_bytes(filesystem.join(folder, f"{column.name}.txt"), b"".join(lines))
+    for owner in ("user", "item"):
+        for column in spec.side_features(owner):
+            rows = vocabulary.embedded_side_feature(train_options.data_dir, spec, column)
+            filesystem.save_array(filesystem.join(folder, f"{column}.npy"), rows)
     filesystem.write_bytes(filesystem.join(model_dir, SPEC_FILE), spec.to_json().encode())
     config = {
         "model_options": dataclasses.asdict(model_options),

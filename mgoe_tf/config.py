@@ -47,6 +47,15 @@ class ModelOptions:
         "Weights of micro neighbours. score: s_vj / sum s_vj. one: 1 each.",
         ("score", "one"),
     )
+    neighbor_features: bool = option(
+        True,
+        "Micro neighbours bring the embeddings of their side features beside those of their ids.",
+    )
+    interactions: bool = option(
+        True,
+        "Fusion also reads the products of user and item, of the item and the user's neighbours, "
+        "and of the user and the item's neighbours.",
+    )
     cascade: bool = option(True, "Feed each tower the logit of the task before it (Eq. 21).")
     adjustment: bool = option(
         True, "Adjust logits by the user's row of the macro task lookup table (Eq. 22)."

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from input_pipeline.spec import DatasetSpec, Task, Vocabulary
 from mgoe_tf.config import ModelOptions
+from mgoe_tf.layers.id_lookup import neighbor_side_features, side_feature_of
 
 OPTIONS = ModelOptions(
     embedding_dim=3,
@@ -71,6 +72,9 @@ def random_features(spec: DatasetSpec, batch_size: int, seed: int = 0) -> dict[s
         if batch_size > 1:
             values[0] = -1 if feature.name.endswith("_macro") else 0
         features[feature.name] = values
+        for side in neighbor_side_features(spec, feature.name):
+            rows = rng.integers(0, sizes[side], shape).astype(np.int32)
+            features[side_feature_of(feature.name, side)] = rows
     return features
 
 

@@ -85,6 +85,21 @@ def tower(x, layers: Layers) -> float:
     return (mlp(x, layers[:-1]) @ kernel + bias).item()
 
 
+def fusion_input(targets, h, neighbors, interactions: bool) -> np.ndarray:
+    """f_t of one row: Eq. 18, 19 and this project's products."""
+    user, item = targets["user"], targets["item"]
+    near_user, near_item = neighbors["user"], neighbors["item"]
+
+    def product(a, b):
+        return [x * y for x, y in zip(a, b, strict=False)]
+
+    if not interactions:
+        return np.concatenate([user, item, h, near_user, near_item])
+    row = [user, item, product(user, item)]
+    products = [product(item, near_user), product(user, near_item)]
+    return np.concatenate([*row, h, near_user, near_item, *products])
+
+
 def fusion(f, experts: Sequence[Layers], gate_kernel) -> np.ndarray:
     """o_t of one row and task (Eq. 2, 20)."""
     return mixture(gate(f, gate_kernel), [mlp(f, layers) for layers in experts])

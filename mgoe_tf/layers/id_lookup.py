@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from input_pipeline import filesystem
 from input_pipeline.spec import DatasetSpec
 
 
@@ -17,6 +18,19 @@ def _vocabulary_of(spec: DatasetSpec, feature: str) -> str | None:
         if feature in {f"{owner}_neighbors_{task}" for task in spec.task_names}:
             return f"{other}_id"
     return feature if feature in {v.name for v in spec.vocabularies} else None
+
+
+def neighbor_side_features(spec: DatasetSpec, feature: str) -> tuple[str, ...]:
+    """The side features of the neighbours that a feature lists; () where it lists none."""
+    vocabulary = _vocabulary_of(spec, feature)
+    if vocabulary is None or vocabulary == feature:
+        return ()
+    return spec.side_features(spec.vocabulary(vocabulary).owner)
+
+
+def side_feature_of(neighbors: str, column: str) -> str:
+    """Name of the encoded feature that holds a side feature of listed neighbours."""
+    return f"{neighbors}/{column}"
 
 
 def _table(path: str, dtype: str) -> tf.lookup.StaticHashTable:
@@ -70,7 +84,8 @@ class IdLookup(tf.keras.layers.Layer):
       features: raw features by name, at least `names`.
 
     Returns:
-      The features in `names`: ids, side features and neighbours as int32 rows, the rest unchanged.
+      The features in `names`: ids, side features and neighbours as int32 rows, the rest unchanged;
+      and for every list of neighbours their side features, named by `side_feature_of`.
     """
 
     def __init__(
@@ -85,6 +100,15 @@ class IdLookup(tf.keras.layers.Layer):
             for name in self.names
             if (vocabulary := _vocabulary_of(spec, spec.feature(name).name)) is not None
         }
+        columns = {c for name in self.names for c in neighbor_side_features(spec, name)}
+        self.side_features = {
+            column: tf.Variable(
+                filesystem.load_array(os.path.join(vocabulary_dir, f"{column}.npy")),
+                trainable=False,
+                name=column,
+            )
+            for column in sorted(columns)
+        }
         self.tables = {
             name: _table(os.path.join(vocabulary_dir, f"{name}.txt"), spec.vocabulary(name).dtype)
             for name in sorted(set(self.vocabulary_of.values()))
@@ -94,7 +118,13 @@ class IdLookup(tf.keras.layers.Layer):
         missing = [name for name in self.names if name not in features]
         if missing:
             raise ValueError(f"features: must have {missing}, got {sorted(features)}")
-        return {name: self._rows(name, features[name]) for name in self.names}
+        rows = {name: self._rows(name, features[name]) for name in self.names}
+        for name in self.names:
+            for column in neighbor_side_features(self.spec, name):
+                rows[side_feature_of(name, column)] = tf.gather(
+                    self.side_features[column], rows[name]
+                )
+        return rows
 
     def _rows(self, name: str, values: tf.Tensor) -> tf.Tensor:
         if name not in self.vocabulary_of:

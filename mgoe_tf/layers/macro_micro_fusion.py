@@ -11,21 +11,32 @@ from mgoe_tf.layers.mlp_experts import MlpExperts
 from mgoe_tf.layers.task_gates import TaskGates, mix
 
 
+def _product(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
+    """Elementwise, over the leading entries that both have."""
+    width = min(left.shape[-1], right.shape[-1])
+    return left[..., :width] * right[..., :width]
+
+
 class MacroMicroFusion(tf.keras.layers.Layer):
     """o_t = sum_j softmax(f_t G'_t)_j MLP_j(f_t) (Eq. 18-20).
 
-    f_t = [x_u ; x_i ; h_t ; n^t_u ; n^t_i].
+    f_t = [x_u ; x_i ; h_t ; n^t_u ; n^t_i], and with `interactions` (an addition to the paper)
+    also the elementwise products x_u * x_i, x_i * n^t_u and x_u * n^t_i, each over the width that
+    its two vectors share: how well user and item match, and how like each is to the neighbours of
+    the other, which an MLP learns slowly from the vectors side by side.
 
     Args:
       num_tasks: T.
       num_shared, num_task_experts: n_s and n_t.
       units: widths of the layers of an expert.
       dropout: rate after each layer of an expert.
+      interactions: whether f_t holds the products.
 
     Call arguments:
       targets: `{"user": [B, D_u], "item": [B, D_i]}`, x_u and x_i.
       bottom: [T, B, 4 H], h_t.
-      neighbors: `{"user": [T, B, D], "item": [T, B, D]}`, n^t_u and n^t_i.
+      neighbors: `{"user": [T, B, D_n], "item": [T, B, D_m]}`, n^t_u and n^t_i; like x_i and x_u, or
+        like their first entries, the embedding of the id.
 
     Returns:
       [T, B, units[-1]].
@@ -39,6 +50,7 @@ class MacroMicroFusion(tf.keras.layers.Layer):
         num_task_experts: int,
         units: Sequence[int],
         dropout: float = 0.0,
+        interactions: bool = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -47,6 +59,7 @@ class MacroMicroFusion(tf.keras.layers.Layer):
         self.num_task_experts = num_task_experts
         self.units = tuple(units)
         self.dropout = dropout
+        self.interactions = interactions
         self.experts = MlpExperts(
             num_tasks=num_tasks,
             num_shared=num_shared,
@@ -63,9 +76,15 @@ class MacroMicroFusion(tf.keras.layers.Layer):
         neighbors: Mapping[str, tf.Tensor],
     ) -> tf.Tensor:
         """f_t: [T, B, F]."""
-        x = tf.concat([targets["user"], targets["item"]], axis=-1)
+        user, item = targets["user"], targets["item"]
+        of_row = [user, item]
+        of_task = [bottom, neighbors["user"], neighbors["item"]]
+        if self.interactions:
+            of_row.append(_product(user, item))
+            of_task += [_product(item, neighbors["user"]), _product(user, neighbors["item"])]
+        x = tf.concat(of_row, axis=-1)
         x = tf.broadcast_to(x, [self.num_tasks, *tf.unstack(tf.shape(x))])
-        parts = [x, bottom, neighbors["user"], neighbors["item"]]
+        parts = [x, *of_task]
         return tf.concat([tf.cast(part, self.compute_dtype) for part in parts], axis=-1)
 
     def call(
@@ -86,4 +105,5 @@ class MacroMicroFusion(tf.keras.layers.Layer):
             "num_task_experts": self.num_task_experts,
             "units": self.units,
             "dropout": self.dropout,
+            "interactions": self.interactions,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -18,12 +19,13 @@ class NeighborBags(tf.keras.layers.Layer):
       neighbor_weights: `score`: w_vj = s_vj / sum_j s_vj; `one`: w_vj = 1.
 
     Call arguments:
-      neighbors: int32 [T, B, L], embedding rows of the neighbours by each task.
+      neighbors: int32 [T, B, L] by column: embedding rows of the neighbours by each task, and of
+        their side features.
       scores: float32 [T, B, L], s_vj; an entry whose score is 0 is padding.
 
     Returns:
-      `Bags` of T * B lists in that order; a node without neighbours has an empty list, whose sum is
-      the zero vector.
+      `Bags` of T * B lists in that order, by column; a node without neighbours has an empty list,
+      whose sum is the zero vector.
     """
 
     def __init__(self, *, neighbor_weights: str = "score", **kwargs: Any) -> None:
@@ -34,7 +36,7 @@ class NeighborBags(tf.keras.layers.Layer):
             )
         self.neighbor_weights = neighbor_weights
 
-    def call(self, neighbors: tf.Tensor, scores: tf.Tensor) -> Bags:
+    def call(self, neighbors: Mapping[str, tf.Tensor], scores: tf.Tensor) -> dict[str, Bags]:
         length = tf.shape(scores, tf.int64)[-1]
         flat = tf.reshape(scores, [-1])
         # present: [N], places of the entries that are not padding
@@ -45,8 +47,11 @@ class NeighborBags(tf.keras.layers.Layer):
         else:
             totals = tf.reshape(tf.reduce_sum(scores, axis=-1), [-1])
             weights = tf.gather(flat, present) / tf.gather(totals, bag_of)
-        ids = tf.gather(tf.reshape(neighbors, [-1]), present)
-        return Bags(ids, weights, bag_of, tf.reduce_prod(tf.shape(scores)[:-1]))
+        count = tf.reduce_prod(tf.shape(scores)[:-1])
+        return {
+            column: Bags(tf.gather(tf.reshape(ids, [-1]), present), weights, bag_of, count)
+            for column, ids in neighbors.items()
+        }
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "neighbor_weights": self.neighbor_weights}

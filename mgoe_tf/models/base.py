@@ -12,6 +12,7 @@ import tensorflow_recommenders as tfrs
 from input_pipeline.spec import DatasetSpec, Feature
 from mgoe_tf.config import ModelOptions
 from mgoe_tf.layers.id_embeddings import Bags, IdEmbeddings
+from mgoe_tf.layers.id_lookup import neighbor_side_features, side_feature_of
 from mgoe_tf.optimizers import LazyAdam
 from mgoe_tf.tasks import MultiTask
 
@@ -113,7 +114,11 @@ class RankingModel(tfrs.models.Model):
             dtype = {"float": tf.float32, "int64": tf.int64}[feature.dtype] if encoded else tf.int32
             return tf.zeros(shape, dtype)
 
-        return {name: zeros(self.spec.feature(name)) for name in self.feature_names}
+        found = {name: zeros(self.spec.feature(name)) for name in self.feature_names}
+        for name in self.feature_names:
+            for column in neighbor_side_features(self.spec, name):
+                found[side_feature_of(name, column)] = tf.zeros_like(found[name])
+        return found
 
     def compile(
         self,

@@ -11,6 +11,7 @@ from input_pipeline.spec import NEIGHBOR_SETS, DatasetSpec
 from mgoe_tf.config import ModelOptions
 from mgoe_tf.layers.cascading_towers import CascadingTowers
 from mgoe_tf.layers.id_embeddings import Bags
+from mgoe_tf.layers.id_lookup import side_feature_of
 from mgoe_tf.layers.macro_graph_bottom import MacroGraphBottom
 from mgoe_tf.layers.macro_micro_fusion import MacroMicroFusion
 from mgoe_tf.layers.neighbor_bags import NeighborBags
@@ -69,7 +70,11 @@ class MGOE(RankingModel):
             name="bottom",
         )
         self.fusion = fusion or MacroMicroFusion(
-            **experts, units=options.fusion_units, dropout=options.dropout, name="fusion"
+            **experts,
+            units=options.fusion_units,
+            dropout=options.dropout,
+            interactions=options.interactions,
+            name="fusion",
         )
         tower_class = CascadingTowers if options.cascade else PredictionTowers
         self.towers = towers or tower_class(
@@ -94,25 +99,39 @@ class MGOE(RankingModel):
         lists = super().bags(features)
         # A user's neighbours are items, and the other way round.
         for owner, table in (("user", "item_id"), ("item", "user_id")):
-            ids, scores = (
-                tf.stack([features[f"{owner}_{kind}_{task}"] for task in self.spec.task_names])
-                for kind in ("neighbors", "neighbor_weights")
+            ids = [f"{owner}_neighbors_{task}" for task in self.spec.task_names]
+            neighbors = {table: tf.stack([features[name] for name in ids])}
+            for column in self.neighbor_columns(owner)[1:]:
+                neighbors[column] = tf.stack(
+                    [features[side_feature_of(name, column)] for name in ids]
+                )
+            scores = tf.stack(
+                [features[f"{owner}_neighbor_weights_{task}"] for task in self.spec.task_names]
             )
-            lists[table].append(self.neighbor_bags(ids, scores))
+            for column, bags in self.neighbor_bags(neighbors, scores).items():
+                lists[column].append(bags)
         return lists
+
+    def neighbor_columns(self, owner: str) -> tuple[str, ...]:
+        """What e_j of the neighbours of a `user` or an `item` is made of: id, side features."""
+        columns = self.columns({"user": "item", "item": "user"}[owner])
+        return columns if self.options.neighbor_features else columns[:1]
 
     def network_inputs(
         self, features: Features, sums: Mapping[str, list[tf.Tensor]]
     ) -> dict[str, Any]:
         targets = super().network_inputs(features, sums)
-        # neighbors: [T, B, D] each
+        # neighbors: [T, B, D_i] of the user, [T, B, D_u] of the item
         shape = [len(self.spec.tasks), -1, self.options.embedding_dim]
+        neighbors = {
+            owner: tf.concat(
+                [tf.reshape(sums[column][1], shape) for column in self.neighbor_columns(owner)], -1
+            )
+            for owner in OWNERS
+        }
         inputs = {
             "targets": targets,
-            "neighbors": {
-                "user": tf.reshape(sums["item_id"][1], shape),
-                "item": tf.reshape(sums["user_id"][1], shape),
-            },
+            "neighbors": neighbors,
             "edges": {name: features[name] for name in NEIGHBOR_SETS},
         }
         if self.adjustment is not None:

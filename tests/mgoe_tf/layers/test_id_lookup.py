@@ -24,6 +24,10 @@ def vocabulary_dir(tmp_path: pathlib.Path) -> str:
     (tmp_path / "user_id.txt").write_text("70\n-3\n0\n")
     (tmp_path / "item_id.txt").write_bytes(b"b a\nx\ty\n\xff\n\n")
     (tmp_path / "brand.txt").write_text("")
+    # The side feature of unknown items, then of each item's row.
+    np.save(tmp_path / "brand.npy", np.array([0, 5, 6, 7, 8], np.int32))
+    np.save(tmp_path / "category_id.npy", np.array([0, 1, 2, 1, 2], np.int32))
+    np.save(tmp_path / "gender.npy", np.array([0, 1, 2, 1], np.int32))
     return str(tmp_path)
 
 
@@ -44,13 +48,18 @@ def raw_features():
 def test_hand_worked(vocabulary_dir):
     lookup = IdLookup(spec=make_spec(), vocabulary_dir=vocabulary_dir, names=NAMES)
     rows = lookup(raw_features())
-    assert tuple(rows) == NAMES
+    assert set(rows) - set(NAMES) == {
+        "user_neighbors_click/category_id",
+        "user_neighbors_click/brand",
+        "item_neighbors_buy/gender",
+    }
     # Line i (from 0) is row i + 1; what is not in the file is row 0.
     np.testing.assert_array_equal(rows["user_id"], [2, 0])
     np.testing.assert_array_equal(rows["item_id"], [3, 0])
     np.testing.assert_array_equal(rows["brand"], [0, 0])
     # A user's neighbours are items, an item's neighbours are users; the empty line is an id too.
     np.testing.assert_array_equal(rows["user_neighbors_click"], [[2, 1], [4, 0]])
+    np.testing.assert_array_equal(rows["user_neighbors_click/brand"], [[6, 5], [8, 0]])
     np.testing.assert_array_equal(rows["item_neighbors_buy"], [[3, 1], [0, 2]])
     assert rows["user_id"].dtype == rows["item_neighbors_buy"].dtype == tf.int32
     np.testing.assert_array_equal(rows["item_macro"], [-1, 2])

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from mgoe_tf.layers.macro_micro_fusion import MacroMicroFusion
@@ -20,7 +21,9 @@ def inputs_of(seed: int = 0):
 
 
 def test_hand_worked():
-    fusion = MacroMicroFusion(num_tasks=1, num_shared=2, num_task_experts=0, units=[1])
+    fusion = MacroMicroFusion(
+        num_tasks=1, num_shared=2, num_task_experts=0, units=[1], interactions=False
+    )
     one = tf.constant([[1.0]])
     inputs = (
         {"user": one, "item": 2 * one},
@@ -36,8 +39,24 @@ def test_hand_worked():
     np.testing.assert_allclose(fusion(*inputs), [[[6222.5]]], rtol=1e-6)
 
 
-def test_equals_reference():
-    fusion = MacroMicroFusion(num_tasks=T, num_shared=1, num_task_experts=2, units=[6, 5])
+def test_hand_worked_interactions():
+    fusion = MacroMicroFusion(num_tasks=1, num_shared=1, num_task_experts=0, units=[1])
+    user, item = tf.constant([[1.0]]), tf.constant([[2.0, 3.0]])
+    near_user, near_item = tf.constant([[[5.0, 7.0]]]), tf.constant([[[11.0]]])
+    f = fusion.inputs(
+        {"user": user, "item": item},
+        tf.constant([[[13.0]]]),
+        {"user": near_user, "item": near_item},
+    )
+    # x_u, x_i, x_u x_i = 1 * 2, h, n_u, n_i, x_i n_u = (2 * 5, 3 * 7), x_u n_i = 1 * 11
+    np.testing.assert_array_equal(f, [[[1, 2, 3, 2, 13, 5, 7, 11, 10, 21, 11]]])
+
+
+@pytest.mark.parametrize("interactions", [False, True])
+def test_equals_reference(interactions):
+    fusion = MacroMicroFusion(
+        num_tasks=T, num_shared=1, num_task_experts=2, units=[6, 5], interactions=interactions
+    )
     targets, bottom, neighbors = inputs_of()
     fusion(targets, bottom, neighbors)
     randomize(fusion)
@@ -45,10 +64,13 @@ def test_equals_reference():
     expected = np.zeros((T, B, 5))
     for task in range(T):
         for row in range(B):
-            parts = [targets["user"][row], targets["item"][row], bottom[task, row]]
-            parts += [neighbors["user"][task, row], neighbors["item"][task, row]]
             expected[task, row] = reference.fusion(
-                np.concatenate(parts),
+                reference.fusion_input(
+                    {node: x[row] for node, x in targets.items()},
+                    bottom[task, row],
+                    {node: n[task, row] for node, n in neighbors.items()},
+                    interactions,
+                ),
                 [layers_of(fusion.experts, expert) for expert in used[task]],
                 fusion.gates.kernel[task].numpy(),
             )

@@ -12,7 +12,9 @@ SCORES = tf.constant([[[1.0, 3.0, 0.0]], [[2.0, 0.0, 0.0]]])
 
 
 def test_hand_worked():
-    bags = NeighborBags()(NEIGHBORS, SCORES)
+    bags = NeighborBags()({"item_id": NEIGHBORS, "brand": NEIGHBORS + 10}, SCORES)
+    np.testing.assert_array_equal(bags["brand"].ids, [14, 15, 16])
+    bags = bags["item_id"]
     np.testing.assert_array_equal(bags.ids, [4, 5, 6])
     # 1/4, 3/4; 2/2
     np.testing.assert_allclose(bags.weights, [0.25, 0.75, 1.0])
@@ -21,9 +23,8 @@ def test_hand_worked():
 
 
 def test_weights_of_one():
-    np.testing.assert_array_equal(
-        NeighborBags(neighbor_weights="one")(NEIGHBORS, SCORES).weights, [1, 1, 1]
-    )
+    bags = NeighborBags(neighbor_weights="one")({"item_id": NEIGHBORS}, SCORES)
+    np.testing.assert_array_equal(bags["item_id"].weights, [1, 1, 1])
 
 
 @pytest.mark.parametrize("weights", ["score", "one"])
@@ -36,8 +37,8 @@ def test_equals_reference(weights):
     embeddings = IdEmbeddings(sizes={"item_id": 6}, dim=3)
     embeddings.build({})
     embeddings.tables["item_id"].assign(table)
-    bags = NeighborBags(neighbor_weights=weights)(neighbors, scores)
-    (sums,) = embeddings({"item_id": [bags]})["item_id"]
+    bags = NeighborBags(neighbor_weights=weights)({"item_id": neighbors}, scores)
+    (sums,) = embeddings({"item_id": [bags["item_id"]]})["item_id"]
     expected = [
         [reference.neighbor_sum(*row, table, weights) for row in zip(*task, strict=True)]
         for task in zip(neighbors, scores, strict=True)
@@ -47,7 +48,8 @@ def test_equals_reference(weights):
 
 
 def test_lists_of_no_entries():
-    bags = NeighborBags()(tf.zeros([2, 3, 0], tf.int32), tf.zeros([2, 3, 0]))
+    bags = NeighborBags()({"item_id": tf.zeros([2, 3, 0], tf.int32)}, tf.zeros([2, 3, 0]))
+    bags = bags["item_id"]
     assert int(bags.count) == 6
     assert bags.ids.shape == [0]
 
