@@ -1,0 +1,273 @@
+"""What every registered model must do."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mgoe_tf.config import TrainOptions
+from mgoe_tf.models.base import RankingModel
+from mgoe_tf.models.registry import MODELS, build_model
+from mgoe_tf.optimizers import LazyAdam
+from mgoe_tf.trainer import make_strategy
+from tests.encoded_rows import (
+    OPTIONS,
+    as_tensors,
+    make_spec,
+    random_features,
+    random_labels,
+    randomize,
+)
+from tests.mgoe_tf.policies import policy
+
+SPEC = make_spec()
+
+
+@pytest.fixture(params=sorted(MODELS))
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def make(name: str, seed: int = 0) -> RankingModel:
+    tf.keras.utils.set_random_seed(seed)
+    return build_model(name, SPEC, OPTIONS)
+
+
+def compiled(name: str, **arguments) -> RankingModel:
+    model = make(name)
+    model.compile(LazyAdam(0.01, l1=1e-4, l2=1e-3), **arguments)
+    return model
+
+
+def batch(size: int, seed: int = 0):
+    features = as_tensors(random_features(SPEC, size, seed))
+    return features, as_tensors(random_labels(SPEC, size, seed))
+
+
+def features_of(model: RankingModel, size: int, seed: int = 0) -> dict[str, tf.Tensor]:
+    features, _ = batch(size, seed)
+    return {feature: features[feature] for feature in model.feature_names}
+
+
+def signature(model: RankingModel) -> dict[str, tf.TensorSpec]:
+    """Features of unknown batch size."""
+    return {
+        feature: tf.TensorSpec([None, *tensor.shape[1:]], tensor.dtype, name=feature)
+        for feature, tensor in features_of(model, 1).items()
+    }
+
+
+def assert_same(found, expected, **tolerance) -> None:
+    assert set(found) == set(expected)
+    for key in expected:
+        np.testing.assert_allclose(found[key], expected[key], **tolerance, err_msg=key)
+
+
+def assert_same_weights(found: RankingModel, expected: RankingModel, **tolerance) -> None:
+    for one, other in zip(found.variables, expected.variables, strict=True):
+        np.testing.assert_allclose(one, other, **tolerance, err_msg=other.name)
+
+
+def test_logits_by_task_in_order(name):
+    model = make(name)
+    logits = model(features_of(model, 4))
+    assert tuple(logits) == SPEC.task_names
+    assert all(logit.shape == [4] and logit.dtype == tf.float32 for logit in logits.values())
+
+
+def test_graph_of_unknown_batch_size_equals_eager(name):
+    model = make(name)
+    call = tf.function(lambda features: model(features), input_signature=[signature(model)])
+    for size in (1, 5):
+        features = features_of(model, size)
+        assert_same(call(features), model(features), rtol=1e-5, atol=1e-6)
+    assert call.experimental_get_tracing_count() == 1
+
+
+def test_batch_of_one_equals_the_row_in_a_batch_of_1000(name):
+    model = make(name)
+    randomize(model, scale=0.3)
+    features = features_of(model, 1000)
+    whole = {task: tf.sigmoid(logit) for task, logit in model(features).items()}
+    for row in (0, 1, 999):
+        alone = model({key: value[row : row + 1] for key, value in features.items()})
+        assert_same(
+            {task: tf.sigmoid(logit)[0] for task, logit in alone.items()},
+            {task: probability[row] for task, probability in whole.items()},
+            rtol=0,
+            atol=1e-6,
+        )
+
+
+def test_config_round_trips(name):
+    model = make(name)
+    again = type(model).from_config(model.get_config())
+    assert again.get_config() == model.get_config()
+    layers = [layer for layer in model.submodules if isinstance(layer, tf.keras.layers.Layer)]
+    assert len(layers) > 4
+    for layer in layers:
+        assert type(layer).from_config(layer.get_config()).get_config() == layer.get_config()
+
+
+def test_weights_round_trip(name):
+    model, other = make(name), make(name, seed=1)
+    features = features_of(model, 6)
+    other.set_weights(model.get_weights())
+    assert_same(other(features), model(features), rtol=0, atol=0)
+
+
+def test_same_seed_same_weights(name):
+    assert_same_weights(make(name), make(name), rtol=0, atol=0)
+
+
+def test_gradients_reach_every_weight(name):
+    model = make(name)
+    randomize(model, scale=0.5)
+    features, _ = batch(200)
+    with tf.GradientTape() as tape:
+        total = tf.add_n([tf.reduce_sum(logit) for logit in model(features).values()])
+    for weight, gradient in zip(
+        model.trainable_variables, tape.gradient(total, model.trainable_variables), strict=True
+    ):
+        assert gradient is not None, weight.name
+        values = tf.convert_to_tensor(gradient).numpy()
+        # Every matrix of a stack, be it an expert's, a task's or a macro node's.
+        reached = np.abs(values).reshape(len(values), -1).sum(axis=1) > 0
+        assert reached.all(), weight.name
+
+
+def test_gradients_of_id_tables_are_sparse_and_distinct(name):
+    model = make(name)
+    features, _ = batch(50)
+    with tf.GradientTape() as tape:
+        total = tf.add_n([tf.reduce_sum(logit) for logit in model(features).values()])
+    for gradient in tape.gradient(total, list(model.embeddings.tables.values())):
+        assert isinstance(gradient, tf.IndexedSlices)
+        assert len(np.unique(gradient.indices)) == len(gradient.indices)
+
+
+def test_fit_learns_and_predicts(name):
+    model = make(name)
+    model.compile(LazyAdam(0.05))
+    features, _ = batch(300)
+    labels = {
+        task: tf.cast(features["user_id"] + level > 5, tf.float32)
+        for level, task in enumerate(SPEC.task_names)
+    }
+    dataset = tf.data.Dataset.from_tensor_slices((features, labels)).batch(70)
+    history = model.fit(dataset, validation_data=dataset, epochs=6, verbose=0).history
+    assert history["loss"][-1] < 0.5 * history["loss"][0]
+    assert {"loss", "val_loss", "loss_click", "val_loss_buy"} <= set(history)
+    predicted = model.predict(dataset, verbose=0)
+    assert_same(predicted, model(features), rtol=1e-4, atol=1e-5)
+
+
+def test_a_checkpoint_holds_everything_that_training_needs(name, tmp_path):
+    model = compiled(name)
+    for seed in range(2):
+        model.train_step(batch(20, seed))
+    path = tf.train.Checkpoint(model=model).save(str(tmp_path / "checkpoint"))
+
+    other = compiled(name)
+    status = tf.train.Checkpoint(model=other).restore(path)
+    other.optimizer.build(other.trainable_variables)
+    status.assert_existing_objects_matched()
+    assert int(other.optimizer.iterations) == 2
+    for one in (model, other):
+        one.train_step(batch(20, seed=2))
+    assert_same_weights(other, model, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("policy_name", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision(name, policy_name):
+    features, labels = batch(40)
+    # 2-hop edges far past float16's range must change neither finiteness nor much of the rest.
+    features["user_2hop"] *= 1e6
+    expected = make(name)(features)
+    with policy(policy_name):
+        model = compiled(name)
+        logits = model(features)
+        before = [weight.numpy() for weight in model.trainable_variables]
+        for _ in range(3):
+            results = model.train_step((features, labels))
+    assert all(weight.dtype == tf.float32 for weight in model.trainable_variables)
+    assert all(logit.dtype == tf.float32 for logit in logits.values())
+    assert_same(logits, expected, rtol=0.1, atol=0.05)
+    assert np.isfinite(float(results["loss"]))
+    for old, weight in zip(before, model.trainable_variables, strict=True):
+        assert not np.array_equal(old, weight), weight.name
+
+
+def test_xla_compiles_the_step_and_changes_nothing(name):
+    plain, jit = compiled(name), compiled(name, jit_compile=True)
+    step = tf.function(jit.train_step)
+    for seed in range(2):
+        expected = plain.train_step(batch(20, seed))
+        assert_same(step(batch(20, seed)), expected, rtol=1e-4)
+    assert_same_weights(jit, plain, rtol=1e-3, atol=2e-4)
+    graph = step.get_concrete_function(batch(20)).graph
+    compiled_calls = [
+        operation
+        for operation in graph.get_operations()
+        if "_XlaMustCompile" in operation.node_def.attr
+        and operation.node_def.attr["_XlaMustCompile"].b
+    ]
+    # Forward and backward.
+    assert len(compiled_calls) >= 2
+
+
+def test_two_replicas_take_the_step_of_one_device(name):
+    single = compiled(name)
+    strategy = make_strategy(TrainOptions(distribution="mirrored"))
+    assert strategy.num_replicas_in_sync == 2
+    with strategy.scope():
+        mirrored = compiled(name)
+    # 21 rows are 11 on one replica and 10 on the other.
+    dataset = tf.data.Dataset.from_tensor_slices(batch(42)).batch(21)
+    single_history, mirrored_history = (
+        model.fit(dataset, verbose=0).history for model in (single, mirrored)
+    )
+    assert_same(mirrored_history, single_history, rtol=1e-4)
+    assert_same_weights(mirrored, single, rtol=1e-3, atol=2e-4)
+
+
+def test_export_and_reload(name, tmp_path):
+    model = compiled(name)
+    model.train_step(batch(20))
+    module = tf.Module()
+    module.weights = model.variables
+    serve = tf.function(lambda **features: model(features))
+    concrete = serve.get_concrete_function(**signature(model))
+    tf.saved_model.save(module, str(tmp_path), signatures=concrete)
+    reloaded = tf.saved_model.load(str(tmp_path)).signatures["serving_default"]
+    features = features_of(model, 9)
+    assert_same(reloaded(**features), model(features), rtol=1e-5, atol=1e-6)
+
+
+def test_zero_features_are_what_it_reads(name):
+    model = make(name)
+    features = model.zero_features(3)
+    assert set(features) == set(model.feature_names)
+    expected = features_of(model, 3)
+    for key, value in features.items():
+        assert value.shape == expected[key].shape, key
+        assert value.dtype == expected[key].dtype, key
+
+
+def test_diagnostics_are_finite(name):
+    model = make(name)
+    found = model.diagnostics(features_of(model, 5))
+    assert found
+    assert all(np.isfinite(value).all() for value in found.values())
+
+
+def test_names_what_is_missing(name):
+    model = make(name)
+    features = features_of(model, 2)
+    del features["item_id"]
+    with pytest.raises(ValueError, match=r"features: must have \['item_id'\], got \["):
+        model(features)
+
+
+def test_unknown_models_are_refused():
+    with pytest.raises(ValueError, match="model: must be one of mgoe, mmoe, got 'mmo'"):
+        build_model("mmo", SPEC, OPTIONS)

@@ -1,0 +1,192 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from mgoe_tf.layers.prediction_towers import PredictionTowers
+from mgoe_tf.models.mgoe import MGOE
+from mgoe_tf.models.registry import build_model
+from tests import reference
+from tests.encoded_rows import OPTIONS, as_tensors, make_spec, random_features, randomize
+from tests.mgoe_tf.layers.test_macro_graph_experts import kernels_of
+from tests.mgoe_tf.layers.test_mlp_experts import layers_of
+from tests.mgoe_tf.layers.test_prediction_towers import layers_of as tower_of
+
+USED = [(0, 1, 2), (0, 1, 3), (0, 1, 4)]  # two shared experts, one of each of three tasks
+
+
+# The tables that neighbours are looked up in, and how their encoded features end.
+NEIGHBOR_COLUMNS = {
+    "user": (("item_id", ""), ("category_id", "/category_id"), ("brand", "/brand")),
+    "item": (("user_id", ""), ("gender", "/gender")),
+}
+
+
+def expected_logits(model: MGOE, features: dict[str, np.ndarray], row: int) -> np.ndarray:
+    """Section 2 of the model from a row's features, by the reference."""
+    options, tasks = model.options, model.spec.task_names
+    tables = {name: table.numpy() for name, table in model.embeddings.tables.items()}
+    targets = {
+        owner: np.concatenate([tables[name][features[name][row]] for name in names])
+        for owner, names in (
+            ("user", ("user_id", "gender")),
+            ("item", ("item_id", "category_id", "brand")),
+        )
+    }
+    edges = {name: features[name][row] for name in reference.SETS}
+    query_of = {"target": reference.NODES, "owner": reference.OWNER}[options.attention_query]
+    outputs = []
+    for index, task in enumerate(tasks):
+        bottom = reference.bottom(
+            targets,
+            edges,
+            {k: z[index].numpy() for k, z in model.bottom.macro_embeddings.tables.items()},
+            [kernels_of(model.bottom.experts, expert) for expert in USED[index]],
+            model.bottom.gates.kernel[index].numpy(),
+            options.temperature,
+            query_of,
+        )
+        neighbors = {
+            owner: np.concatenate(
+                [
+                    reference.neighbor_sum(
+                        features[f"{owner}_neighbors_{task}{suffix}"][row],
+                        features[f"{owner}_neighbor_weights_{task}"][row],
+                        tables[table],
+                        options.neighbor_weights,
+                    )
+                    for table, suffix in columns[: None if options.neighbor_features else 1]
+                ]
+            )
+            for owner, columns in NEIGHBOR_COLUMNS.items()
+        }
+        outputs.append(
+            reference.fusion(
+                reference.fusion_input(targets, bottom, neighbors, options.interactions),
+                [layers_of(model.fusion.experts, expert) for expert in USED[index]],
+                model.fusion.gates.kernel[index].numpy(),
+            )
+        )
+    towers = [tower_of(model.towers, index) for index in range(len(tasks))]
+    if options.cascade:
+        for index in range(1, len(tasks)):
+            kernel, bias = towers[index][0]
+            row_of_logit = model.towers.cascade_kernel[index - 1].numpy()
+            towers[index][0] = (np.vstack([kernel, row_of_logit]), bias)
+        logits = reference.cascade(outputs, towers, model.towers.theta.numpy())
+    else:
+        logits = np.array([reference.tower(o, t) for o, t in zip(outputs, towers, strict=True)])
+    if options.adjustment:
+        counts = features["task_table"][row].reshape(len(tasks), -1)
+        advantage = reference.advantage(counts, features["item_macro"][row])
+        logits = logits + model.adjustment.kappa.numpy() * advantage
+    return logits
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"cascade": False},
+        {"adjustment": False},
+        {"attention_query": "owner", "neighbor_weights": "one"},
+        {"neighbor_features": False, "interactions": False},
+        {"neighbor_features": False},
+    ],
+    ids=str,
+)
+def test_equals_reference(changes):
+    model = build_model("mgoe", make_spec(), dataclasses.replace(OPTIONS, **changes))
+    randomize(model)
+    features = random_features(model.spec, 8)
+    logits = model(as_tensors(features))
+    found = np.stack([logits[task] for task in model.spec.task_names], axis=1)
+    expected = np.stack([expected_logits(model, features, row) for row in range(8)])
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_features_that_it_reads():
+    names = build_model("mgoe", make_spec(("click", "buy")), OPTIONS).feature_names
+    assert names == (
+        "user_id",
+        "gender",
+        "item_id",
+        "category_id",
+        "brand",
+        "user_1hop",
+        "user_2hop",
+        "item_1hop",
+        "item_2hop",
+        "task_table",
+        "item_macro",
+        "user_neighbors_click",
+        "user_neighbor_weights_click",
+        "user_neighbors_buy",
+        "user_neighbor_weights_buy",
+        "item_neighbors_click",
+        "item_neighbor_weights_click",
+        "item_neighbors_buy",
+        "item_neighbor_weights_buy",
+    )
+    options = dataclasses.replace(OPTIONS, adjustment=False)
+    assert not {"task_table", "item_macro"} & set(
+        MGOE(spec=make_spec(), options=options).feature_names
+    )
+
+
+def test_stages_are_injected():
+    spec = make_spec()
+    towers = PredictionTowers(num_tasks=3, units=[7])
+    model = MGOE(spec=spec, options=OPTIONS, towers=towers)
+    assert model.towers is towers
+    model(model.zero_features())
+    assert towers.kernels[0].shape == (3, 5, 7)
+
+
+def test_only_warm_rows_are_adjusted():
+    model = build_model("mgoe", make_spec(), OPTIONS)
+    features = random_features(model.spec, 6)
+    cold = {**features, "item_macro": np.full(6, -1)}
+    model.adjustment.kappa.assign([5.0, 5.0, 5.0])
+    warm_logits, cold_logits = model(as_tensors(features)), model(as_tensors(cold))
+    for task in model.spec.task_names:
+        moved = np.abs(warm_logits[task] - cold_logits[task]) > 1e-6
+        np.testing.assert_array_equal(moved & (features["item_macro"] < 0), False)
+        assert moved.any()
+
+
+def test_padding_of_neighbour_lists_changes_nothing():
+    model = build_model("mgoe", make_spec(), OPTIONS)
+    features = random_features(model.spec, 6)
+    padded = {
+        name: np.concatenate([array, np.zeros_like(array[:, :2])], axis=1)
+        if "neighbor" in name
+        else array
+        for name, array in features.items()
+    }
+    logits, padded_logits = model(as_tensors(features)), model(as_tensors(padded))
+    for task in model.spec.task_names:
+        np.testing.assert_allclose(padded_logits[task], logits[task], rtol=1e-6)
+
+
+def test_diagnostics():
+    spec = make_spec(("click", "buy"))
+    model = build_model("mgoe", spec, OPTIONS)
+    found = model.diagnostics(as_tensors(random_features(spec, 6)))
+    sets = ("user_1hop", "user_2hop", "item_1hop", "item_2hop")
+    assert set(found) == {
+        *(f"alpha/{name}" for name in sets),
+        *(f"attention/{task}/{name}" for task in spec.task_names for name in sets),
+        *(
+            f"{kind}/{task}"
+            for kind in ("gates", "fusion_gates", "kappa")
+            for task in spec.task_names
+        ),
+        "theta/buy",
+    }
+    for name, value in found.items():
+        if name.split("/")[0] in ("alpha", "attention", "gates", "fusion_gates"):
+            assert float(tf.reduce_sum(value)) == pytest.approx(1.0, rel=1e-5), name
+    assert float(found["theta/buy"]) == 1.0
+    assert float(found["kappa/click"]) == pytest.approx(0.1)

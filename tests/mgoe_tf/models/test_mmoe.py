@@ -1,0 +1,73 @@
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from mgoe_tf.models.registry import build_model
+from tests import reference
+from tests.encoded_rows import OPTIONS, as_tensors, make_spec, random_features, randomize
+from tests.mgoe_tf.layers.test_mlp_experts import layers_of
+from tests.mgoe_tf.layers.test_prediction_towers import layers_of as tower_of
+
+COLUMNS = ("user_id", "gender", "item_id", "category_id", "brand")
+
+
+def stacked(model, features) -> np.ndarray:
+    logits = model(as_tensors(features))
+    return np.stack([logits[task] for task in model.spec.task_names], axis=1)
+
+
+def test_equals_reference():
+    model = build_model("mmoe", make_spec(), OPTIONS)
+    randomize(model)
+    features = random_features(model.spec, 7)
+    tables = {name: table.numpy() for name, table in model.embeddings.tables.items()}
+    expected = np.zeros((7, 3))
+    for row in range(7):
+        x = np.concatenate([tables[name][features[name][row]] for name in COLUMNS])
+        outputs = [reference.mlp(x, layers_of(model.experts, expert)) for expert in range(3)]
+        for task in range(3):
+            weights = reference.gate(x, model.gates.kernel[task].numpy())
+            mixed = reference.mixture(weights, outputs)
+            expected[row, task] = reference.tower(mixed, tower_of(model.towers, task))
+    np.testing.assert_allclose(stacked(model, features), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_reads_ids_and_side_features_only():
+    assert build_model("mmoe", make_spec(), OPTIONS).feature_names == COLUMNS
+
+
+def test_permuting_experts_with_their_gate_columns_changes_nothing():
+    model = build_model("mmoe", make_spec(), OPTIONS)
+    features = random_features(model.spec, 5)
+    before = stacked(model, features)
+    order = [2, 0, 1]
+    for weight in (*model.experts.kernels, *model.experts.biases):
+        weight.assign(tf.gather(weight, order))
+    assert not np.allclose(stacked(model, features), before, atol=1e-6)
+    model.gates.kernel.assign(tf.gather(model.gates.kernel, order, axis=2))
+    np.testing.assert_allclose(stacked(model, features), before, rtol=1e-4, atol=1e-6)
+
+
+def test_experts_that_are_copies_of_one_make_the_gate_irrelevant():
+    model = build_model("mmoe", make_spec(), OPTIONS)
+    features = random_features(model.spec, 5)
+    for weight in (*model.experts.kernels, *model.experts.biases):
+        weight.assign(tf.repeat(weight[:1], 3, axis=0))
+    before = stacked(model, features)
+    randomize(model.gates)
+    np.testing.assert_allclose(stacked(model, features), before, rtol=1e-4, atol=1e-6)
+
+
+def test_one_expert_is_a_shared_bottom():
+    options = dataclasses.replace(OPTIONS, mmoe_experts=1)
+    model = build_model("mmoe", make_spec(), options)
+    features = random_features(model.spec, 5)
+    before = stacked(model, features)
+    randomize(model.gates)
+    np.testing.assert_allclose(stacked(model, features), before, rtol=1e-5)
+
+
+def test_experts_differ_at_initialisation():
+    kernels = build_model("mmoe", make_spec(), OPTIONS).experts.kernels[0].numpy()
+    assert len({kernel.tobytes() for kernel in kernels}) == 3
