@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mgoe_tf.config import TrainOptions
 from mgoe_tf.tasks import MultiTask
+from mgoe_tf.trainer import make_strategy
 from tests import reference
 
 NAMES = ("click", "buy")
@@ -51,7 +53,7 @@ def test_shares_of_replicas_sum_to_the_loss_of_the_whole_batch():
     rng = np.random.default_rng(0)
     labels = rng.choice([0.0, 1.0, -1.0], 10).astype(np.float32)
     logits = rng.normal(size=10).astype(np.float32)
-    strategy = tf.distribute.MirroredStrategy(tf.config.list_logical_devices("CPU"))
+    strategy = make_strategy(TrainOptions(distribution="mirrored"))
     assert strategy.num_replicas_in_sync == 2
     with strategy.scope():
         task = MultiTask(task_names=("click",))
