@@ -141,19 +141,23 @@ def _described(spec: DatasetSpec, part: str) -> dict[str, str]:
     }
 
 
-def build(
-    model_dir: str, spec: DatasetSpec, model_options: ModelOptions, train_options: TrainOptions
-) -> tuple[RankingModel, IdLookup]:
-    """A new model with all its weights, and the lookup that encodes its inputs."""
-    filesystem.prepare_remote(model_dir)
+def new_model(
+    spec: DatasetSpec, model_options: ModelOptions, train_options: TrainOptions
+) -> RankingModel:
+    """A new model with all its weights, of the run's precision."""
     policy = tf.keras.mixed_precision.global_policy()
     try:
         tf.keras.mixed_precision.set_global_policy(train_options.precision)
-        model = build_model(train_options.model, spec, model_options)
+        return build_model(train_options.model, spec, model_options)
     finally:
         tf.keras.mixed_precision.set_global_policy(policy)
+
+
+def make_lookup(model_dir: str, spec: DatasetSpec, model: RankingModel) -> IdLookup:
+    """Encodes the inputs of a model by the vocabulary in its directory."""
+    filesystem.prepare_remote(model_dir)
     folder = filesystem.join(model_dir, "vocabulary")
-    return model, IdLookup(spec=spec, vocabulary_dir=folder, names=model.feature_names)
+    return IdLookup(spec=spec, vocabulary_dir=folder, names=model.feature_names)
 
 
 def manager(
@@ -176,7 +180,8 @@ def load_model(model_dir: str, best: bool = True) -> LoadedModel:
     """
     model_options, train_options = read_options(model_dir)
     spec = read_spec(model_dir)
-    model, lookup = build(model_dir, spec, model_options, train_options)
+    model = new_model(spec, model_options, train_options)
+    lookup = make_lookup(model_dir, spec, model)
     checkpoint = tf.train.Checkpoint(model=model)
     path = manager(checkpoint, model_dir, "best" if best else "latest").latest_checkpoint
     if path is None:

@@ -67,13 +67,14 @@ def train(model_options: ModelOptions, options: TrainOptions) -> dict[str, Any]:
     tf.keras.utils.set_random_seed(options.seed)
     strategy = make_strategy(options)
     with strategy.scope():
-        model, lookup = checkpoints.build(options.model_dir, spec, model_options, options)
+        model = checkpoints.new_model(spec, model_options, options)
         model.compile(
             LazyAdam(options.learning_rate, l1=options.l1, l2=options.l2),
             task=MultiTask(task_names=spec.task_names, task_weights=options.task_weights),
             jit_compile=options.xla,
         )
         model.optimizer.build(model.trainable_variables)
+    lookup = checkpoints.make_lookup(options.model_dir, spec, model)
     _fit(model, lookup, spec, model_options, options)
     split = "test" if options.evaluate_test else "validation"
     loaded = checkpoints.load_model(options.model_dir)

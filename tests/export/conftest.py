@@ -42,7 +42,7 @@ def _write_model(model_dir: str, model_name: str, data_dir: str) -> None:
     train_options = TrainOptions(model=model_name, data_dir=data_dir, model_dir=model_dir)
     checkpoints.write_run(model_dir, spec, model_options, train_options)
     tf.keras.utils.set_random_seed(5)
-    model, _ = checkpoints.build(model_dir, spec, model_options, train_options)
+    model = checkpoints.new_model(spec, model_options, train_options)
     for variable in model.variables:  # small initial values would make all answers alike
         variable.assign(tf.random.normal(variable.shape, stddev=0.5))
     manager = checkpoints.manager(tf.train.Checkpoint(model=model), model_dir, "best")
