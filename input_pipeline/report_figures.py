@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # Text stays text: small files, and the reader's own font.
@@ -60,7 +60,7 @@ def label_rates(windows: Sequence[str], rates: Mapping[str, Sequence[float]]) ->
         axes.set_xticks(range(len(windows)), windows, rotation=20, ha="right")
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter(PercentFormatter(1))
-        axes.yaxis.set_minor_formatter(PercentFormatter(1))
+        axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_ylabel("rows with label 1")
         figure.legend(loc="outside right center")
         return _svg(figure)
