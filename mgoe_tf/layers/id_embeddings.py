@@ -15,19 +15,19 @@ class Bags(NamedTuple):
       ids: int32 [N], embedding rows of every list, one list after the other.
       weights: float32 [N].
       bag_of: int64 [N], non-decreasing, which list an entry belongs to.
-      count: scalar, how many lists there are.
+      size: scalar, how many lists there are.
     """
 
     ids: tf.Tensor
     weights: tf.Tensor
     bag_of: tf.Tensor
-    count: tf.Tensor | int
+    size: tf.Tensor
 
     @classmethod
     def of_single_ids(cls, ids: tf.Tensor) -> Bags:
         """One list per id, holding that id with weight 1."""
-        count = tf.size(ids)
-        return cls(ids, tf.ones([count]), tf.range(tf.cast(count, tf.int64)), count)
+        size = tf.size(ids)
+        return cls(ids, tf.ones([size]), tf.range(tf.cast(size, tf.int64)), size)
 
 
 class IdEmbeddings(tf.keras.layers.Layer):
@@ -48,7 +48,7 @@ class IdEmbeddings(tf.keras.layers.Layer):
       bags: for each table that is read, a sequence of `Bags`.
 
     Returns:
-      For each table, one float32 [count, D] per `Bags`: the weighted sums of their rows.
+      For each table, one float32 [size, D] per `Bags`: the weighted sums of their rows.
     """
 
     def __init__(self, *, sizes: Mapping[str, int], dim: int, **kwargs: Any) -> None:
@@ -79,18 +79,18 @@ class IdEmbeddings(tf.keras.layers.Layer):
         # rows: [R, D], the distinct rows; positions: [N] in rows
         distinct, positions = tf.unique(tf.concat([bags.ids for bags in lists], axis=0))
         rows = tf.gather(table, distinct)
-        counts = [tf.cast(bags.count, tf.int64) for bags in lists]
-        offsets = [sum(counts[:index], tf.constant(0, tf.int64)) for index in range(len(lists))]
+        sizes = [tf.cast(bags.size, tf.int64) for bags in lists]
+        offsets = [sum(sizes[:index], tf.constant(0, tf.int64)) for index in range(len(lists))]
         bag_of = tf.concat([b.bag_of + offset for b, offset in zip(lists, offsets, strict=True)], 0)
         weights = tf.concat([bags.weights for bags in lists], axis=0)
         selection = tf.SparseTensor(
             tf.stack([bag_of, tf.cast(positions, tf.int64)], axis=1),
             weights,
-            [sum(counts), tf.size(distinct, tf.int64)],
+            [sum(sizes), tf.size(distinct, tf.int64)],
         )
-        # sums: [count of all lists, D]
+        # sums: [size of all, D]
         sums = tf.sparse.sparse_dense_matmul(selection, rows)
-        return tf.split(sums, counts, num=len(lists)) if len(lists) > 1 else [sums]
+        return tf.split(sums, sizes, num=len(lists)) if len(lists) > 1 else [sums]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "sizes": self.sizes, "dim": self.dim}

@@ -76,16 +76,23 @@ class MacroMicroFusion(tf.keras.layers.Layer):
         neighbors: Mapping[str, tf.Tensor],
     ) -> tf.Tensor:
         """f_t: [T, B, F]."""
-        user, item = targets["user"], targets["item"]
+        # Keras casts the first argument only, and nothing where this is called from outside.
+        user, item, bottom, near_user, near_item = (
+            tf.cast(part, self.compute_dtype)
+            for part in (
+                *(targets[owner] for owner in ("user", "item")),
+                bottom,
+                *(neighbors[owner] for owner in ("user", "item")),
+            )
+        )
         of_row = [user, item]
-        of_task = [bottom, neighbors["user"], neighbors["item"]]
+        of_task = [bottom, near_user, near_item]
         if self.interactions:
             of_row.append(_product(user, item))
-            of_task += [_product(item, neighbors["user"]), _product(user, neighbors["item"])]
+            of_task += [_product(item, near_user), _product(user, near_item)]
         x = tf.concat(of_row, axis=-1)
         x = tf.broadcast_to(x, [self.num_tasks, *tf.unstack(tf.shape(x))])
-        parts = [x, *of_task]
-        return tf.concat([tf.cast(part, self.compute_dtype) for part in parts], axis=-1)
+        return tf.concat([x, *of_task], axis=-1)
 
     def call(
         self,

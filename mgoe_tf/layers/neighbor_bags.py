@@ -47,9 +47,9 @@ class NeighborBags(tf.keras.layers.Layer):
         else:
             totals = tf.reshape(tf.reduce_sum(scores, axis=-1), [-1])
             weights = tf.gather(flat, present) / tf.gather(totals, bag_of)
-        count = tf.reduce_prod(tf.shape(scores)[:-1])
+        size = tf.reduce_prod(tf.shape(scores)[:-1])
         return {
-            column: Bags(tf.gather(tf.reshape(ids, [-1]), present), weights, bag_of, count)
+            column: Bags(tf.gather(tf.reshape(ids, [-1]), present), weights, bag_of, size)
             for column, ids in neighbors.items()
         }
 

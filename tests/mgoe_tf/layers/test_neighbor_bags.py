@@ -19,7 +19,7 @@ def test_hand_worked():
     # 1/4, 3/4; 2/2
     np.testing.assert_allclose(bags.weights, [0.25, 0.75, 1.0])
     np.testing.assert_array_equal(bags.bag_of, [0, 0, 1])
-    assert int(bags.count) == 2
+    assert int(bags.size) == 2
 
 
 def test_weights_of_one():
@@ -50,7 +50,7 @@ def test_equals_reference(weights):
 def test_lists_of_no_entries():
     bags = NeighborBags()({"item_id": tf.zeros([2, 3, 0], tf.int32)}, tf.zeros([2, 3, 0]))
     bags = bags["item_id"]
-    assert int(bags.count) == 6
+    assert int(bags.size) == 6
     assert bags.ids.shape == [0]
 
 
