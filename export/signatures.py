@@ -65,7 +65,7 @@ class ServedModel(tf.Module):
         self._check_finite = check_finite
         # Closures, not attributes: tracking the layers would save their Keras side too.
         self._logits = lambda features: model(lookup(features), training=False)
-        self._held = (list(model.variables), list(lookup.tables.values()))
+        self._held = [*model.variables, *lookup.variables, *lookup.tables.values()]
 
     @property
     def features(self) -> tuple[Feature, ...]:

@@ -36,10 +36,12 @@ def _write_log(path: Path) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def _write_model(model_dir: str, model_name: str, data_dir: str) -> None:
+def write_model(model_dir: str, model_name: str, data_dir: str, precision="float32") -> None:
     spec = checkpoints.read_spec(data_dir)
     model_options = ModelOptions(embedding_dim=4, head_units=3, fusion_units=(5,), tower_units=(4,))
-    train_options = TrainOptions(model=model_name, data_dir=data_dir, model_dir=model_dir)
+    train_options = TrainOptions(
+        model=model_name, data_dir=data_dir, model_dir=model_dir, precision=precision
+    )
     checkpoints.write_run(model_dir, spec, model_options, train_options)
     tf.keras.utils.set_random_seed(5)
     model = checkpoints.new_model(spec, model_options, train_options)
@@ -75,7 +77,7 @@ def run(tmp_path_factory) -> Run:
     )
     model_dirs = {name: str(folder / name) for name in ("mgoe", "mmoe")}
     for name, model_dir in model_dirs.items():
-        _write_model(model_dir, name, data_dir)
+        write_model(model_dir, name, data_dir)
     return Run(data_dir, model_dirs)
 
 

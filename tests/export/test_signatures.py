@@ -13,7 +13,6 @@ class _Known:
 
     feature_names = ("user_id", "user_1hop", "item_macro")
     variables = ()
-    tables: dict = {}  # noqa: RUF012
 
     def __call__(self, features, training=False):
         assert not training
@@ -24,7 +23,7 @@ def _served(run, **options):
     spec = checkpoints.read_spec(run.data_dir)
     known = _Known()
     lookup = lambda features: features  # noqa: E731
-    lookup.tables = {}
+    lookup.variables, lookup.tables = (), {}
     return ServedModel(model=known, lookup=lookup, spec=spec, **options)
 
 
