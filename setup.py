@@ -24,6 +24,8 @@ setup(
         "tensorflow==2.17.1",
         "tf_keras==2.17.0",
         "tensorflow-recommenders==0.7.7",
+        # TensorFlow 2.21 does not bring it any more.
+        "tensorboard>=2.17",
         "tensorflow-io==0.37.1; sys_platform != 'win32'",
         "tensorflow-serving-api==2.17.1",
         # TensorFlow 2.17 is built for NumPy 1; the caps below keep a resolver from ever moving past it.
