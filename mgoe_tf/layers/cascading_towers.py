@@ -15,6 +15,11 @@ class CascadingTowers(PredictionTowers):
 
     Arguments, input and output as `PredictionTowers`. The part of the first layers that reads o_t
     is one product for all tasks; `cascade_kernel` [T - 1, 1, H] is what reads p_{t-1}.
+
+    Example:
+
+    >>> CascadingTowers(num_tasks=4, units=[32])(tf.zeros([4, 5, 16])).shape
+    TensorShape([4, 5])
     """
 
     def build(self, input_shape: Any) -> None:

@@ -20,6 +20,13 @@ class ExpertBank(tf.keras.layers.Layer):
       num_tasks: T.
       num_shared: n_s.
       num_task_experts: n_t.
+
+    Example:
+
+    >>> bank = ExpertBank(num_tasks=4, num_shared=2, num_task_experts=1)
+    >>> kernel = bank.add_expert_weight("kernel", [10, 16])
+    >>> kernel.shape, bank.by_task(kernel).shape
+    (TensorShape([6, 10, 16]), TensorShape([4, 3, 10, 16]))
     """
 
     def __init__(

@@ -49,6 +49,12 @@ class IdEmbeddings(tf.keras.layers.Layer):
 
     Returns:
       For each table, one float32 [size, D] per `Bags`: the weighted sums of their rows.
+
+    Example:
+
+    >>> embeddings = IdEmbeddings(sizes={"user_id": 100}, dim=10)
+    >>> embeddings({"user_id": [Bags.of_single_ids(tf.constant([7, 0]))]})["user_id"][0].shape
+    TensorShape([2, 10])
     """
 
     def __init__(self, *, sizes: Mapping[str, int], dim: int, **kwargs: Any) -> None:

@@ -18,7 +18,13 @@ class MacroEmbeddings(tf.keras.layers.Layer):
       dim: d.
 
     Returns:
-      `{"user": [T, K_U, D], "item": [T, K_I, D]}`, without call arguments.
+      `{"user": [T, K_U, D], "item": [T, K_I, D]}`; there are no inputs.
+
+    Example:
+
+    >>> layer = MacroEmbeddings(num_tasks=4, num_macro_nodes={"user": 20, "item": 30}, dim=10)
+    >>> layer(None)["item"].shape
+    TensorShape([4, 30, 10])
     """
 
     def __init__(

@@ -35,6 +35,16 @@ class MacroGraphBottom(tf.keras.layers.Layer):
 
     Returns:
       [T, B, 4 H].
+
+    Example:
+
+    >>> bottom = MacroGraphBottom(
+    ...     num_tasks=4, num_macro_nodes={"user": 30, "item": 30}, dim=10, units=16,
+    ...     num_shared=2, num_task_experts=1,
+    ... )
+    >>> targets = {"user": tf.zeros([5, 10]), "item": tf.zeros([5, 20])}
+    >>> bottom(targets, {name: tf.zeros([5, 30]) for name in NODES}).shape
+    TensorShape([4, 5, 64])
     """
 
     def __init__(

@@ -46,6 +46,16 @@ class MacroGraphExperts(ExpertBank):
 
     Returns:
       [T, X, B, 4 H], in the order of `NODES`.
+
+    Example:
+
+    >>> experts = MacroGraphExperts(num_tasks=4, num_shared=2, num_task_experts=1, units=16)
+    >>> experts.build_for({"user": 10, "item": 20}, dim=10)
+    >>> tables = {"user": tf.zeros([4, 30, 10]), "item": tf.zeros([4, 30, 10])}
+    >>> queries = {"user": tf.zeros([5, 10]), "item": tf.zeros([5, 20])}
+    >>> alphas = {name: tf.fill([5, 30], 1 / 30) for name in NODES}
+    >>> experts(queries, alphas, experts.project(tables)).shape
+    TensorShape([4, 3, 5, 64])
     """
 
     def __init__(self, *, units: int, attention_query: str = "target", **kwargs: Any) -> None:

@@ -40,6 +40,14 @@ class MacroMicroFusion(tf.keras.layers.Layer):
 
     Returns:
       [T, B, units[-1]].
+
+    Example:
+
+    >>> fusion = MacroMicroFusion(num_tasks=4, num_shared=2, num_task_experts=1, units=[64, 32])
+    >>> targets = {"user": tf.zeros([5, 10]), "item": tf.zeros([5, 20])}
+    >>> neighbors = {"user": tf.zeros([4, 5, 20]), "item": tf.zeros([4, 5, 10])}
+    >>> fusion(targets, tf.zeros([4, 5, 64]), neighbors).shape
+    TensorShape([4, 5, 32])
     """
 
     def __init__(

@@ -24,6 +24,12 @@ class MlpExperts(ExpertBank):
 
     Returns:
       [T, X, B, H], H the last of `units`.
+
+    Example:
+
+    >>> experts = MlpExperts(num_tasks=4, num_shared=2, num_task_experts=1, units=[64, 32])
+    >>> experts(tf.zeros([4, 5, 20])).shape
+    TensorShape([4, 3, 5, 32])
     """
 
     def __init__(self, *, units: Sequence[int], dropout: float = 0.0, **kwargs: Any) -> None:

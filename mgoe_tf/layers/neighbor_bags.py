@@ -26,6 +26,12 @@ class NeighborBags(tf.keras.layers.Layer):
     Returns:
       `Bags` of T * B lists in that order, by column; a node without neighbours has an empty list,
       whose sum is the zero vector.
+
+    Example:
+
+    >>> neighbors = {"item_id": tf.constant([[[4, 5, 0]]])}
+    >>> NeighborBags()(neighbors, tf.constant([[[1.0, 3.0, 0.0]]]))["item_id"].weights.numpy()
+    array([0.25, 0.75], dtype=float32)
     """
 
     def __init__(self, *, neighbor_weights: str = "score", **kwargs: Any) -> None:

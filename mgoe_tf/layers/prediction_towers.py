@@ -26,6 +26,11 @@ class PredictionTowers(tf.keras.layers.Layer):
 
     Returns:
       float32 [T, B], logits.
+
+    Example:
+
+    >>> PredictionTowers(num_tasks=4, units=[32])(tf.zeros([4, 5, 16])).shape
+    TensorShape([4, 5])
     """
 
     def __init__(

@@ -23,6 +23,12 @@ class TaskAdjustment(tf.keras.layers.Layer):
 
     Returns:
       float32 [T, B].
+
+    Example:
+
+    >>> table, item_macro = tf.constant([[7.0, 0.0, 0.0, 0.0]]), tf.constant([0])
+    >>> TaskAdjustment(num_tasks=1)(tf.zeros([1, 1]), table, item_macro).numpy().round(3)
+    array([[0.156]], dtype=float32)
     """
 
     def __init__(self, *, num_tasks: int, **kwargs: Any) -> None:

@@ -37,6 +37,13 @@ class TaskGates(tf.keras.layers.Layer):
 
     Returns:
       float32 [T, B, X].
+
+    Example:
+
+    >>> TaskGates(num_tasks=2, num_experts=4)(tf.zeros([1, 20])).numpy()
+    array([[[0.25, 0.25, 0.25, 0.25]],
+    <BLANKLINE>
+           [[0.25, 0.25, 0.25, 0.25]]], dtype=float32)
     """
 
     def __init__(
