@@ -158,7 +158,8 @@ class Server:
 
     def request_stop(self) -> None:
         """Asks the thread that is in `start` or `wait` to go on; safe in a signal handler."""
-        self._stopped.set()
+        # The interrupted thread may hold the event's lock, so that another one has to take it.
+        threading.Thread(target=self._stopped.set, daemon=True).start()
 
     def wait(self) -> None:
         """Returns after `request_stop`."""
