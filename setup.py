@@ -11,7 +11,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (HERE / "mgoe_tf/__init__.py").read
 setup(
     name="mgoe_tf",
     version=VERSION,
-    description="MGOE (Macro Graph of Experts): multi-task ranking in TensorFlow, from logs to a server",
+    description="MGOE (Macro Graph of Experts): multi-task ranking, from logs to a server",
     long_description=(HERE / "README.md").read_text(),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
@@ -28,7 +28,7 @@ setup(
         "tensorboard>=2.17",
         "tensorflow-io==0.37.1; sys_platform != 'win32'",
         "tensorflow-serving-api==2.17.1",
-        # TensorFlow 2.17 is built for NumPy 1; the caps below keep a resolver from ever moving past it.
+        # TensorFlow 2.17 is built for NumPy 1; the caps keep a resolver from moving past it.
         "numpy>=1.26,<2",
         "scipy>=1.11,<1.18",
         "scikit-learn>=1.4,<1.10",
