@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -15,7 +16,8 @@ class LazyAdam(tf.keras.optimizers.Adam):
     step costs what the batch holds however long the table is.
 
     The penalties l1 |w| + l2 w^2 enter as their gradient, l1 sign(w) + 2 l2 w: on every dense
-    weight, and on each distinct row that the batch touched (Eq. 23, 24). Here, and not in the loss,
+    weight but those given to `exempt`, and on each distinct row that the batch touched (Eq. 23,
+    24). Here, and not in the loss,
     they are applied once to the summed gradient of all replicas and cost no pass over the tables.
 
     Args:
@@ -50,6 +52,11 @@ class LazyAdam(tf.keras.optimizers.Adam):
                 raise ValueError(f"{argument}: must be at least 0, got {value}")
         self.l1 = l1
         self.l2 = l2
+        self._exempt: frozenset[str] = frozenset()
+
+    def exempt(self, variables: Iterable[tf.Variable]) -> None:
+        """Leaves these dense weights without penalties."""
+        self._exempt |= {self._var_key(variable) for variable in variables}
 
     def _penalty_gradient(self, weights: tf.Tensor) -> tf.Tensor:
         l1 = self.l1 * tf.sign(weights) if self.l1 else 0.0
@@ -68,7 +75,8 @@ class LazyAdam(tf.keras.optimizers.Adam):
     def _update_all(
         self, gradient: tf.Tensor, variable: tf.Variable, m: tf.Variable, v: tf.Variable
     ) -> None:
-        gradient += self._penalty_gradient(tf.convert_to_tensor(variable))
+        if self._var_key(variable) not in self._exempt:
+            gradient += self._penalty_gradient(tf.convert_to_tensor(variable))
         step = tf.cast(self.iterations + 1, variable.dtype)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,

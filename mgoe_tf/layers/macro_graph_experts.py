@@ -85,6 +85,13 @@ class MacroGraphExperts(ExpertBank):
         }
         self.built = True
 
+    @property
+    def score_kernels(self) -> tuple[tf.Variable, ...]:
+        """W_Q and W_K of every set."""
+        return tuple(
+            kernels[role] for kernels in self.kernels.values() for role in ("query", "key")
+        )
+
     def project(self, tables: Mapping[str, tf.Tensor]) -> dict[str, Projection]:
         """Projects the macro embeddings Z^t, once for all rows.
 

@@ -57,6 +57,11 @@ class RankingModel(tfrs.models.Model):
         """The input features that the model reads: by default ids and side features."""
         return tuple(name for owner in OWNERS for name in self.columns(owner))
 
+    @property
+    def unpenalized_weights(self) -> tuple[tf.Variable, ...]:
+        """Dense weights that the L1 and L2 penalties would ruin."""
+        return ()
+
     def columns(self, owner: str) -> tuple[str, ...]:
         """The id and the side features of `user` or `item`."""
         return (f"{owner}_id", *self.spec.side_features(owner))
@@ -139,7 +144,10 @@ class RankingModel(tfrs.models.Model):
         """
         self.task = task or MultiTask(task_names=self.spec.task_names)
         self.jit_network = jit_compile
-        super().compile(optimizer=optimizer or LazyAdam(), **kwargs)
+        optimizer = optimizer or LazyAdam()
+        if isinstance(optimizer, LazyAdam):
+            optimizer.exempt(self.unpenalized_weights)
+        super().compile(optimizer=optimizer, **kwargs)
         # Results are of all replicas already; summing them would count each replica's again.
         self.distribute_reduction_method = "first"
 

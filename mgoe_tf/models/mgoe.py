@@ -95,6 +95,16 @@ class MGOE(RankingModel):
         adjustment = () if self.adjustment is None else ADJUSTMENT_FEATURES
         return (*super().feature_names, *NEIGHBOR_SETS, *adjustment, *neighbors)
 
+    @property
+    def unpenalized_weights(self) -> tuple[tf.Variable, ...]:
+        """W_Q and W_K of the macro attention.
+
+        Their gradients are small beside those of an L2 penalty, and Adam takes a step of full
+        length wherever the small ones point: they shrank to 0, where each has no gradient because
+        of the other, and the attention stayed uniform for good.
+        """
+        return self.bottom.experts.score_kernels
+
     def bags(self, features: Features) -> dict[str, list[Bags]]:
         lists = super().bags(features)
         # A user's neighbours are items, and the other way round.

@@ -105,3 +105,12 @@ def test_config_round_trip():
 def test_refuses_negative_penalties():
     with pytest.raises(ValueError, match=r"l2: must be at least 0, got -1\.0"):
         LazyAdam(l2=-1.0)
+
+
+def test_exempt_weights_are_not_penalized():
+    penalized, exempt = tf.Variable([1.0]), tf.Variable([1.0])
+    optimizer = LazyAdam(0.1, l1=0.1, l2=0.1)
+    optimizer.exempt([exempt])
+    optimizer.apply_gradients([(tf.zeros([1]), penalized), (tf.zeros([1]), exempt)])
+    assert float(penalized[0]) == pytest.approx(0.9, abs=1e-5)
+    assert float(exempt[0]) == 1.0
