@@ -23,7 +23,7 @@ from input_pipeline.spec import Feature
 
 SIGNATURE = "serving_default"
 LARGEST_REQUEST = 1024  # rows; a server that batches refuses more than its max_batch_size
-_FIRST_BACKOFF_SECONDS = 0.1
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 1.0
 _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
     ("grpc.max_send_message_length", -1),
@@ -61,8 +61,8 @@ class Client:
     Args:
       target: host:port of gRPC.
       model_name: the model's name there.
-      timeout_seconds: for a call as a whole, its retries included.
-      retries: how often a call is tried again while the server is UNAVAILABLE, with growing pauses.
+      timeout_seconds: for a call as a whole. Until then it is tried again while the server is
+        UNAVAILABLE (it starts, or restarts), after pauses that grow to a second.
       version: the version to ask for; None: the newest.
     """
 
@@ -71,13 +71,11 @@ class Client:
         target: str,
         model_name: str,
         timeout_seconds: float = 5.0,
-        retries: int = 3,
         version: int | None = None,
     ) -> None:
         self._target = target
         self._model_name = model_name
         self._timeout_seconds = timeout_seconds
-        self._retries = retries
         self._version = version
         self._channel = grpc.insecure_channel(target, options=_CHANNEL_OPTIONS)
 
@@ -105,18 +103,16 @@ class Client:
             response_deserializer=response_class.FromString,
         )
         end = time.monotonic() + self._timeout_seconds
-        pause = _FIRST_BACKOFF_SECONDS
-        for tries_left in range(self._retries, -1, -1):
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
             try:
                 return call(request, timeout=max(end - time.monotonic(), 1e-3))
             except grpc.RpcError as error:
                 code, details = error.code(), error.details()
             if code != grpc.StatusCode.UNAVAILABLE or time.monotonic() + pause >= end:
-                break
-            if tries_left:
-                time.sleep(pause)
-                pause *= 2
-        raise CallError(code, self._explain(code, details))
+                raise CallError(code, self._explain(code, details))
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def _explain(self, code: grpc.StatusCode, details: str) -> str:
         if code == grpc.StatusCode.UNAVAILABLE:
@@ -222,29 +218,53 @@ def _table(ranked: Mapping[str, np.ndarray], tasks: Sequence[str], top: int) -> 
 
 def _parser() -> argparse.ArgumentParser:
     # argparse, not absl, which is no dependency of a client
-    parser = argparse.ArgumentParser(prog="python -m export.client", description=__doc__)
-    parser.add_argument("--target", default="localhost:8500", help="host:port of gRPC")
-    parser.add_argument("--model_name", default="mgoe", help="the model's name on the server")
+    parser = argparse.ArgumentParser(
+        prog="python -m export.client",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "--target", default="localhost:8500", help="host:port of gRPC (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--model_name", default="mgoe", help="the model's name on the server (default: %(default)s)"
+    )
     parser.add_argument("--data_dir", required=True, help="data set whose graph is joined")
-    parser.add_argument("--snapshot", default="latest", help="which graph of the data set")
+    parser.add_argument(
+        "--snapshot", default="latest", help="which graph of the data set (default: %(default)s)"
+    )
     parser.add_argument("--user_id", required=True, help="raw id of the user")
     parser.add_argument("--item_ids", help="raw ids of the candidates, separated by commas")
     parser.add_argument("--candidates", help="file with a raw item id on each line")
     parser.add_argument(
-        "--popular", type=int, default=100, help="without candidates: this many popular items"
+        "--popular",
+        type=int,
+        default=100,
+        help="without candidates: this many popular items (default: %(default)s)",
     )
-    parser.add_argument("--top", type=int, default=10, help="how many are printed, best first")
-    parser.add_argument("--timeout_seconds", type=float, default=5.0, help="for a call")
+    parser.add_argument(
+        "--top",
+        type=int,
+        default=10,
+        help="how many are printed, best first (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--timeout_seconds",
+        type=float,
+        default=5.0,
+        help="for a call, waiting for a server that is not up yet included (default: %(default)s)",
+    )
     parser.add_argument("--version", type=int, help="of the model; default: the newest")
     return parser
 
 
 def _candidates(options: argparse.Namespace, snapshot: GraphSnapshot) -> np.ndarray:
+    for name in ("top", "popular"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name}: must be at least 1, got {getattr(options, name)}")
     if options.item_ids is not None:
         return snapshot.parse_ids("item", options.item_ids.split(","))
     if options.candidates is None:
-        if options.popular < 1:
-            raise ValueError(f"--popular: must be at least 1, got {options.popular}")
         return snapshot.popular_items(options.popular)
     with open(options.candidates, encoding="utf-8") as file:
         lines = file.read().splitlines()

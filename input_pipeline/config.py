@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 
 from input_pipeline.options import option
 
@@ -150,6 +151,18 @@ class PreparationOptions:
         for name in ("omega_high", "omega_low"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"--{name}: must be above 0, got {getattr(self, name)}")
+        for name in ("beta", "baseline", "theta_high", "theta_low", "negative_power"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"--{name}: must be finite, got {value}")
+        if (
+            self.theta_low is not None
+            and self.theta_high is not None
+            and self.theta_low > self.theta_high
+        ):
+            raise ValueError(
+                f"--theta_low: must be at most --theta_high={self.theta_high}, got {self.theta_low}"
+            )
         if not 0 <= self.max_malformed < 1:
             raise ValueError(f"--max_malformed: must be in [0, 1), got {self.max_malformed}")
         cuts = self.cuts

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
+from absl import logging
 
 from input_pipeline import filesystem
 from input_pipeline.bad_records import (
@@ -96,7 +97,15 @@ def open_examples(
     if not found:
         return examples
     examples = dataclasses.replace(examples, bad_records=tuple(found))
-    return dataclasses.replace(examples, num_rows=examples.count_rows())
+    num_rows = examples.count_rows()
+    logging.warning(
+        "%d of %d rows in %s are left out; the first: %s",
+        examples.num_rows - num_rows,
+        examples.num_rows,
+        " and ".join(windows),
+        found[0],
+    )
+    return dataclasses.replace(examples, num_rows=num_rows)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Labelled rows of a window: pairs with sampled negatives, events or exposures (data.md 3)."""
+"""Labelled rows of a window: pairs with sampled negatives, events or exposures."""
 
 from __future__ import annotations
 

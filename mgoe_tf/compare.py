@@ -64,11 +64,13 @@ def compare(options: CompareOptions) -> str:
 
 
 def _find(patterns: tuple[str, ...]) -> list[str]:
-    paths = [path for pattern in patterns for path in filesystem.glob(pattern)]
-    found = [path for path in dict.fromkeys(paths) if checkpoints.holds_run(path)]
-    if not found:
-        raise ValueError(f"--model_dirs={','.join(patterns)}: no trained models there")
-    return found
+    found: dict[str, None] = {}
+    for pattern in patterns:
+        runs = [path for path in filesystem.glob(pattern) if checkpoints.holds_run(path)]
+        if not runs:
+            raise ValueError(f"--model_dirs: there is no trained model at {pattern}")
+        found |= dict.fromkeys(runs)
+    return list(found)
 
 
 def _settings(model_dir: str) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Any
 
 from absl import app, flags
@@ -36,6 +37,8 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     Raises:
       ValueError: there is no model, or it was trained on data of another spec.
     """
+    if options.output:
+        filesystem.make_dirs(os.path.dirname(options.output) or ".")
     loaded = checkpoints.load_model(options.model_dir, best=options.best)
     spec = checkpoints.read_spec(options.data_dir)
     checkpoints.require_same_data(loaded.spec, spec, options.data_dir)

@@ -64,11 +64,13 @@ def next_commands(options: TrainOptions, argv: Sequence[str]) -> str:
     served = filesystem.join(exports, options.model)
     served = served if filesystem.is_remote(served) else os.path.abspath(served)
     name, data = options.model, f"--data_dir={options.data_dir}"
-    again = shlex.join([*argv, f"--model={other}", f"--model_dir={other_dir}"])
+    kept = [flag for flag in argv if not flag.startswith(("--model=", "--model_dir="))]
+    again = shlex.join([*kept, f"--model={other}", f"--model_dir={other_dir}"])
+    train_other = () if checkpoints.holds_run(other_dir) else (f"python -m mgoe_tf.train {again}",)
     user_id = _first_line(filesystem.join(model_dir, "vocabulary", "user_id.txt"))
     steps = {
         f"compare with {other}, trained on the same rows": (
-            f"python -m mgoe_tf.train {again}",
+            *train_other,
             f"python -m mgoe_tf.compare --model_dirs={model_dir},{other_dir}",
         ),
         "see curves in TensorBoard": (f"tensorboard --logdir={model_dir}",),

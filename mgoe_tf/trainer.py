@@ -63,7 +63,6 @@ def train(model_options: ModelOptions, options: TrainOptions) -> dict[str, Any]:
         finite.
     """
     spec = checkpoints.read_spec(options.data_dir)
-    _begin_run(spec, model_options, options)
     tf.keras.utils.set_random_seed(options.seed)
     strategy = make_strategy(options)
     with strategy.scope():
@@ -74,6 +73,8 @@ def train(model_options: ModelOptions, options: TrainOptions) -> dict[str, Any]:
             jit_compile=options.xla,
         )
         model.optimizer.build(model.trainable_variables)
+    # after everything that refuses options: a run that cannot begin takes no directory
+    _begin_run(spec, model_options, options)
     lookup = checkpoints.make_lookup(options.model_dir, spec, model)
     _fit(model, lookup, spec, model_options, options)
     split = "test" if options.evaluate_test else "validation"

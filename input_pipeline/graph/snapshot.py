@@ -148,7 +148,7 @@ def extend(graph: NodeGraph, features: dict[str, np.ndarray], size: int) -> Node
 def save_snapshot(
     folder: str, snapshot: Snapshot, tasks: Sequence[str], description: dict[str, Any]
 ) -> None:
-    """Writes the arrays of data.md's `graph/<k>`, the merging matrix and `graph.json`."""
+    """Writes the arrays of `graph/<k>`, the merging matrix and `graph.json`."""
 
     def path(name: str) -> str:
         return filesystem.join(folder, name)

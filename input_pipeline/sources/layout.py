@@ -16,6 +16,7 @@ from input_pipeline.sources.malformed import LineNumbers, MalformedLines, Proble
 from input_pipeline.spec import SourceFile
 
 _INT64_RANGE = "a decimal integer within int64"
+_CALENDAR = (-62_135_596_800, 253_402_300_799)  # seconds: the years 1 to 9999
 
 
 class Block:
@@ -157,7 +158,8 @@ def read_log(rows: Iterator[RawRows], layout: Layout, options: PreparationOption
     """Reads every file, refuses malformed lines and finds the repeated ones.
 
     Raises:
-      ValueError: more lines are malformed than `options.max_malformed` allows, or none is left.
+      ValueError: more lines are malformed than `options.max_malformed` allows, or none is left,
+        or the timestamps are in another unit than told.
     """
     parts = _Parts(layout)
     report = MalformedLines()
@@ -181,7 +183,18 @@ def read_log(rows: Iterator[RawRows], layout: Layout, options: PreparationOption
         source_files.append(file.source_file())
     report.check(options.max_malformed)
     log = _event_log(parts, layout, source_files, report.malformed)
+    if log.timestamp is not None:
+        _check_unit(log.timestamp, log.timestamp_unit)
     return drop_duplicates(log, options.duplicates)
+
+
+def _check_unit(timestamps: np.ndarray, unit: str | None) -> None:
+    median = int(np.quantile(timestamps, 0.5, method="lower"))
+    if not _CALENDAR[0] <= median // (1000 if unit == "ms" else 1) <= _CALENDAR[1]:
+        raise ValueError(
+            f"--timestamp_unit={unit}: the median timestamp {median} is outside the years 1 to "
+            "9999; is it in another unit?"
+        )
 
 
 def _event_log(

@@ -22,7 +22,7 @@ from input_pipeline.spec import SourceFile, check_name
 _MAX_TASKS = 31
 _BATCH_ROWS = 1 << 19
 
-# The keys of a row that are not side features: data.md, section 5.
+# The keys of a row that are not side features.
 _ROW_FEATURE = re.compile(
     r"(user|item)_(id|1hop|2hop|macro|neighbors_.*|neighbor_weights_.*)|task_table|label_.*"
 )

@@ -21,7 +21,7 @@ def build_model(name: str, spec: DatasetSpec, options: ModelOptions) -> RankingM
       ValueError: no model of that name is registered.
     """
     if name not in MODELS:
-        raise ValueError(f"model: must be one of {', '.join(sorted(MODELS))}, got {name!r}")
+        raise ValueError(f"--model: must be one of {', '.join(sorted(MODELS))}, got {name!r}")
     model = MODELS[name](spec=spec, options=options, name=name)
     model(model.zero_features())
     return model

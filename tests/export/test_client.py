@@ -118,7 +118,9 @@ def test_candidates_come_from_a_file_or_are_the_popular_items(
     assert len(lines) == 5
     popular = {str(item) for item in snapshot.popular_items(8)}
     assert {line.split()[1] for line in lines} <= popular
-    assert _main(capsys, *flags, "--popular=0").endswith("--popular: must be at least 1, got 0")
+    for flag in ("popular", "top"):
+        message = _main(capsys, *flags, f"--{flag}=0")
+        assert message.endswith(f"--{flag}: must be at least 1, got 0")
     (tmp_path / "empty.txt").write_text("")
     message = _main(capsys, *flags, f"--candidates={tmp_path}/empty.txt")
     assert message.endswith("empty.txt is empty")
@@ -160,31 +162,31 @@ def test_an_unknown_signature_is_named(target):
         client.inputs("rank")
 
 
-def test_an_unreachable_server_is_named_after_retries():
+def test_an_unreachable_server_is_named_after_the_timeout():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     begin = time.monotonic()
     message = f"no server answers at 127.0.0.1:{port}"
     with (
-        Client(f"127.0.0.1:{port}", "m", retries=2) as client,
+        Client(f"127.0.0.1:{port}", "m", timeout_seconds=0.5) as client,
         pytest.raises(CallError, match=message) as error,
     ):
         client.states()
     assert error.value.code == grpc.StatusCode.UNAVAILABLE
-    assert time.monotonic() - begin >= 0.3  # two pauses: 0.1 s and 0.2 s
+    assert time.monotonic() - begin >= 0.3  # pauses of 0.1 s and 0.2 s, then none of 0.4 s
 
 
 @pytest.mark.parametrize("exported", ["mgoe"], indirect=True)
-def test_a_server_that_comes_back_is_reached_by_a_retry(exported):
+def test_a_server_that_is_still_starting_is_waited_for(exported):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     base_path = str(Path(exported[0]).parent)
     server = Server(ServeOptions(model_name="m", model_base_path=base_path, port=port))
-    threading.Timer(0.5, server.start).start()
+    threading.Timer(2.0, server.start).start()
     try:
-        with Client(f"127.0.0.1:{port}", "m", timeout_seconds=60, retries=8) as client:
+        with Client(f"127.0.0.1:{port}", "m", timeout_seconds=60) as client:
             assert list(client.states().values()) == ["AVAILABLE"]
     finally:
         server.stop(0)

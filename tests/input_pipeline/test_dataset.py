@@ -154,7 +154,7 @@ def test_a_bad_record_is_named_or_skipped(copied, message: str) -> None:
     assert len(rows_of(shuffled(examples))) == (len(good) - 1) // 64 * 64
 
 
-def test_more_bad_records_than_allowed_are_an_error(copied) -> None:
+def test_more_bad_records_than_allowed_are_an_error(copied, caplog) -> None:
     folder, spec = copied
     path = folder / "examples/history-00000-of-00003.tfrecord.gz"
 
@@ -163,6 +163,7 @@ def test_more_bad_records_than_allowed_are_an_error(copied) -> None:
 
     damage(path, change)
     assert len(open_all(folder, spec, skip=3).bad_records) == 3
+    assert "3 of 6159 rows in history and train are left out; the first: " in caplog.text
     with pytest.raises(
         ValueError, match=r"more than --skip_bad_records=2 bad records: .* record 8"
     ):

@@ -279,6 +279,8 @@ def test_lines_swallowed_by_a_quoted_cell_are_counted(tmp_path: pathlib.Path) ->
         ({"user_feature_columns": ("x:label_click",)}, r"'label_click' is the name of another"),
         ({"user_feature_columns": ("x", "i:x")}, r"--user_feature_columns: 'x' is named twice"),
         ({"user_feature_columns": ("x",), "item_feature_columns": ("x",)}, r"already .* \['x'\]"),
+        ({"beta": float("nan")}, r"--beta: must be finite, got nan"),
+        ({"theta_low": 2.0, "theta_high": 1.0}, r"--theta_low: must be at most --theta_high=1.0"),
         ({"item_feature_columns": ("k:how",)}, r"a label must not be a feature too, got \['k'\]"),
     ],
 )
@@ -286,6 +288,16 @@ def test_flags_that_cannot_be(tmp_path: pathlib.Path, flags: dict, message: str)
     path = write(tmp_path, b"u,i,k,l,x\n1,2,1,0,5\n")
     with pytest.raises(ValueError, match=message):
         read(path, **{**CSV_FLAGS, **flags})
+
+
+@pytest.mark.parametrize(
+    ("unit", "time"), [("s", 1_700_000_000_000), ("ms", 1_700_000_000_000_000)]
+)
+def test_timestamps_of_another_unit_are_refused(tmp_path, unit: str, time: int) -> None:
+    path = write(tmp_path, b"u,i,k,l,t\n1,2,1,0,%d\n" % time)
+    message = f"--timestamp_unit={unit}: the median timestamp {time} is outside the years 1 to 9999"
+    with pytest.raises(ValueError, match=message):
+        read(path, **CSV_FLAGS, timestamp_column="t", timestamp_unit=unit)
 
 
 def test_parquet(tmp_path: pathlib.Path) -> None:
@@ -404,7 +416,7 @@ def test_a_random_csv_agrees_with_the_csv_module(tmp_path: pathlib.Path) -> None
         for _ in range(5000):
             user, item, feature = random.choice(words, 3)
             labels = random.choice(["0", "1", ""], 2)
-            writer.writerow([user, item, *labels, random.integers(-(2**62), 2**62), feature])
+            writer.writerow([user, item, *labels, random.integers(-(2**35), 2**35), feature])
     flags = {**CSV_FLAGS, "timestamp_column": "t", "user_feature_columns": ("f",)}
     log = read(str(path), **flags)
     with path.open(newline="") as file:

@@ -50,8 +50,8 @@ def test_other_metrics_and_slices(runs) -> None:
 
 
 def test_missing_runs_and_metrics_are_errors(runs) -> None:
-    with pytest.raises(ValueError, match="no trained models there"):
-        compare(CompareOptions((f"{runs}/nothing*",)))
+    with pytest.raises(ValueError, match=r"--model_dirs: there is no trained model at .*/nothing"):
+        compare(CompareOptions((f"{runs}/a*", f"{runs}/nothing*")))
     with pytest.raises(ValueError, match=r"metrics_validation\.json is missing"):
         compare(CompareOptions((f"{runs}/a0",), split="validation"))
     with pytest.raises(ValueError, match="must name at least one model directory, got none"):

@@ -30,12 +30,12 @@ def rows_of(data_dir: str, split: str) -> list[tf.train.Example]:
 
 @pytest.mark.parametrize("split", ["validation", "test"])
 def test_evaluation_writes_what_training_wrote(trained, data_dir, tmp_path, split) -> None:
-    output = tmp_path / "metrics.json"
+    output = tmp_path / "new" / "metrics.json"
     metrics = evaluate(EvaluateOptions(trained, data_dir, split, str(output)))
     assert json.loads(output.read_text()) == metrics
     written = pathlib.Path(trained, f"metrics_{split}.json").read_text()
     assert json.loads(written) == metrics
-    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+    assert [path.name for path in output.parent.iterdir()] == ["metrics.json"]
 
 
 @pytest.mark.parametrize(("split", "cut"), [("validation", 3), ("test", 4)])

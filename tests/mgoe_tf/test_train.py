@@ -61,7 +61,8 @@ def test_next_commands_hold_the_paths_of_the_run(tmp_path) -> None:
     (tmp_path / "a/vocabulary").mkdir(parents=True)
     (tmp_path / "a/vocabulary/user_id.txt").write_text("user 1\nuser 2\n")
     options = TrainOptions(data_dir="d", model_dir=f"{tmp_path}/a/", model="mgoe")
-    text = train.next_commands(options, ["--data_dir=d", "--epochs=3"])
+    argv = ["--data_dir=d", "--model=mgoe", f"--model_dir={tmp_path}/a/", "--epochs=3"]
+    text = train.next_commands(options, argv)
     lines = [line.strip() for line in text.splitlines() if not line.startswith("  #")]
     assert lines == [
         f"python -m mgoe_tf.train --data_dir=d --epochs=3 --model=mmoe --model_dir={tmp_path}/mmoe",
@@ -74,6 +75,9 @@ def test_next_commands_hold_the_paths_of_the_run(tmp_path) -> None:
         "python -m export.client --target=localhost:8500 --model_name=mgoe --data_dir=d "
         "--user_id='user 1'",
     ]
+    (tmp_path / "mmoe").mkdir()
+    (tmp_path / "mmoe/config.json").touch()
+    assert "mgoe_tf.train" not in train.next_commands(options, argv)
 
 
 def test_tables() -> None:

@@ -166,6 +166,8 @@ def test_train_rows_and_task_weights(train_options) -> None:
     assert [step for step, _ in steps] == [3699 // 128]
     with pytest.raises(ValueError, match="task_weights: must be one per task"):
         train(MODEL_OPTIONS, train_options("other", task_weights=(1.0,)))
+    # what could not begin does not hold the directory
+    assert not checkpoints.holds_run(train_options("other").model_dir)
 
 
 def test_unknown_names_and_missing_data_are_errors(train_options, tmp_path) -> None:
