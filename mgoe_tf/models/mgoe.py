@@ -23,7 +23,7 @@ ADJUSTMENT_FEATURES = ("task_table", "item_macro")
 
 
 class MGOE(RankingModel):
-    """Macro graph bottom, fusion with micro neighbours, cascading towers, adjustment (section 2).
+    """Macro graph bottom, fusion with micro neighbours, cascading towers, adjustment.
 
     Every stage is injected; what is not given is made from `options`. The ablations are
     `ModelOptions(cascade=False)` (each tower gets o_t alone) and `ModelOptions(adjustment=False)`;
