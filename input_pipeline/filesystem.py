@@ -168,10 +168,10 @@ def listdir(path: str) -> list[str]:
 
 def make_dirs(path: str) -> None:
     """Makes a directory and those above it where they do not exist."""
-    if is_remote(path):
-        _gfile(path).makedirs(path)
-    else:
+    if not is_remote(path):
         os.makedirs(path, exist_ok=True)
+    elif "/" in path.partition("://")[2].rstrip("/"):  # else a bucket, which is there or is not
+        _gfile(path).makedirs(path)
 
 
 def join(path: str, *names: str) -> str:
