@@ -10,6 +10,8 @@ from tests.benchmarks.line import Line
 # Modules, each with `run(context) -> list[Line]`; imported only when they are run, since each
 # imports its own peers.
 SUITES: dict[str, str] = {
+    "graph": "tests.benchmarks.graph",
+    "write": "tests.benchmarks.write",
     "evaluate": "tests.benchmarks.evaluate",
 }
 
