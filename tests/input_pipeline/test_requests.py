@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from input_pipeline import filesystem, prepare, report, tfrecords
 from input_pipeline.config import PreparationOptions
+from input_pipeline.example_rows import first_examples
 from input_pipeline.requests import group_requests
-from input_pipeline.spec import MAX_CANDIDATES, DatasetSpec
+from input_pipeline.spec import MAX_CANDIDATES, RECORD_LAYOUTS, DatasetSpec
 from tests.input_pipeline.logs import event_log, random_lines
 
 NUM_SHARDS = 2
@@ -98,6 +99,20 @@ def test_both_layouts_hold_the_same_rows(log: str, tmp_path) -> None:
         requests = [row for r in records(tmp_path / "grouped", split) for row in rows_of_request(r)]
         assert len(examples) == len(requests) == flat.counts["rows"][split]
         assert collections.Counter(examples) == collections.Counter(requests)
+
+
+def test_first_examples_are_rows_in_either_layout(tmp_path) -> None:
+    lines, flags = LOGS["exposures without some labels"]
+    for layout in RECORD_LAYOUTS:
+        spec = write(lines, tmp_path / layout, layout, **flags)
+        count = spec.counts["rows"]["test"]
+        rows = first_examples(str(tmp_path / layout), "test", count + 5).numpy()
+        found = collections.Counter(row for r in rows for row in rows_of_example(r))
+        stored = [row for r in records(tmp_path / "example", "test") for row in rows_of_example(r)]
+        assert found == collections.Counter(stored)
+        assert len(first_examples(str(tmp_path / layout), "test", count - 1)) == count - 1
+    with pytest.raises(ValueError, match=r"no TFRecord files match .*nothing-"):
+        first_examples(str(tmp_path / "example"), "nothing", 1)
 
 
 def test_tensorflow_reads_a_single_request(tmp_path) -> None:
