@@ -19,6 +19,7 @@ from export.client import Input, join
 from export.signatures import CHECK_FINITE, ServedModel, score_weights
 from export.snapshot import GraphSnapshot
 from input_pipeline import filesystem, options
+from input_pipeline.example_rows import first_examples
 from input_pipeline.options import option
 from input_pipeline.parsing import parse_examples
 from input_pipeline.spec import SPEC_FILE
@@ -153,17 +154,6 @@ def _warmup_rows(served: ServedModel, snapshot: GraphSnapshot | None) -> Mapping
     return join(snapshot, user_id, items, {f.name: Input.of(f) for f in served.features})
 
 
-def _validation_rows(data_dir: str) -> tf.Tensor:
-    """The first COMPARED_ROWS serialized rows of validation, string [B]."""
-    files = sorted(
-        filesystem.glob(filesystem.join(data_dir, "examples", "validation-*.tfrecord.gz"))
-    )
-    if not files:
-        raise ValueError(f"--data_dir: {data_dir!r} has no validation rows")
-    rows = tf.data.TFRecordDataset(files, "GZIP").take(COMPARED_ROWS)
-    return next(iter(rows.batch(COMPARED_ROWS)))
-
-
 def compare(
     export_dir: str, loaded: checkpoints.LoadedModel, export_options: ExportOptions
 ) -> float:
@@ -173,7 +163,7 @@ def compare(
       ValueError: it is above TOLERANCE.
     """
     assert export_options.data_dir is not None
-    serialized = _validation_rows(export_options.data_dir)
+    serialized = first_examples(export_options.data_dir, "validation", COMPARED_ROWS)
     features = [loaded.spec.feature(name) for name in loaded.model.feature_names]
     raw = parse_examples(serialized, features)
     logits = loaded.model(loaded.lookup(raw), training=False)

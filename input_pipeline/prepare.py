@@ -101,6 +101,7 @@ def describe(
             "duplicate_lines": log.duplicate_lines,
         },
         source_files=log.source_files,
+        record_layout=preparation.record_layout,
         flags=json.loads(json.dumps(dataclasses.asdict(preparation))),
     )
     names = [feature.name for feature in spec.input_features + spec.label_features]
