@@ -13,6 +13,7 @@ from absl import logging
 
 from export import publication
 from export.server import errors
+from export.server.loading import load_servable
 from export.server.servable import Servable
 from input_pipeline import filesystem
 
@@ -50,7 +51,7 @@ class ModelVersions:
         base_path: str,
         max_load_retries: int = 5,
         retry_interval_seconds: float = 60.0,
-        load: Callable[[int, str], Servable] = Servable,
+        load: Callable[[int, str], Servable] = load_servable,
     ) -> None:
         self.name = name
         self.base_path = base_path
