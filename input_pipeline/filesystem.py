@@ -9,6 +9,8 @@ what takes their place.
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import glob as local_glob
 import io
 import logging
@@ -18,7 +20,7 @@ import secrets
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
@@ -29,6 +31,8 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
 _NATIVE_SCHEMES = frozenset({"gs", "file", "ram"})
 _COPY_BYTES = 1 << 24
 _BUFFER_BYTES = 1 << 20
+# Held until the process ends, however it ends.
+_locks = contextlib.ExitStack()
 
 # A directory is complete when it has one of these at its top, so `publish` copies them last.
 _MARKERS = frozenset({"dataset_spec.json", "saved_model.pb"})
@@ -219,10 +223,44 @@ def rename(source: str, target: str) -> None:
     remove(source)
 
 
-def temporary_sibling(path: str) -> str:
-    """A fresh hidden name beside `path`, to write to before `publish` or `rename`."""
+def temporary_sibling(path: str, token: str = "") -> str:
+    """A fresh hidden name beside `path`, to write to before `rename`."""
     head, separator, name = path.rstrip("/").rpartition("/")
-    return f"{head}{separator}.{name}.tmp-{secrets.token_hex(4)}"
+    return f"{head}{separator}.{name}.tmp-{token or secrets.token_hex(4)}"
+
+
+class _LockedError(Exception):
+    """Another process holds the lock of a directory."""
+
+
+@contextlib.contextmanager
+def _locked(directory: str) -> Iterator[None]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _LockedError(directory) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def temporary_directory(path: str) -> str:
+    """Makes a hidden directory beside a local `path`, to write to before `publish`.
+
+    It is locked while this process lives. Those of processes that were killed are removed first.
+    """
+    for abandoned in local_glob.glob(temporary_sibling(local_glob.escape(path), "*")):
+        with contextlib.suppress(OSError, _LockedError), _locked(abandoned):
+            shutil.rmtree(abandoned)
+    while True:
+        temporary = temporary_sibling(path)
+        os.makedirs(temporary)
+        with contextlib.suppress(_LockedError):
+            _locks.enter_context(_locked(temporary))
+            if os.path.isdir(temporary):  # nobody took it for abandoned before it was locked
+                return temporary
 
 
 def files_below(path: str) -> list[str]:

@@ -14,9 +14,7 @@ from input_pipeline.events import EventLog
 from input_pipeline.interactions import Interactions, build_interactions
 from input_pipeline.sources import read_events
 from input_pipeline.spec import SPEC_FILE, DatasetSpec, Task
-from input_pipeline.windows import (
-    cut_windows,
-)
+from input_pipeline.windows import cut_windows
 from input_pipeline.writer import DatasetWriter
 
 
@@ -35,7 +33,7 @@ def prepare(preparation: PreparationOptions) -> DatasetSpec:
     log = read_events(preparation)
     # An object store has no rename: what goes there is made locally and copied, the spec last.
     remote = filesystem.is_remote(final)
-    temporary = tempfile.mkdtemp() if remote else filesystem.temporary_sibling(final)
+    temporary = tempfile.mkdtemp() if remote else filesystem.temporary_directory(final)
     try:
         spec = write_data_set(log, preparation, temporary)
         filesystem.publish(temporary, final)

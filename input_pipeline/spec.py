@@ -16,7 +16,9 @@ FORMAT_VERSION = 1
 SPEC_FILE = "dataset_spec.json"
 WINDOWS = ("history", "train", "validation", "test")
 NEIGHBOR_SETS = ("user_1hop", "user_2hop", "item_1hop", "item_2hop")
-RESERVED_NAMES = frozenset({"score", "timestamp", "inputs", "examples"})
+# Beside features of R users and of B rows: which user each row belongs to, int32 [B].
+USER_ROW = "user_row"
+RESERVED_NAMES = frozenset({"score", "timestamp", "inputs", "examples", USER_ROW})
 _NAME = re.compile(r"[a-z][a-z0-9_]*\Z")
 
 

@@ -108,7 +108,9 @@ def make_strategy(options: TrainOptions) -> tf.distribute.Strategy:
 
 def _begin_run(spec: DatasetSpec, model_options: ModelOptions, options: TrainOptions) -> None:
     """Writes a new model directory, or checks that an old one may be resumed."""
-    if not checkpoints.holds_run(options.model_dir):
+    if not checkpoints.holds_checkpoint(options.model_dir):
+        # also where a run ended before its first checkpoint: there is nothing to keep or to resume
+        filesystem.remove_tree(filesystem.join(options.model_dir, "events"))
         checkpoints.write_run(options.model_dir, spec, model_options, options)
         return
     if not options.resume:
@@ -116,7 +118,9 @@ def _begin_run(spec: DatasetSpec, model_options: ModelOptions, options: TrainOpt
             f"--model_dir={options.model_dir} already holds a run: name another directory, or go "
             "on with --resume"
         )
-    checkpoints.require_same_data(checkpoints.read_spec(options.model_dir), spec, options.data_dir)
+    trained_on = checkpoints.read_spec(options.model_dir)
+    checkpoints.require_same_data(trained_on, spec, options.data_dir)
+    checkpoints.require_same_rows(trained_on, spec, options.data_dir)
     old_model_options, old_options = checkpoints.read_options(options.model_dir)
     begun_with = dataclasses.asdict(old_model_options) | dataclasses.asdict(old_options)
     given = dataclasses.asdict(model_options) | dataclasses.asdict(options)

@@ -11,7 +11,7 @@ from mgoe_tf.layers.macro_embeddings import MacroEmbeddings
 from mgoe_tf.layers.macro_graph_experts import MacroGraphExperts
 from mgoe_tf.layers.macro_weights import MacroWeights
 from mgoe_tf.layers.neighbor_sets import NODES
-from mgoe_tf.layers.task_gates import TaskGates, mix
+from mgoe_tf.layers.task_gates import TaskGates
 
 
 class MacroGraphBottom(tf.keras.layers.Layer):
@@ -121,8 +121,8 @@ class MacroGraphBottom(tf.keras.layers.Layer):
     def call(self, targets: Mapping[str, tf.Tensor], edges: Mapping[str, tf.Tensor]) -> tf.Tensor:
         tables = self.tables()
         alphas = self.alphas(edges)
-        outputs = self.experts(targets, alphas, self.experts.project(tables))
-        return mix(outputs, self.gate_weights(targets, alphas, tables))
+        gates = self.gate_weights(targets, alphas, tables)
+        return self.experts(targets, alphas, self.experts.project(tables), gates)
 
     def tables(self) -> dict[str, tf.Tensor]:
         """Macro embeddings in the compute dtype: `{"user": [T, K_U, D], "item": [T, K_I, D]}`."""
@@ -144,7 +144,9 @@ class MacroGraphBottom(tf.keras.layers.Layer):
         alphas = self.alphas(edges)
         gates = self.gate_weights(targets, alphas, tables)
         attention = {
-            name: mix(self.experts.attention(name, targets, projection.scores), gates)
+            name: tf.linalg.matvec(
+                self.experts.attention(name, targets, projection.scores), gates, transpose_a=True
+            )
             for name, projection in self.experts.project(tables).items()
         }
         return {"gates": gates, "alpha": alphas, "attention": attention}

@@ -15,8 +15,8 @@ class Projection(NamedTuple):
     """The macro nodes of one neighbour set as the experts see them; does not depend on the row.
 
     Attributes:
-      scores: [T, X, D, K], W_Q (z_m W_K)^T / sqrt(h): a query times this is Eq. 16 before softmax.
-      values: [T, X, K, H], K z_m W_V.
+      scores: [T, D, X * K], W_Q (z_m W_K)^T / sqrt(h): a query times this is Eq. 16 before softmax.
+      values: [T, X * K, H], K z_m W_V.
     """
 
     scores: tf.Tensor
@@ -24,11 +24,12 @@ class Projection(NamedTuple):
 
 
 class MacroGraphExperts(ExpertBank):
-    """MGE(x) = [v_u1 ; v_u2 ; v_i1 ; v_i2] of every task and expert (Eq. 15-17).
+    """sum_j g_j MGE_j(x) with MGE(x) = [v_u1 ; v_u2 ; v_i1 ; v_i2], for every task (Eq. 13, 15-17).
 
     v_s = K sum_m alpha_m r_m (z_m W_V), with r_m = softmax_m((q W_Q) . (z_m W_K) / sqrt(h)). Shared
     experts see each task's macro embeddings through the same W_Q, W_K and W_V. q W_Q (Z W_K)^T is
-    multiplied out from the right, so that a row costs one product with `Projection.scores`.
+    multiplied out from the right, and the sum over experts is taken with that over macro nodes: a
+    row costs two products a set, whatever the number of experts.
 
     Both softmaxes are over the macro nodes, in float32 under any policy. Deviation from the prose:
     the query is the target node of the same kind as the macro nodes (`target`), as in MacGNN's
@@ -43,9 +44,10 @@ class MacroGraphExperts(ExpertBank):
       queries: `{"user": [B, D_u], "item": [B, D_i]}`, x_u and x_i.
       alphas: macro weights (Eq. 14) by neighbour set, float32 [B, K].
       projections: of each set, from `project`.
+      gates: g, float32 [T, B, X].
 
     Returns:
-      [T, X, B, 4 H], in the order of `NODES`.
+      [T, B, 4 H], in the order of `NODES`.
 
     Example:
 
@@ -54,8 +56,9 @@ class MacroGraphExperts(ExpertBank):
     >>> tables = {"user": tf.zeros([4, 30, 10]), "item": tf.zeros([4, 30, 10])}
     >>> queries = {"user": tf.zeros([5, 10]), "item": tf.zeros([5, 20])}
     >>> alphas = {name: tf.fill([5, 30], 1 / 30) for name in NODES}
-    >>> experts(queries, alphas, experts.project(tables)).shape
-    TensorShape([4, 3, 5, 64])
+    >>> gates = tf.fill([4, 5, 3], 1 / 3)
+    >>> experts(queries, alphas, experts.project(tables), gates).shape
+    TensorShape([4, 5, 64])
     """
 
     def __init__(self, *, units: int, attention_query: str = "target", **kwargs: Any) -> None:
@@ -102,32 +105,46 @@ class MacroGraphExperts(ExpertBank):
 
     def _project(self, name: str, table: tf.Tensor) -> Projection:
         kernels = {role: self.by_task(kernel) for role, kernel in self.kernels[name].items()}
-        # nodes: [T, 1, K, D]; keys: [T, X, K, H]
+        # nodes: [T, 1, K, D]; keys and values: [T, X, K, H]
         nodes = tf.cast(table, self.compute_dtype)[:, tf.newaxis]
         keys = tf.matmul(nodes, kernels["key"]) * self.units**-0.5
-        num_macro_nodes = float(table.shape[1])
+        values = tf.matmul(nodes, kernels["value"]) * float(table.shape[1])
+        # scores: [T, X, D, K]
+        scores = tf.matmul(kernels["query"], keys, transpose_b=True)
+        columns = self.experts_of_task * table.shape[1]
         return Projection(
-            scores=tf.matmul(kernels["query"], keys, transpose_b=True),
-            values=tf.matmul(nodes, kernels["value"]) * num_macro_nodes,
+            scores=tf.reshape(
+                tf.transpose(scores, [0, 2, 1, 3]), [self.num_tasks, scores.shape[2], columns]
+            ),
+            values=tf.reshape(values, [self.num_tasks, columns, self.units]),
         )
 
     def attention(
         self, name: str, queries: Mapping[str, tf.Tensor], scores: tf.Tensor
     ) -> tf.Tensor:
-        """r of one neighbour set (Eq. 16): float32 [T, X, B, K]."""
+        """r of one neighbour set (Eq. 16): float32 [T, B, X, K]."""
         query = tf.cast(queries[self.query_of[name]], scores.dtype)
-        return tf.nn.softmax(tf.cast(tf.matmul(query, scores), tf.float32))
+        # logits: [T, B, X * K]
+        logits = tf.cast(tf.matmul(query, scores), tf.float32)
+        num_macro_nodes = scores.shape[-1] // self.experts_of_task
+        shape = [self.num_tasks, -1, self.experts_of_task, num_macro_nodes]
+        return tf.nn.softmax(tf.reshape(logits, shape))
 
     def call(
         self,
         queries: Mapping[str, tf.Tensor],
         alphas: Mapping[str, tf.Tensor],
         projections: Mapping[str, Projection],
+        gates: tf.Tensor,
     ) -> tf.Tensor:
         outputs = []
         for name, (scores, values) in projections.items():
-            # weights: [T, X, B, K]
-            weights = alphas[name] * self.attention(name, queries, scores)
+            # shares: [T, B, X, K], g_j alpha_m; weights: [T, B, X * K]
+            shares = gates[..., tf.newaxis] * alphas[name][:, tf.newaxis]
+            weights = tf.reshape(
+                shares * self.attention(name, queries, scores),
+                [self.num_tasks, -1, scores.shape[-1]],
+            )
             outputs.append(tf.matmul(tf.cast(weights, values.dtype), values))
         return tf.concat(outputs, axis=-1)
 

@@ -14,7 +14,9 @@ from mgoe_tf.layers.task_gates import TaskGates, mix
 def _product(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
     """Elementwise, over the leading entries that both have."""
     width = min(left.shape[-1], right.shape[-1])
-    return left[..., :width] * right[..., :width]
+    # a slice of everything would still cost its gradient
+    left, right = (x if x.shape[-1] == width else x[..., :width] for x in (left, right))
+    return left * right
 
 
 class MacroMicroFusion(tf.keras.layers.Layer):

@@ -56,7 +56,7 @@ class MlpExperts(ExpertBank):
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         # hidden: [T, 1, B, F], then [T, X, B, H] after each layer
-        hidden = inputs[:, tf.newaxis]
+        hidden = tf.expand_dims(inputs, 1)
         for kernel, bias in zip(self.kernels, self.biases, strict=True):
             hidden = tf.nn.relu(tf.matmul(hidden, self.by_task(kernel)) + self.by_task(bias))
             hidden = self.dropout_layer(hidden, training=training)

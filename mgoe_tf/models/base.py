@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
-from input_pipeline.spec import DatasetSpec, Feature
+from input_pipeline.spec import USER_ROW, DatasetSpec, Feature
 from mgoe_tf.config import ModelOptions
 from mgoe_tf.layers.id_embeddings import Bags, IdEmbeddings
 from mgoe_tf.layers.id_lookup import neighbor_side_features, side_feature_of
@@ -18,6 +18,11 @@ from mgoe_tf.tasks import MultiTask
 
 OWNERS = ("user", "item")
 Features = Mapping[str, tf.Tensor]
+
+
+def of_rows(values: tf.Tensor, features: Features, axis: int = 0) -> tf.Tensor:
+    """What is known of users, laid out by rows along `axis`; unchanged without `user_row`."""
+    return tf.gather(values, features[USER_ROW], axis=axis) if USER_ROW in features else values
 
 
 class RankingModel(tfrs.models.Model):
@@ -35,7 +40,9 @@ class RankingModel(tfrs.models.Model):
 
     Call arguments:
       features: as encoded by `IdLookup`: ids and neighbours int32 embedding rows, the rest as in
-        the data set; at least `feature_names`.
+        the data set; at least `feature_names`. Rows may share users: with `user_row`, int32 [B],
+        the user's features are those of R users, and row b is about user `user_row[b]`. What
+        depends on the user alone is then computed R times.
 
     Returns:
       `{task: float32 [B]}`, logits.
@@ -90,10 +97,10 @@ class RankingModel(tfrs.models.Model):
         self, features: Features, sums: Mapping[str, list[tf.Tensor]]
     ) -> dict[str, Any]:
         """The inputs of `network`, from the features and the lookups of `bags`."""
-        return {
-            owner: tf.concat([sums[name][0] for name in self.columns(owner)], axis=-1)
-            for owner in OWNERS
-        }
+        user, item = (
+            tf.concat([sums[name][0] for name in self.columns(owner)], axis=-1) for owner in OWNERS
+        )
+        return {"user": of_rows(user, features), "item": item}
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         """From `embed`'s answer to logits by task name."""

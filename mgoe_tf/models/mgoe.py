@@ -17,7 +17,7 @@ from mgoe_tf.layers.macro_micro_fusion import MacroMicroFusion
 from mgoe_tf.layers.neighbor_bags import NeighborBags
 from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.task_adjustment import TaskAdjustment
-from mgoe_tf.models.base import OWNERS, Features, RankingModel
+from mgoe_tf.models.base import OWNERS, Features, RankingModel, of_rows
 
 ADJUSTMENT_FEATURES = ("task_table", "item_macro")
 
@@ -131,7 +131,7 @@ class MGOE(RankingModel):
         self, features: Features, sums: Mapping[str, list[tf.Tensor]]
     ) -> dict[str, Any]:
         targets = super().network_inputs(features, sums)
-        # neighbors: [T, B, D_i] of the user, [T, B, D_u] of the item
+        # neighbors: [T, R, D_i] of the user, [T, B, D_u] of the item
         shape = [len(self.spec.tasks), -1, self.options.embedding_dim]
         neighbors = {
             owner: tf.concat(
@@ -139,13 +139,21 @@ class MGOE(RankingModel):
             )
             for owner in OWNERS
         }
+        neighbors["user"] = of_rows(neighbors["user"], features, axis=1)
+        by_row = {
+            name: of_rows(features[name], features)
+            if self.spec.feature(name).owner == "user"
+            else features[name]
+            for name in (*NEIGHBOR_SETS, *ADJUSTMENT_FEATURES)
+            if name in self.feature_names
+        }
         inputs = {
             "targets": targets,
             "neighbors": neighbors,
-            "edges": {name: features[name] for name in NEIGHBOR_SETS},
+            "edges": {name: by_row[name] for name in NEIGHBOR_SETS},
         }
         if self.adjustment is not None:
-            inputs["adjustment"] = {name: features[name] for name in ADJUSTMENT_FEATURES}
+            inputs["adjustment"] = {name: by_row[name] for name in ADJUSTMENT_FEATURES}
         return inputs
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:

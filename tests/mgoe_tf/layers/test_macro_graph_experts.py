@@ -32,11 +32,13 @@ def kernels_of(experts: MacroGraphExperts, index: int) -> dict[str, tuple[np.nda
 
 
 def random_inputs(seed: int = 0):
+    """Queries, alphas, tables and gates."""
     rng = np.random.default_rng(seed)
     tables = {k: rng.normal(size=(T, n, D)).astype(np.float32) for k, n in K.items()}
     queries = {k: rng.normal(size=(B, n)).astype(np.float32) for k, n in QUERY_DIMS.items()}
     alphas = {s: rng.dirichlet(np.ones(K[n]), B).astype(np.float32) for s, n in NODES.items()}
-    return queries, alphas, tables
+    gates = rng.dirichlet(np.ones(3), (T, B)).astype(np.float32)
+    return queries, alphas, tables, gates
 
 
 def test_hand_worked():
@@ -54,48 +56,51 @@ def test_hand_worked():
         "item_1hop": tf.constant([[1.0, 0.0]]),
         "item_2hop": tf.constant([[0.0, 1.0]]),
     }
-    outputs = experts(queries, alphas, experts.project(tables))
+    outputs = experts(queries, alphas, experts.project(tables), tf.ones([1, 1, 1]))
     # Scores are 2 q z, h = 1. Item nodes (query x_i): r = softmax(0, -2 log 3) = (9, 1) / 10.
     # User nodes (query x_u): r = softmax(0, 2 log 2) = (1, 4) / 5. Only z_2 is not 0, K = 2:
     # u1: 2 * 0.5 * 0.1 * -1 * 5 = -0.5    u2: 2 * 0.75 * 0.8 * 1 * 5 = 6
     # i1: 2 * 0 * 0.8 * 5 = 0              i2: 2 * 1 * 0.1 * -1 * 5 = -1
-    np.testing.assert_allclose(outputs[0, 0, 0], [-0.5, 6.0, 0.0, -1.0], rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(outputs[0, 0], [-0.5, 6.0, 0.0, -1.0], rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("attention_query", list(QUERIES))
 def test_equals_reference(attention_query):
     experts = make(attention_query=attention_query)
-    queries, alphas, tables = random_inputs()
+    queries, alphas, tables, gates = random_inputs()
     query_of = {"target": reference.NODES, "owner": reference.OWNER}[attention_query]
     expected = [
         [
-            [
-                reference.macro_graph_expert(
-                    {k: q[row] for k, q in queries.items()},
-                    {s: a[row] for s, a in alphas.items()},
-                    {k: z[task] for k, z in tables.items()},
-                    kernels_of(experts, expert),
-                    query_of,
-                )
-                for row in range(B)
-            ]
-            for expert in USED[task]
+            reference.mixture(
+                gates[task, row],
+                [
+                    reference.macro_graph_expert(
+                        {k: q[row] for k, q in queries.items()},
+                        {s: a[row] for s, a in alphas.items()},
+                        {k: z[task] for k, z in tables.items()},
+                        kernels_of(experts, expert),
+                        query_of,
+                    )
+                    for expert in USED[task]
+                ],
+            )
+            for row in range(B)
         ]
         for task in range(T)
     ]
-    outputs = experts(queries, alphas, experts.project(tables))
+    outputs = experts(queries, alphas, experts.project(tables), gates)
     np.testing.assert_allclose(outputs, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_permuting_the_macro_nodes_changes_nothing():
     experts = make()
-    queries, alphas, tables = random_inputs()
+    queries, alphas, tables, gates = random_inputs()
     order = {k: np.random.default_rng(1).permutation(n) for k, n in K.items()}
     moved_tables = {k: z[:, order[k]] for k, z in tables.items()}
     moved_alphas = {s: alphas[s][:, order[nodes]] for s, nodes in NODES.items()}
     np.testing.assert_allclose(
-        experts(queries, alphas, experts.project(tables)),
-        experts(queries, moved_alphas, experts.project(moved_tables)),
+        experts(queries, alphas, experts.project(tables), gates),
+        experts(queries, moved_alphas, experts.project(moved_tables), gates),
         rtol=1e-4,
         atol=1e-5,
     )
@@ -104,21 +109,22 @@ def test_permuting_the_macro_nodes_changes_nothing():
 def test_uniform_weights_and_attention_give_the_mean_of_the_values():
     # The factor K undoes that two distributions over K nodes are multiplied: K * (1/K)(1/K) = 1/K.
     experts = make()
-    queries, _, tables = random_inputs()
+    queries, _, tables, _ = random_inputs()
     zero_queries = {k: tf.zeros_like(q) for k, q in queries.items()}
     uniform = {s: tf.fill([B, K[nodes]], 1.0 / K[nodes]) for s, nodes in NODES.items()}
-    outputs = experts(zero_queries, uniform, experts.project(tables))
+    first = tf.one_hot(tf.zeros([T, B], tf.int32), 3)
+    outputs = experts(zero_queries, uniform, experts.project(tables), first)
     w_v = experts.kernels["user_1hop"]["value"][0]
     expected = np.mean(tables["item"][1] @ w_v, axis=0)
-    np.testing.assert_allclose(outputs[1, 0, 0, :H], expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(outputs[1, 0, :H], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_attention_is_a_distribution_over_macro_nodes_and_not_constant():
     experts = make()
-    queries, _, tables = random_inputs()
+    queries, _, tables, _ = random_inputs()
     r = experts.attention("user_1hop", queries, experts.project(tables)["user_1hop"].scores)
-    assert r.shape == (T, 3, B, K["item"])
-    np.testing.assert_allclose(tf.reduce_sum(r, axis=-1), np.ones((T, 3, B)), rtol=1e-5)
+    assert r.shape == (T, B, 3, K["item"])
+    np.testing.assert_allclose(tf.reduce_sum(r, axis=-1), np.ones((T, B, 3)), rtol=1e-5)
     assert np.std(r, axis=-1).min() > 1e-3
 
 

@@ -98,6 +98,20 @@ def test_batch_of_one_equals_the_row_in_a_batch_of_1000(name):
         )
 
 
+def test_rows_of_one_user_may_share_its_features(name):
+    model = make(name)
+    randomize(model, scale=0.3)
+    users, rows = features_of(model, 3), features_of(model, 8, seed=1)
+    user_row = tf.constant([2, 0, 0, 1, 1, 1, 2, 0])
+    owner_of = {feature: SPEC.feature(feature.split("/")[0]).owner for feature in rows}
+    shared = {key: users[key] if owner_of[key] == "user" else rows[key] for key in rows}
+    whole = {
+        key: tf.gather(value, user_row) if owner_of[key] == "user" else value
+        for key, value in shared.items()
+    }
+    assert_same(model({**shared, "user_row": user_row}), model(whole), rtol=1e-5, atol=1e-6)
+
+
 def test_config_round_trips(name):
     model = make(name)
     again = type(model).from_config(model.get_config())
