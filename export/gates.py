@@ -58,7 +58,7 @@ class KerasAnswers:
         return {"outputs": self.predict(raw)[SCORE]}
 
     def explain(self, raw: Rows) -> dict[str, np.ndarray]:
-        explained = self._loaded.model.explain(self._encode(raw))
+        explained = self._loaded.model.explain(self._loaded.model.embed(self._encode(raw)))
         return {name: value.numpy() for name, value in explained.items()}
 
 

@@ -167,7 +167,7 @@ def _why_without_graph(
     if snapshot is None:
         reason = "no graph was given (--data_dir)"
     else:
-        size = table_bytes(snapshot, loaded.model.feature_names)
+        size = table_bytes(snapshot, loaded.model)
         if size <= export_options.max_graph_bytes:
             return absent
         reason = (

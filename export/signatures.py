@@ -14,7 +14,7 @@ from export.graph_tables import GraphTables
 from export.row_checks import RowChecks
 from export.snapshot import GraphSnapshot
 from input_pipeline.parsing import DTYPES, parse_examples
-from input_pipeline.spec import DatasetSpec, Feature
+from input_pipeline.spec import USER_ROW, DatasetSpec, Feature
 
 SCORE = "score"
 METHOD_NAMES = {
@@ -67,18 +67,15 @@ class ServedModel(tf.Module):
         # Closures, not attributes: tracking the layers would save their Keras side too.
         self._encode = lambda features: lookup.encode(features)
         self._logits = lambda features: model(features, training=False)
+        self._network = lambda inputs: model.network(inputs, training=False)
+        self._network_inputs = lambda features, sums: model.network_inputs(features, sums)
         self._explains = hasattr(model, "explain")
-        self._explain = lambda features: model.explain(features)
+        self._explain = lambda inputs: model.explain(inputs)
         self._held = [*model.variables, *lookup.variables, *lookup.tables.values()]
         self._tables: dict[str, GraphTables] = {}
         if snapshot is not None:
             self._tables = {
-                owner: GraphTables(
-                    snapshot=snapshot,
-                    owner=owner,
-                    names=[f.name for f in self._features if f.owner == owner],
-                    encode=lookup.encode,
-                )
+                owner: GraphTables(snapshot=snapshot, owner=owner, model=model, lookup=lookup)
                 for owner in _OWNERS
             }
 
@@ -88,10 +85,9 @@ class ServedModel(tf.Module):
         return self._features
 
     def _outputs(
-        self, encoded: Mapping[str, tf.Tensor], valid: tf.Tensor | None
+        self, logits: Mapping[str, tf.Tensor], valid: tf.Tensor | None = None
     ) -> dict[str, tf.Tensor]:
         """Probabilities [B] by task and `score` [B], float32; NaN where a row is not valid."""
-        logits = self._logits(encoded)
         # by_task: [T, B]
         by_task = tf.stack([tf.cast(logits[task], tf.float32) for task in self._task_names])
         score = tf.exp(
@@ -109,7 +105,8 @@ class ServedModel(tf.Module):
         """Probabilities [B] by task and `score` [B], float32, of raw features [B, ...]."""
         user_valid, user = self._check("user", features)
         item_valid, item = self._check("item", features)
-        return self._outputs(self._encode(user | item), _both(user_valid, item_valid))
+        logits = self._logits(self._encode(user | item))
+        return self._outputs(logits, _both(user_valid, item_valid))
 
     def rank(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Probabilities [B, N] by task and `score` [B, N] of raw features.
@@ -129,8 +126,8 @@ class ServedModel(tf.Module):
         item_valid, item = self._check("item", flat)
         if user_valid is not None:
             user_valid = tf.gather(user_valid, rows.user_row)
-        encoded = rows.of_users(self._encode(user)) | self._encode(item)
-        return rows.unflatten(self._outputs(encoded, _both(user_valid, item_valid)))
+        logits = self._logits(self._encode(user | item) | {USER_ROW: rows.user_row})
+        return rows.unflatten(self._outputs(logits, _both(user_valid, item_valid)))
 
     def _same_candidates(self, features: Mapping[str, tf.Tensor]) -> tf.Operation:
         """An assertion that all features have the same B, and the candidates' the same N."""
@@ -142,21 +139,26 @@ class ServedModel(tf.Module):
             ["users must be [B, ...] and candidates [B, N, ...], got B and N", users, candidates],
         )
 
-    def _joined(self, user_id: tf.Tensor, item_id: tf.Tensor) -> tuple[_Rows, dict[str, tf.Tensor]]:
-        """The encoded features of ids [B] and [B, N] from the graph inside the model."""
+    def _joined(self, user_id: tf.Tensor, item_id: tf.Tensor) -> tuple[_Rows, dict[str, Any]]:
+        """The inputs of the network for ids [B] and [B, N], from the graph inside the model."""
         rows = _Rows(user_id, item_id)
-        users = rows.of_users(self._tables["user"](user_id))
-        return rows, users | self._tables["item"](rows.flatten(item_id))
+        user, user_sums = self._tables["user"](user_id)
+        item, item_sums = self._tables["item"](rows.flatten(item_id))
+        sums: dict[str, list[tf.Tensor]] = {}
+        for key, value in sorted((user_sums | item_sums).items()):
+            sums.setdefault(key.column, []).append(value)
+        features = user | item | {USER_ROW: rows.user_row}
+        return rows, self._network_inputs(features, sums)
 
     def rank_ids(self, user_id: tf.Tensor, item_id: tf.Tensor) -> dict[str, tf.Tensor]:
         """As `rank`, of raw ids [B] and [B, N]."""
-        rows, encoded = self._joined(user_id, item_id)
-        return rows.unflatten(self._outputs(encoded, None))
+        rows, inputs = self._joined(user_id, item_id)
+        return rows.unflatten(self._outputs(self._network(inputs)))
 
     def explain(self, user_id: tf.Tensor, item_id: tf.Tensor) -> dict[str, tf.Tensor]:
         """What the model attends to for raw ids [B] and [B, N]; see the model's `explain`."""
-        rows, encoded = self._joined(user_id, item_id)
-        return rows.unflatten(self._explain(encoded))
+        rows, inputs = self._joined(user_id, item_id)
+        return rows.unflatten(self._explain(inputs))
 
     def classify(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         """`classes` and `scores` [B, T] of serialized tf.train.Examples."""
@@ -217,10 +219,6 @@ class _Rows:
             name: tf.reshape(value, tf.concat([self.shape, value.shape[1:]], axis=0), name=name)
             for name, value in outputs.items()
         }
-
-    def of_users(self, encoded: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Encoded features of users, [B, ...], as features of rows, [B * N, ...]."""
-        return {name: tf.gather(value, self.user_row) for name, value in encoded.items()}
 
 
 def _both(left: tf.Tensor | None, right: tf.Tensor | None) -> tf.Tensor | None:

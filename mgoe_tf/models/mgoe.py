@@ -164,8 +164,11 @@ class MGOE(RankingModel):
             logits = self.adjustment(logits, **inputs["adjustment"])
         return self.by_task(logits)
 
-    def explain(self, features: Features) -> dict[str, tf.Tensor]:
-        """What the model attends to, row by row.
+    def explain(self, inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        """What the network attends to, row by row.
+
+        Args:
+          inputs: from `embed`.
 
         Returns:
           By task and neighbour set, float32 [B, K]: `alpha_<set>`, the macro weights (Eq. 14);
@@ -173,7 +176,6 @@ class MGOE(RankingModel):
           `weight_<task>_<set>`, their product. `adjustment_<task>`, float32 [B]: kappa_t a_t
           (Eq. 22), where the model adjusts.
         """
-        inputs = self.embed(features)
         explained = self.bottom.explain(inputs["targets"], inputs["edges"])
         found = {f"alpha_{name}": alpha for name, alpha in explained["alpha"].items()}
         for name, attention in explained["attention"].items():
