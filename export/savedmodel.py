@@ -18,6 +18,7 @@ from absl import app, flags, logging
 from export import gates, publication, warmup
 from export.batch_sizes import MAX_BATCH_SIZE
 from export.client import Input, join
+from export.frozen import frozen
 from export.graph_tables import table_bytes
 from export.row_checks import CHECK_FINITE
 from export.server.loading import load_servable
@@ -27,6 +28,7 @@ from input_pipeline import filesystem, options
 from input_pipeline.options import option
 from input_pipeline.spec import SPEC_FILE
 from mgoe_tf import checkpoints
+from mgoe_tf.models.base import RankingModel
 
 SIGNATURES_FILE = "signatures.json"
 _TEST_METRICS = "metrics_test.json"
@@ -124,7 +126,8 @@ def export(export_options: ExportOptions) -> str:
     publication.choose_version(base_path, export_options.version)  # fails early where it exists
     temporary = filesystem.temporary_sibling(base_path)
     try:
-        signatures = served.signatures()
+        with frozen(_dense_variables(loaded.model)):
+            signatures = served.signatures()
         _save(served, signatures, temporary)
         extra = filesystem.join(temporary, "assets.extra")
         filesystem.make_dirs(extra)
@@ -147,6 +150,12 @@ def export(export_options: ExportOptions) -> str:
     for old in publication.prune(base_path, export_options.keep):
         logging.info("removed version %d: --keep=%d", old, export_options.keep)
     return filesystem.join(base_path, str(version))
+
+
+def _dense_variables(model: RankingModel) -> list[tf.Variable]:
+    """Every weight but the id tables."""
+    tables = {id(table) for table in model.embeddings.variables}
+    return [variable for variable in model.variables if id(variable) not in tables]
 
 
 def _metrics(export_options: ExportOptions, loaded: checkpoints.LoadedModel) -> dict[str, Any]:

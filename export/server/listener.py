@@ -109,5 +109,4 @@ class Listener:
     def stop(self, grace_seconds: float) -> None:
         """Tells health checks, takes no more calls, lets those under way end for so long."""
         self._health.enter_graceful_shutdown()
-        # Not for longer: gRPC has been seen not to report the end of a stopped server.
-        self._server.stop(grace_seconds).wait(grace_seconds + 1.0)
+        self._server.stop(grace_seconds).wait()

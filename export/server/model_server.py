@@ -22,6 +22,7 @@ from export.server.versions import AVAILABLE, END, ModelVersions, Policy
 
 _STOP_GRACE_SECONDS = 15.0
 _LONGEST_RELOAD_SECONDS = 600.0
+_WAKE_SECONDS = 0.5
 
 
 class Server:
@@ -179,7 +180,10 @@ class Server:
 
     def wait(self) -> None:
         """Returns after `request_stop`."""
-        self._stopped.wait()
+        # Not for ever: a signal may reach another thread, and then its handler runs only when the
+        # main thread wakes.
+        while not self._stopped.wait(_WAKE_SECONDS):
+            pass
 
     def stop(self, grace_seconds: float = _STOP_GRACE_SECONDS) -> None:
         """Takes no more calls, lets those under way end for at most that long, unloads."""
