@@ -13,6 +13,11 @@ from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_p
 from export.server import service_descriptors
 
 _INT32_MAX = 2**31 - 1
+_DEFAULT_ARGUMENTS: dict[str, int | str] = {
+    "grpc.max_receive_message_length": _INT32_MAX,
+    "grpc.max_send_message_length": _INT32_MAX,
+    "grpc.so_reuseport": 0,
+}
 Argument = tuple[str, int | str]
 
 
@@ -62,12 +67,7 @@ class Listener:
         self._credentials = credentials
         self._server = grpc.server(
             concurrent.futures.ThreadPoolExecutor(max_threads, thread_name_prefix="gRPC"),
-            options=[
-                ("grpc.max_receive_message_length", _INT32_MAX),
-                ("grpc.max_send_message_length", _INT32_MAX),
-                ("grpc.so_reuseport", 0),
-                *arguments,
-            ],
+            options=list((_DEFAULT_ARGUMENTS | dict(arguments)).items()),
             maximum_concurrent_rpcs=max_threads,
         )
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
