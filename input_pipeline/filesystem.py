@@ -247,10 +247,13 @@ def _locked(directory: str) -> Iterator[None]:
 
 
 def temporary_directory(path: str) -> str:
-    """Makes a hidden directory beside a local `path`, to write to before `publish`.
+    """Makes a hidden directory beside `path`, to write to before `publish`.
 
     It is locked while this process lives. Those of processes that were killed are removed first.
+    Object stores have neither directories nor locks: there it is a fresh name.
     """
+    if is_remote(path):
+        return temporary_sibling(path)
     for abandoned in local_glob.glob(temporary_sibling(local_glob.escape(path), "*")):
         with contextlib.suppress(OSError, _LockedError), _locked(abandoned):
             shutil.rmtree(abandoned)
