@@ -29,6 +29,7 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
 _NATIVE_SCHEMES = frozenset({"gs", "file", "ram"})
 _COPY_BYTES = 1 << 24
 _BUFFER_BYTES = 1 << 20
+_TEMPORARY = ".tmp-"
 
 # A directory is complete when it has one of these at its top, so `publish` copies them last.
 _MARKERS = frozenset({"dataset_spec.json", "saved_model.pb"})
@@ -220,9 +221,18 @@ def rename(source: str, target: str) -> None:
 
 
 def temporary_sibling(path: str) -> str:
-    """A fresh hidden name beside `path`, to write to before `publish` or `rename`."""
+    """A fresh hidden name beside `path`, to write to before `rename`.
+
+    For directories see `temporary_directory`.
+    """
     head, separator, name = path.rstrip("/").rpartition("/")
-    return f"{head}{separator}.{name}.tmp-{secrets.token_hex(4)}"
+    return f"{head}{separator}.{name}{_TEMPORARY}{secrets.token_hex(4)}"
+
+
+def temporary_siblings(path: str) -> list[str]:
+    """The names that `temporary_sibling` has given beside a local `path` and that are there."""
+    head, separator, name = path.rstrip("/").rpartition("/")
+    return glob(f"{local_glob.escape(head + separator)}.{local_glob.escape(name)}{_TEMPORARY}*")
 
 
 def files_below(path: str) -> list[str]:

@@ -27,6 +27,8 @@ from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.registry import build_model
 
 CONFIG_FILE = "config.json"
+# Flags of preparation on which no row depends.
+_FREE_FLAGS = frozenset({"data_dir", "input", "num_workers"})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +53,12 @@ class LoadedModel:
 
 def holds_run(model_dir: str) -> bool:
     return filesystem.exists(filesystem.join(model_dir, CONFIG_FILE))
+
+
+def holds_checkpoint(model_dir: str) -> bool:
+    """Whether an epoch of a run was finished."""
+    latest = filesystem.join(model_dir, "checkpoints", "latest", "checkpoint")
+    return holds_run(model_dir) and filesystem.exists(latest)
 
 
 def write_json(path: str, contents: dict[str, Any]) -> None:
@@ -122,6 +130,27 @@ def require_same_data(trained_on: DatasetSpec, given: DatasetSpec, data_dir: str
         f"--data_dir={data_dir} is not like the data set that the checkpoint was trained on:\n  "
         + "\n  ".join(differences)
     )
+
+
+def require_same_rows(trained_on: DatasetSpec, given: DatasetSpec, data_dir: str) -> None:
+    """Raises ValueError where a data set that fits the weights was prepared from another log.
+
+    Or with other flags; where it lies, and how many threads wrote it, may differ.
+    """
+    ours, theirs = (
+        {
+            "log": [(file.size_bytes, file.sha256) for file in spec.source_files],
+            "counts": spec.counts,
+            **{name: v for name, v in spec.flags.items() if name not in _FREE_FLAGS},
+        }
+        for spec in (trained_on, given)
+    )
+    different = sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
+    if different:
+        raise ValueError(
+            f"--data_dir={data_dir} does not hold the rows that the run was begun with: other "
+            f"{', '.join(different)}"
+        )
 
 
 def _described(spec: DatasetSpec, part: str) -> dict[str, str]:

@@ -108,10 +108,46 @@ def test_an_existing_run_is_not_overwritten_nor_resumed_with_other_options(finis
         train(wider, dataclasses.replace(finished, resume=True))
 
 
+def test_a_run_is_resumed_on_its_own_rows_alone(finished, tmp_path) -> None:
+    copied = tmp_path / "data"
+    shutil.copytree(finished.data_dir, copied)
+    resumed = dataclasses.replace(finished, data_dir=str(copied), resume=True)
+    # as many epochs as it has: there is nothing left to train, wherever the same rows lie
+    assert train(MODEL_OPTIONS, resumed) == metrics_of(finished)
+    path = copied / "dataset_spec.json"
+    contents = json.loads(path.read_text())
+    contents["flags"]["negatives"] = 7
+    path.write_text(json.dumps(contents))
+    with pytest.raises(ValueError, match=r"data does not hold the rows .*: other negatives$"):
+        train(MODEL_OPTIONS, resumed)
+
+
 def test_mirrored_on_two_devices_equals_one_device(train_options, finished) -> None:
     assert len(tf.config.list_logical_devices("CPU")) == 2
     one = metrics_of(finished)
     two = train(MODEL_OPTIONS, train_options(distribution="mirrored"))
+    for task, values in one["tasks"].items():
+        assert two["tasks"][task]["auc"] == pytest.approx(values["auc"], abs=1e-3)
+        assert two["tasks"][task]["logloss"] == pytest.approx(values["logloss"], abs=1e-3)
+
+
+def test_requests_train_as_examples_do(train_options, request_data_dir) -> None:
+    changes = {"model": "mgoe", "epochs": 2, "data_dir": request_data_dir}
+    whole = train(MODEL_OPTIONS, train_options("whole", **changes))
+    assert whole["average"]["auc"] > 0.8
+    first = {**changes, "epochs": 1, "evaluate_test": False}
+    train(MODEL_OPTIONS, train_options("parts", **first))
+    assert train(MODEL_OPTIONS, train_options("parts", **changes, resume=True)) == whole
+
+
+def test_requests_on_two_devices_equal_one_device(train_options, request_data_dir) -> None:
+    one, two = (
+        train(
+            MODEL_OPTIONS,
+            train_options(distribution, data_dir=request_data_dir, distribution=distribution),
+        )
+        for distribution in ("one_device", "mirrored")
+    )
     for task, values in one["tasks"].items():
         assert two["tasks"][task]["auc"] == pytest.approx(values["auc"], abs=1e-3)
         assert two["tasks"][task]["logloss"] == pytest.approx(values["logloss"], abs=1e-3)
@@ -140,6 +176,9 @@ def test_a_loss_that_is_not_finite_stops_naming_step_and_task(train_options) -> 
     options = train_options(task_weights=(1.0, 1.0), learning_rate=1e38)
     with pytest.raises(ValueError, match=r"the loss is not finite at step \d+ \(.*(click|buy)"):
         train(MODEL_OPTIONS, options)
+    # no epoch was finished: the directory is free for another try
+    train(MODEL_OPTIONS, dataclasses.replace(options, learning_rate=5e-3))
+    assert len(list(pathlib.Path(options.model_dir, "events", "train").iterdir())) == 1
 
 
 def test_bad_records_are_named_or_skipped_and_counted(train_options, tmp_path) -> None:
