@@ -41,7 +41,7 @@ def latest_neighbors(
       num_nodes: V.
       max_neighbors: L.
     """
-    order = np.lexsort((neighbor_codes[neighbor], -time, node))
+    order = _newest_first(node, neighbor_codes[neighbor], time)
     count = np.bincount(node, minlength=num_nodes)
     first = np.cumsum(count) - count
     # int64 [P]: 0 for a node's newest neighbour, 1 for the next, ...
@@ -53,3 +53,21 @@ def latest_neighbors(
         neighbor[kept].astype(np.int32),
         weight[kept].astype(np.float32),
     )
+
+
+def _newest_first(node: np.ndarray, code: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """The order by node, then from the latest to the earliest time, then by code; int64 [P].
+
+    Two sorts of single numbers, which take a fraction of the time of np.lexsort.
+    """
+    if not len(node):
+        return np.zeros(0, np.int64)
+    code_bits = int(code.max()).bit_length()
+    if (int(time.max()) - int(time.min())).bit_length() + code_bits > 63:
+        time = np.unique(time, return_inverse=True)[1]
+    order = np.argsort((time.max() - time) << code_bits | code)
+    # node in the high half, the place in that order in the low one
+    keys = node[order].astype(np.uint64) << np.uint64(32)
+    keys |= np.arange(len(order), dtype=np.uint64)
+    keys.sort()
+    return order[keys & np.uint64(0xFFFFFFFF)]

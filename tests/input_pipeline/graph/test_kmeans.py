@@ -3,6 +3,7 @@ import pytest
 from scipy import sparse
 from sklearn.cluster import KMeans
 
+from input_pipeline.graph import kmeans as kmeans_module
 from input_pipeline.graph.kmeans import kmeans
 
 
@@ -58,3 +59,18 @@ def test_rows_without_entries_are_rows_too():
 def test_more_clusters_than_rows_are_refused():
     with pytest.raises(ValueError, match="from 1 to the number of rows, 2, got 3"):
         cluster([[1, 0], [0, 1]], num_clusters=3)
+
+
+def test_search_in_a_sample_ends_near_the_search_in_all_rows(monkeypatch):
+    random = np.random.default_rng(0)
+    same = random.integers(0, 8, (2_000, 1)) == random.integers(0, 8, 100)
+    x = (random.random((2_000, 100)) < np.where(same, 0.3, 0.02)).astype(float)
+    weights = random.choice([0.5, 1.0, 2.0], 2_000)
+    inertias = []
+    for searched in (10**9, 3_000):  # of some 10,000 entries
+        monkeypatch.setattr(kmeans_module, "_SEARCHED_ENTRIES", searched)
+        labels = cluster(x, weights, 8)
+        distances = ((x[:, np.newaxis] - means_of(x, weights, labels, 8)) ** 2).sum(axis=2)
+        np.testing.assert_array_equal(distances.argmin(axis=1), labels)
+        inertias.append((weights * distances.min(axis=1)).sum())
+    assert inertias[1] <= 1.01 * inertias[0]
