@@ -9,24 +9,29 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from absl import app, flags, logging
 
-from export import publication, warmup
+from export import gates, publication, warmup
+from export.batch_sizes import MAX_BATCH_SIZE
 from export.client import Input, join
-from export.signatures import CHECK_FINITE, ServedModel, score_weights
+from export.frozen import frozen
+from export.graph_tables import table_bytes
+from export.row_checks import CHECK_FINITE
+from export.server.loading import load_servable
+from export.signatures import METHOD_NAMES, ServedModel
 from export.snapshot import GraphSnapshot
 from input_pipeline import filesystem, options
-from input_pipeline.example_rows import first_examples
 from input_pipeline.options import option
-from input_pipeline.parsing import parse_examples
 from input_pipeline.spec import SPEC_FILE
+from input_pipeline.temporary_directory import temporary_directory
 from mgoe_tf import checkpoints
+from mgoe_tf.models.base import RankingModel
 
-TOLERANCE = 1e-5  # what an export may differ from Keras, in any probability
-COMPARED_ROWS = 1000
+SIGNATURES_FILE = "signatures.json"
 _TEST_METRICS = "metrics_test.json"
 
 
@@ -46,10 +51,24 @@ class ExportOptions:
     )
     data_dir: str | None = option(
         None,
-        "Data set of the model. If given, the export is compared with the Keras model on "
-        "validation rows before it is published, and warm-up requests are made of real rows.",
+        "Data set of the model. If given, its graph goes into the model for the signatures "
+        "rank_ids and explain, the export is compared with the Keras model on validation rows "
+        "before it is published, and warm-up requests are made of real rows.",
     )
-    snapshot: str = option("latest", "Graph of --data_dir that the warm-up requests are made of.")
+    snapshot: str = option("latest", "Graph of --data_dir that goes into the model.")
+    max_graph_bytes: int = option(
+        2_000_000_000,
+        "Leaves rank_ids and explain out where the graph inside the model takes more memory than "
+        "this. 0: always.",
+    )
+    min_auc: float | None = option(
+        None, "Publishes nothing whose mean validation AUC is below this."
+    )
+    max_auc_drop: float | None = option(
+        None,
+        "Publishes nothing whose mean validation AUC is more than this below that of the newest "
+        "published version.",
+    )
     keep: int = option(3, "Newest versions to keep; older ones are removed. 0: keep all.")
     score_weights: tuple[float, ...] | None = option(
         None,
@@ -71,8 +90,10 @@ class ExportOptions:
             raise ValueError(f"--model_name: must be a plain name, got {self.model_name!r}")
         if self.version is not None and self.version < 1:
             raise ValueError(f"--version: must be at least 1, got {self.version}")
-        if self.keep < 0:
-            raise ValueError(f"--keep: must be at least 0, got {self.keep}")
+        for name in ("keep", "max_graph_bytes", "max_auc_drop"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"--{name}: must be at least 0, got {value}")
 
 
 def export(export_options: ExportOptions) -> str:
@@ -80,29 +101,49 @@ def export(export_options: ExportOptions) -> str:
 
     Raises:
       ValueError: no such model; a data set that is not the model's; a version that exists; an
-        export that answers otherwise than the Keras model. Nothing is published then.
+        export that answers otherwise than the Keras model, or not at all, or that is worse than
+        the bounds allow. Nothing is published then.
     """
     loaded = checkpoints.load_model(export_options.model_dir)
+    base_path = filesystem.join(export_options.export_base, export_options.model_name)
+    metrics = _metrics(export_options, loaded)
+    gates.check_metrics(metrics, base_path, export_options.min_auc, export_options.max_auc_drop)
+    snapshot = None
+    if export_options.data_dir is not None:
+        snapshot = GraphSnapshot(export_options.data_dir, export_options.snapshot)
+        checkpoints.require_same_data(loaded.spec, snapshot.spec, export_options.data_dir)
+    absent = _why_without_graph(loaded, snapshot, export_options)
+    for name, reason in absent.items():
+        logging.info("signature %s is left out: %s", name, reason)
     served = ServedModel(
         model=loaded.model,
         lookup=loaded.lookup,
         spec=loaded.spec,
         weights=export_options.score_weights,
         check_finite=export_options.check_finite,
+        snapshot=None if "rank_ids" in absent else snapshot,
     )
-    snapshot = None
-    if export_options.data_dir is not None:
-        snapshot = GraphSnapshot(export_options.data_dir, export_options.snapshot)
-        checkpoints.require_same_data(loaded.spec, snapshot.spec, export_options.data_dir)
-    base_path = filesystem.join(export_options.export_base, export_options.model_name)
     filesystem.prepare_remote(base_path)
     publication.choose_version(base_path, export_options.version)  # fails early where it exists
-    temporary = filesystem.temporary_sibling(base_path)
+    temporary = temporary_directory(base_path)
     try:
-        _save(served, temporary)
-        _write_extra(temporary, export_options, loaded, served, snapshot)
-        if export_options.data_dir is not None:
-            compare(temporary, loaded, export_options)
+        with frozen(_dense_variables(loaded.model)):
+            signatures = served.signatures()
+        _save(served, signatures, temporary)
+        extra = filesystem.join(temporary, "assets.extra")
+        filesystem.make_dirs(extra)
+        filesystem.write_bytes(filesystem.join(extra, SPEC_FILE), loaded.spec.to_json().encode())
+        _write_json(filesystem.join(extra, gates.METRICS_FILE), metrics)
+        told = {"signatures": sorted(signatures), "absent": absent}
+        _write_json(filesystem.join(extra, SIGNATURES_FILE), told)
+        rows = _warmup_rows(served, snapshot)
+        requests = warmup.WarmupRequests(
+            export_options.model_name, rows, served.features, sorted(signatures)
+        )
+        requests.write(filesystem.join(extra, warmup.FILE))
+        if snapshot is not None:
+            gates.compare(temporary, loaded, snapshot, export_options.score_weights)
+        _replay(temporary)
         version = publication.publish(temporary, base_path, export_options.version)
     finally:
         if filesystem.exists(temporary):
@@ -112,37 +153,56 @@ def export(export_options: ExportOptions) -> str:
     return filesystem.join(base_path, str(version))
 
 
-def _save(served: ServedModel, folder: str) -> None:
-    verbosity = logging.get_verbosity()
-    logging.set_verbosity(min(verbosity, logging.WARNING))  # it tells of each renamed input
-    try:
-        tf.saved_model.save(served, folder, signatures=served.signatures())
-    finally:
-        logging.set_verbosity(verbosity)
+def _dense_variables(model: RankingModel) -> list[tf.Variable]:
+    """Every weight but the id tables."""
+    tables = {id(table) for table in model.embeddings.variables}
+    return [variable for variable in model.variables if id(variable) not in tables]
 
 
-def _write_extra(
-    folder: str,
-    export_options: ExportOptions,
-    loaded: checkpoints.LoadedModel,
-    served: ServedModel,
-    snapshot: GraphSnapshot | None,
-) -> None:
-    extra = filesystem.join(folder, "assets.extra")
-    filesystem.make_dirs(extra)
-    filesystem.write_bytes(filesystem.join(extra, SPEC_FILE), loaded.spec.to_json().encode())
+def _metrics(export_options: ExportOptions, loaded: checkpoints.LoadedModel) -> dict[str, Any]:
     metrics = {"validation": loaded.metrics}
     test_path = filesystem.join(export_options.model_dir, _TEST_METRICS)
     if filesystem.exists(test_path):
         metrics["test"] = json.loads(filesystem.read_text(test_path))
-    text = json.dumps(metrics, indent=2) + "\n"
-    filesystem.write_bytes(filesystem.join(extra, "evaluation.json"), text.encode())
-    warmup.write(
-        filesystem.join(extra, warmup.FILE),
-        export_options.model_name,
-        _warmup_rows(served, snapshot),
-        served.features,
-    )
+    return metrics
+
+
+def _why_without_graph(
+    loaded: checkpoints.LoadedModel, snapshot: GraphSnapshot | None, export_options: ExportOptions
+) -> dict[str, str]:
+    """The signatures that the export will not have, and why."""
+    absent = {}
+    if not hasattr(loaded.model, "explain"):
+        absent["explain"] = f"{loaded.train_options.model} has no macro nodes to explain"
+    if snapshot is None:
+        reason = "no graph was given (--data_dir)"
+    else:
+        size = table_bytes(snapshot, loaded.model)
+        if size <= export_options.max_graph_bytes:
+            return absent
+        reason = (
+            f"the graph would take {size:,} bytes in the model, more than "
+            f"--max_graph_bytes={export_options.max_graph_bytes}"
+        )
+    return {"rank_ids": reason, "explain": reason} | absent
+
+
+def _save(served: ServedModel, signatures: Mapping[str, Any], folder: str) -> None:
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity(min(verbosity, logging.WARNING))  # it tells of each renamed input
+    try:
+        tf.saved_model.save(served, folder, signatures=signatures)
+    finally:
+        logging.set_verbosity(verbosity)
+    # `save` calls every signature a prediction; servers refuse Classify and Regress on those.
+    updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(folder)
+    for name, method_name in METHOD_NAMES.items():
+        updater.replace_method_name(signature_key=name, method_name=method_name)
+    updater.save()
+
+
+def _write_json(path: str, contents: Mapping[str, Any]) -> None:
+    filesystem.write_bytes(path, (json.dumps(contents, indent=2) + "\n").encode())
 
 
 def _warmup_rows(served: ServedModel, snapshot: GraphSnapshot | None) -> Mapping[str, np.ndarray]:
@@ -150,48 +210,18 @@ def _warmup_rows(served: ServedModel, snapshot: GraphSnapshot | None) -> Mapping
     if snapshot is None:
         return warmup.cold_rows(served.features, 1)
     user_id = snapshot.known_ids("user")[:1]
-    items = snapshot.popular_items(max(warmup.BATCH_SIZES))
+    items = snapshot.popular_items(MAX_BATCH_SIZE)
     return join(snapshot, user_id, items, {f.name: Input.of(f) for f in served.features})
 
 
-def compare(
-    export_dir: str, loaded: checkpoints.LoadedModel, export_options: ExportOptions
-) -> float:
-    """The largest difference of the export from the Keras model, on validation rows.
-
-    Raises:
-      ValueError: it is above TOLERANCE.
-    """
-    assert export_options.data_dir is not None
-    serialized = first_examples(export_options.data_dir, "validation", COMPARED_ROWS)
-    features = [loaded.spec.feature(name) for name in loaded.model.feature_names]
-    raw = parse_examples(serialized, features)
-    logits = loaded.model(loaded.lookup(raw), training=False)
-    expected = {
-        task: tf.sigmoid(tf.cast(value, tf.float32)).numpy() for task, value in logits.items()
-    }
-    weights = score_weights(export_options.score_weights, len(loaded.spec.tasks))
-    expected["score"] = np.prod(
-        [
-            expected[task] ** weight
-            for task, weight in zip(loaded.spec.task_names, weights, strict=True)
-        ],
-        axis=0,
-    )
-    signatures = tf.saved_model.load(export_dir).signatures
-    worst = 0.0
-    for name, inputs in (("serving_default", raw), ("examples", {"examples": serialized})):
-        outputs = signatures[name](**inputs)
-        for output, values in expected.items():
-            difference = float(np.max(np.abs(outputs[output].numpy() - values)))
-            if not difference <= TOLERANCE:
-                raise ValueError(
-                    f"not published: {output} of signature {name} differs from the Keras model by "
-                    f"{difference:.3g} on validation rows, at most {TOLERANCE:g} is allowed"
-                )
-            worst = max(worst, difference)
-    logging.info("the export and the Keras model differ by at most %.3g", worst)
-    return worst
+def _replay(folder: str) -> None:
+    """Loads the export as a server would, which answers its warm-up requests."""
+    try:
+        load_servable(1, folder).unload()
+    except Exception as error:
+        raise ValueError(
+            f"not published: the export does not answer its warm-up requests: {error}"
+        ) from error
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """The functions of an export: raw ids in, named probabilities out.
 
-Axes: B batch, T tasks.
+Axes: B users, or flat rows; N candidates of a user; T tasks; K macro nodes.
 """
 
 from __future__ import annotations
@@ -10,11 +10,18 @@ from typing import Any
 
 import tensorflow as tf
 
+from export.graph_tables import GraphTables
+from export.row_checks import RowChecks
+from export.snapshot import GraphSnapshot
 from input_pipeline.parsing import DTYPES, parse_examples
-from input_pipeline.spec import DatasetSpec, Feature
+from input_pipeline.spec import USER_ROW, DatasetSpec, Feature
 
 SCORE = "score"
-CHECK_FINITE = ("row", "batch")
+METHOD_NAMES = {
+    "classify": tf.saved_model.CLASSIFY_METHOD_NAME,
+    "regress": tf.saved_model.REGRESS_METHOD_NAME,
+}
+_OWNERS = ("user", "item")
 
 
 def score_weights(weights: Sequence[float] | None, num_tasks: int) -> tuple[float, ...]:
@@ -38,9 +45,8 @@ class ServedModel(tf.Module):
       lookup: raw features -> encoded features (`IdLookup`).
       spec: of the data set that the model was trained on.
       weights: of the tasks in the score; None: equal.
-      check_finite: what becomes of a row with an edge weight that is NaN, infinite or negative, or
-        with a macro node that there is not. `row`: that row is answered with NaN; `batch`: the
-        request is refused.
+      check_finite: see `RowChecks`.
+      snapshot: the graph that `rank_ids` and `explain` read; None: the model has neither.
     """
 
     def __init__(
@@ -51,99 +57,177 @@ class ServedModel(tf.Module):
         spec: DatasetSpec,
         weights: Sequence[float] | None = None,
         check_finite: str = "row",
+        snapshot: GraphSnapshot | None = None,
     ) -> None:
         super().__init__(name="served_model")
-        if check_finite not in CHECK_FINITE:
-            raise ValueError(f"--check_finite: must be one of {CHECK_FINITE}, got {check_finite!r}")
         self._features = tuple(spec.feature(name) for name in sorted(model.feature_names))
-        self._macro_nodes = {
-            "user_macro": spec.num_user_macro_nodes,
-            "item_macro": spec.num_item_macro_nodes,
-        }
+        self._check = RowChecks(spec=spec, features=self._features, check_finite=check_finite)
         self._weights = score_weights(weights, len(spec.tasks))
         self._task_names = spec.task_names
-        self._check_finite = check_finite
         # Closures, not attributes: tracking the layers would save their Keras side too.
-        self._logits = lambda features: model(lookup(features), training=False)
+        self._encode = lambda features: lookup.encode(features)
+        self._logits = lambda features: model(features, training=False)
+        self._network = lambda inputs: model.network(inputs, training=False)
+        self._network_inputs = lambda features, sums: model.network_inputs(features, sums)
+        self._explains = hasattr(model, "explain")
+        self._explain = lambda inputs: model.explain(inputs)
         self._held = [*model.variables, *lookup.variables, *lookup.tables.values()]
+        self._tables: dict[str, GraphTables] = {}
+        if snapshot is not None:
+            self._tables = {
+                owner: GraphTables(snapshot=snapshot, owner=owner, model=model, lookup=lookup)
+                for owner in _OWNERS
+            }
 
     @property
     def features(self) -> tuple[Feature, ...]:
         """The inputs of `serving_default`."""
         return self._features
 
-    def predict(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Probabilities [B] by task and `score` [B], float32, of raw features."""
-        valid, features = self._validated(features)
-        logits = self._logits(features)
-        # log_p: [T, B]
-        log_p = tf.stack(
-            [tf.math.log_sigmoid(tf.cast(logits[task], tf.float32)) for task in self._task_names]
+    def _outputs(
+        self, logits: Mapping[str, tf.Tensor], valid: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Probabilities [B] by task and `score` [B], float32; NaN where a row is not valid."""
+        # by_task: [T, B]
+        by_task = tf.stack([tf.cast(logits[task], tf.float32) for task in self._task_names])
+        score = tf.exp(
+            tf.linalg.matvec(tf.math.log_sigmoid(by_task), self._weights, transpose_a=True)
         )
-        outputs = {
-            task: tf.math.sigmoid(tf.cast(logits[task], tf.float32)) for task in self._task_names
-        }
-        outputs[SCORE] = tf.exp(tf.linalg.matvec(log_p, self._weights, transpose_a=True))
+        probabilities = tf.unstack(tf.math.sigmoid(by_task), num=len(self._task_names))
+        outputs = dict(zip(self._task_names, probabilities, strict=True)) | {SCORE: score}
         if valid is None:
             return outputs
         return {
             name: tf.where(valid, value, float("nan"), name=name) for name, value in outputs.items()
         }
 
-    def _problems(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """By feature: bool [B], whether the row's value cannot be scored."""
-        problems = {}
-        for feature in self._features:
-            value = features[feature.name]
-            if feature.dtype == "float":
-                bad = tf.logical_not(tf.math.is_finite(value) & (value >= 0.0))
-                problems[feature.name] = bad if feature.length is None else tf.reduce_any(bad, -1)
-            elif feature.name in self._macro_nodes:
-                problems[feature.name] = (value < -1) | (value >= self._macro_nodes[feature.name])
-        return problems
+    def predict(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Probabilities [B] by task and `score` [B], float32, of raw features [B, ...]."""
+        user_valid, user = self._check("user", features)
+        item_valid, item = self._check("item", features)
+        logits = self._logits(self._encode(user | item))
+        return self._outputs(logits, _both(user_valid, item_valid))
 
-    def _validated(
-        self, features: Mapping[str, tf.Tensor]
-    ) -> tuple[tf.Tensor | None, dict[str, tf.Tensor]]:
-        """Which rows can be scored, bool [B] (None: all), and features harmless in the others."""
-        problems = self._problems(features)
-        if self._check_finite == "batch":
-            checks = [
-                tf.debugging.assert_equal(
-                    tf.reduce_any(bad), False, f"{name} must be finite, at least 0 and known"
-                )
-                for name, bad in problems.items()
-            ]
-            with tf.control_dependencies([check for check in checks if check is not None]):
-                return None, {name: tf.identity(value) for name, value in features.items()}
-        if not problems:
-            return None, dict(features)
-        valid = tf.logical_not(tf.reduce_any(tf.stack(list(problems.values())), axis=0))
-        harmless = {}
-        for name, value in features.items():
-            if name in problems:
-                mask = valid if value.shape.rank == 1 else valid[:, tf.newaxis]
-                value = tf.where(mask, value, tf.constant(0, value.dtype))
-            harmless[name] = value
-        return valid, harmless
+    def rank(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Probabilities [B, N] by task and `score` [B, N] of raw features.
+
+        Args:
+          features: the user's [B, ...], the candidates' [B, N, ...].
+        """
+        rows = _Rows(features["user_id"], features["item_id"])
+        with tf.control_dependencies([self._same_candidates(features)]):
+            flat = {
+                f.name: rows.flatten(features[f.name])
+                if f.owner == "item"
+                else tf.identity(features[f.name])
+                for f in self._features
+            }
+        user_valid, user = self._check("user", flat)
+        item_valid, item = self._check("item", flat)
+        if user_valid is not None:
+            user_valid = tf.gather(user_valid, rows.user_row)
+        logits = self._logits(self._encode(user | item) | {USER_ROW: rows.user_row})
+        return rows.unflatten(self._outputs(logits, _both(user_valid, item_valid)))
+
+    def _same_candidates(self, features: Mapping[str, tf.Tensor]) -> tf.Operation:
+        """An assertion that all features have the same B, and the candidates' the same N."""
+        users = [tf.shape(features[f.name])[0] for f in self._features]
+        candidates = [tf.shape(features[f.name])[1] for f in self._features if f.owner == "item"]
+        return tf.debugging.Assert(
+            tf.reduce_all(tf.stack(users) == users[0])
+            & tf.reduce_all(tf.stack(candidates) == candidates[0]),
+            ["users must be [B, ...] and candidates [B, N, ...], got B and N", users, candidates],
+        )
+
+    def _joined(self, user_id: tf.Tensor, item_id: tf.Tensor) -> tuple[_Rows, dict[str, Any]]:
+        """The inputs of the network for ids [B] and [B, N], from the graph inside the model."""
+        rows = _Rows(user_id, item_id)
+        user, user_sums = self._tables["user"](user_id)
+        item, item_sums = self._tables["item"](rows.flatten(item_id))
+        sums: dict[str, list[tf.Tensor]] = {}
+        for key, value in sorted((user_sums | item_sums).items()):
+            sums.setdefault(key.column, []).append(value)
+        features = user | item | {USER_ROW: rows.user_row}
+        return rows, self._network_inputs(features, sums)
+
+    def rank_ids(self, user_id: tf.Tensor, item_id: tf.Tensor) -> dict[str, tf.Tensor]:
+        """As `rank`, of raw ids [B] and [B, N]."""
+        rows, inputs = self._joined(user_id, item_id)
+        return rows.unflatten(self._outputs(self._network(inputs)))
+
+    def explain(self, user_id: tf.Tensor, item_id: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What the model attends to for raw ids [B] and [B, N]; see the model's `explain`."""
+        rows, inputs = self._joined(user_id, item_id)
+        return rows.unflatten(self._explain(inputs))
+
+    def classify(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        """`classes` and `scores` [B, T] of serialized tf.train.Examples."""
+        outputs = self.predict(parse_examples(serialized, self._features))
+        scores = tf.stack([outputs[task] for task in self._task_names], axis=1)
+        names = tf.constant(self._task_names)
+        return {"classes": tf.broadcast_to(names, tf.shape(scores)), "scores": scores}
 
     def signatures(self) -> dict[str, Any]:
         """The concrete functions by signature name."""
-        inputs = {
-            f.name: tf.TensorSpec(
-                [None] if f.length is None else [None, f.length], DTYPES[f.dtype], name=f.name
-            )
-            for f in self._features
+        flat = {f.name: _input(f) for f in self._features}
+        lists = {f.name: _input(f, candidates=f.owner == "item") for f in self._features}
+        ids = {name: lists[name] for name in ("user_id", "item_id")}
+        inputs = {"inputs": tf.TensorSpec([None], tf.string, name="inputs")}
+
+        functions: dict[str, tuple[Any, dict[str, tf.TensorSpec]]] = {
+            "serving_default": (lambda **features: self.predict(features), flat),
+            "examples": (
+                lambda examples: self.predict(parse_examples(examples, self._features)),
+                {"examples": tf.TensorSpec([None], tf.string, name="examples")},
+            ),
+            "classify": (lambda inputs: self.classify(inputs), inputs),
+            "regress": (
+                lambda inputs: {
+                    "outputs": self.predict(parse_examples(inputs, self._features))[SCORE]
+                },
+                inputs,
+            ),
+            "rank": (lambda **features: self.rank(features), lists),
         }
-
-        def serving_default(**features: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.predict(features)
-
-        def examples(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-            return self.predict(parse_examples(examples, self._features))
-
-        serialized = tf.TensorSpec([None], tf.string, name="examples")
+        if self._tables:
+            functions["rank_ids"] = (self.rank_ids, ids)
+            if self._explains:
+                functions["explain"] = (self.explain, ids)
         return {
-            "serving_default": tf.function(serving_default).get_concrete_function(**inputs),
-            "examples": tf.function(examples).get_concrete_function(serialized),
+            name: tf.function(function).get_concrete_function(**specs)
+            for name, (function, specs) in functions.items()
         }
+
+
+class _Rows:
+    """The flat rows of B users with N candidates each."""
+
+    def __init__(self, user_id: tf.Tensor, item_id: tf.Tensor) -> None:
+        self.shape = tf.shape(item_id)
+        users = tf.shape(user_id)[0]
+        # user_row: int32 [B * N], which user a row is of
+        self.user_row = tf.repeat(tf.range(users), self.shape[1])
+        self._size = tf.reduce_prod(self.shape)
+
+    def flatten(self, value: tf.Tensor) -> tf.Tensor:
+        """[B, N, ...] -> [B * N, ...]."""
+        return tf.reshape(value, [self._size, *value.shape[2:]])
+
+    def unflatten(self, outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """[B * N, ...] -> [B, N, ...]."""
+        return {
+            name: tf.reshape(value, tf.concat([self.shape, value.shape[1:]], axis=0), name=name)
+            for name, value in outputs.items()
+        }
+
+
+def _both(left: tf.Tensor | None, right: tf.Tensor | None) -> tf.Tensor | None:
+    if left is None or right is None:
+        return left if right is None else right
+    return left & right
+
+
+def _input(feature: Feature, candidates: bool = False) -> tf.TensorSpec:
+    batch = [None, None] if candidates else [None]
+    shape = batch if feature.length is None else [*batch, feature.length]
+    return tf.TensorSpec(shape, DTYPES[feature.dtype], name=feature.name)

@@ -30,7 +30,7 @@ class GraphSnapshot:
     """
 
     def __init__(self, data_dir: str, snapshot: str = "latest") -> None:
-        self._data_dir = data_dir
+        self.data_dir = data_dir
         self._folder = filesystem.join(data_dir, "graph", snapshot)
         path = filesystem.join(data_dir, SPEC_FILE)
         if not filesystem.exists(path):
@@ -49,7 +49,7 @@ class GraphSnapshot:
         return filesystem.load_array(filesystem.join(self._folder, f"{name}.npy"))
 
     def _read_ids(self, name: str) -> np.ndarray:
-        return vocabulary.read_ids(self._data_dir, self.spec, name)
+        return vocabulary.read_ids(self.data_dir, self.spec, name)
 
     def _sort_ids(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         ids = self._ids(name)
@@ -77,6 +77,10 @@ class GraphSnapshot:
     def known_ids(self, owner: str) -> np.ndarray:
         """The raw ids that the graph knows, in order of first appearance."""
         return self._ids(f"{owner}_id")[: len(self._array(f"{owner}_macro"))]
+
+    def all_ids(self, owner: str) -> np.ndarray:
+        """The raw ids of the vocabulary, those included that came after the graph's cut."""
+        return self._ids(f"{owner}_id")
 
     def popular_items(self, count: int) -> np.ndarray:
         """The `count` raw ids of largest total score in the graph, ties to the earlier item."""

@@ -1,4 +1,7 @@
-"""Warm-up requests of an export, which a server replays before a version answers."""
+"""Warm-up requests of an export, which a server replays before a version answers.
+
+Axes: B batch, N candidates.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,15 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.apis import input_pb2, prediction_log_pb2
 
 from export import tensors
+from export.batch_sizes import ALLOWED_BATCH_SIZES, MAX_BATCH_SIZE
 from input_pipeline import filesystem
 from input_pipeline.spec import Feature
 
 FILE = "tf_serving_warmup_requests"
-BATCH_SIZES = (1, 16, 128)
+_MOST_CANDIDATES = 100
 _NUMPY = {"int64": np.int64, "bytes": np.object_, "float": np.float32}
 
 
@@ -40,26 +44,80 @@ def to_examples(rows: Mapping[str, np.ndarray], features: Sequence[Feature]) -> 
     return np.array(serialized, dtype=object)
 
 
-def write(
-    path: str, model_name: str, rows: Mapping[str, np.ndarray], features: Sequence[Feature]
-) -> None:
-    """Writes a request of each signature at each of BATCH_SIZES, of `rows`, repeated."""
-    size = len(rows[features[0].name])
-    with tf.io.TFRecordWriter(path) as writer:
-        for batch in BATCH_SIZES:
-            index = np.arange(batch) % size
-            flat = {name: value[index] for name, value in rows.items()}
-            for signature, inputs in (
-                ("serving_default", flat),
-                ("examples", {"examples": to_examples(flat, features)}),
-            ):
-                log = prediction_log_pb2.PredictionLog()
-                request = log.predict_log.request
-                request.model_spec.name = model_name
-                request.model_spec.signature_name = signature
-                for name, array in inputs.items():
-                    tensors.encode(array, request.inputs[name])
-                writer.write(log.SerializeToString())
+class WarmupRequests:
+    """A request of each signature at each of ALLOWED_BATCH_SIZES.
+
+    Args:
+      model_name: the model's name on servers.
+      rows: raw features of flat rows, one or more; they are repeated.
+      features: of the model.
+      signatures: names of those that the export has.
+    """
+
+    def __init__(
+        self,
+        model_name: str,
+        rows: Mapping[str, np.ndarray],
+        features: Sequence[Feature],
+        signatures: Sequence[str],
+    ) -> None:
+        self._model_name = model_name
+        self._rows = rows
+        self._features = features
+        self._signatures = signatures
+        self._examples = to_examples(rows, features)
+        self._makers = {
+            "serving_default": self._flat,
+            "examples": lambda batch: {"examples": self._examples[self._index(batch)]},
+            "rank": self._lists,
+            "rank_ids": self._ids,
+            "explain": self._ids,
+        }
+
+    def write(self, path: str) -> None:
+        """Writes the requests as a TFRecord of PredictionLog."""
+        with tf.io.TFRecordWriter(path) as writer:
+            for batch in ALLOWED_BATCH_SIZES:
+                for signature in self._signatures:
+                    writer.write(self._log(signature, batch).SerializeToString())
+
+    def _index(self, count: int) -> np.ndarray:
+        return np.arange(count) % len(self._examples)
+
+    def _flat(self, batch: int) -> dict[str, np.ndarray]:
+        return {name: value[self._index(batch)] for name, value in self._rows.items()}
+
+    def _lists(self, batch: int) -> dict[str, np.ndarray]:
+        """Users [B, ...] with as many candidates [B, N, ...] as a largest request has rows."""
+        candidates = min(_MOST_CANDIDATES, MAX_BATCH_SIZE // batch)
+        index = self._index(batch * candidates).reshape(batch, candidates)
+        return {
+            f.name: self._rows[f.name][index if f.owner == "item" else index[:, 0]]
+            for f in self._features
+        }
+
+    def _ids(self, batch: int) -> dict[str, np.ndarray]:
+        lists = self._lists(batch)
+        return {name: lists[name] for name in ("user_id", "item_id")}
+
+    def _log(self, signature: str, batch: int) -> prediction_log_pb2.PredictionLog:
+        log = prediction_log_pb2.PredictionLog()
+        inferences = {"classify": log.classify_log, "regress": log.regress_log}
+        if signature in inferences:
+            request = inferences[signature].request
+            _write_examples(self._examples[self._index(batch)], request.input)
+        else:
+            request = log.predict_log.request
+            for name, array in self._makers[signature](batch).items():
+                tensors.encode(array, request.inputs[name])
+        request.model_spec.name = self._model_name
+        request.model_spec.signature_name = signature
+        return log
+
+
+def _write_examples(serialized: np.ndarray, message: input_pb2.Input) -> None:
+    for example in serialized:
+        message.example_list.examples.add().ParseFromString(example)
 
 
 def read(export_dir: str) -> Iterator[prediction_log_pb2.PredictionLog]:

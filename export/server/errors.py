@@ -32,6 +32,14 @@ def resource_exhausted(message: str) -> ServingError:
     return ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
 
 
+def unavailable(message: str) -> ServingError:
+    return ServingError(grpc.StatusCode.UNAVAILABLE, message)
+
+
+def unimplemented(message: str) -> ServingError:
+    return ServingError(grpc.StatusCode.UNIMPLEMENTED, message)
+
+
 def code_of(number: int) -> grpc.StatusCode:
     """The status of that canonical number (TensorFlow's error codes are gRPC's)."""
     for code in grpc.StatusCode:

@@ -1,4 +1,4 @@
-"""TensorFlow Serving's REST interface: predict, status and metadata over HTTP."""
+"""TensorFlow Serving's REST interface: predict, classify, regress, status, metadata, metrics."""
 
 from __future__ import annotations
 
@@ -10,15 +10,22 @@ import threading
 from typing import Any
 
 import grpc
-from tensorflow_serving.apis import get_model_status_pb2, predict_pb2
+from tensorflow_serving.apis import (
+    classification_pb2,
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    predict_pb2,
+    regression_pb2,
+)
 
-from export.server import errors, rest_json
-from export.server.services import as_serving_error, requested_states, requested_version
-from export.server.versions import ModelVersions
+from export.server import errors, rest_examples, rest_json
+from export.server.models import Models
+from export.server.monitoring import Metrics
+from export.server.services import Inference, as_serving_error, model_metadata, model_status
 
 _PATH = re.compile(
     r"/v1/models/(?P<model>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
-    r"(?P<call>:predict|/metadata)?",
+    r"(?P<call>:predict|:classify|:regress|/metadata)?",
     re.IGNORECASE,
 )
 _HTTP_STATUS = {
@@ -35,27 +42,106 @@ _STATE = get_model_status_pb2.ModelVersionStatus.State
 _LARGEST_BODY_BYTES = 1 << 30
 
 
-def _named_request(path: re.Match[str]) -> predict_pb2.PredictRequest:
-    """A request whose model_spec says what the path names."""
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name = path["model"]
+def _name_model(spec: Any, path: re.Match[str]) -> None:
+    """Writes what the path names into a ModelSpec."""
+    spec.name = path["model"]
     if path["label"]:
-        request.model_spec.version_label = path["label"]
+        spec.version_label = path["label"]
     if path["version"]:
         if int(path["version"]) >= 2**63:
             raise errors.invalid_argument(f"Failed to convert version: {path['version']}")
-        request.model_spec.version.value = int(path["version"])
-    return request
+        spec.version.value = int(path["version"])
+
+
+class RestApi:
+    """Answers REST calls as JSON values.
+
+    Args:
+      models: of the server.
+      metrics: to count in.
+      timeout_seconds: until a call is given up.
+    """
+
+    def __init__(self, models: Models, metrics: Metrics, timeout_seconds: float) -> None:
+        self._models = models
+        self._inference = Inference(models, metrics, "REST")
+        self._timeout_seconds = timeout_seconds
+        self._calls = {
+            ("GET", ""): self._status,
+            ("GET", "/metadata"): self._metadata,
+            ("POST", ":predict"): self._predict,
+            ("POST", ":classify"): self._classify,
+            ("POST", ":regress"): self._regress,
+        }
+
+    def __call__(self, method: str, path: str, body: bytes) -> Any:
+        """The answer to a call; raises ServingError."""
+        match = _PATH.fullmatch(path)
+        call = self._calls.get((method, (match["call"] or "").lower())) if match else None
+        if match is None or call is None:
+            raise errors.invalid_argument(f"Malformed request: {method} {path}")
+        return call(match, body)
+
+    def _predict(self, path: re.Match[str], body: bytes) -> Any:
+        request = predict_pb2.PredictRequest()
+        _name_model(request.model_spec, path)
+        decoded = _decoded(body)
+        with self._models.in_use(request) as servable:
+            rest_json.fill_request(decoded, servable.signatures, request)
+        response = self._inference.predict(request, self._timeout_seconds)
+        return rest_json.answer(response, columns="inputs" in decoded)
+
+    def _classify(self, path: re.Match[str], body: bytes) -> Any:
+        request = classification_pb2.ClassificationRequest()
+        _name_model(request.model_spec, path)
+        rest_examples.fill_request(_decoded(body), request)
+        response = self._inference.classify(request, self._timeout_seconds)
+        return rest_examples.classifications(response.result)
+
+    def _regress(self, path: re.Match[str], body: bytes) -> Any:
+        request = regression_pb2.RegressionRequest()
+        _name_model(request.model_spec, path)
+        rest_examples.fill_request(_decoded(body), request)
+        response = self._inference.regress(request, self._timeout_seconds)
+        return rest_examples.regressions(response.result)
+
+    def _metadata(self, path: re.Match[str], body: bytes) -> Any:
+        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+        _name_model(request.model_spec, path)
+        return rest_json.metadata(model_metadata(self._models, request))
+
+    def _status(self, path: re.Match[str], body: bytes) -> Any:
+        request = get_model_status_pb2.GetModelStatusRequest()
+        _name_model(request.model_spec, path)
+        return {
+            "model_version_status": [
+                {
+                    "version": str(status.version),
+                    "state": _STATE.Name(status.state),
+                    "status": {
+                        "error_code": errors.code_of(status.status.error_code).name,
+                        "error_message": status.status.error_message,
+                    },
+                }
+                for status in model_status(self._models, request).model_version_status
+            ]
+        }
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise errors.invalid_argument(f"JSON Parse error: {error}") from None
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # keeps connections open
+    # Small answers are not held back for the acknowledgement of the headers before them.
+    disable_nagle_algorithm = True
 
-    def __init__(
-        self, *arguments: Any, versions: ModelVersions, timeout_seconds: float, **kwargs: Any
-    ) -> None:
-        self._versions = versions
-        self._timeout_seconds = timeout_seconds
+    def __init__(self, *arguments: Any, server_of: RestServer, **kwargs: Any) -> None:
+        self._rest = server_of
         super().__init__(*arguments, **kwargs)
 
     def do_GET(self) -> None:
@@ -65,35 +151,24 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self._answer("POST")
 
     def _answer(self, method: str) -> None:
+        status, kind = 200, "application/json"
         try:
-            status, answer = 200, self._call(method)
+            body = self._body()  # read even if the path is wrong, or it would be the next request
+            if method == "GET" and self.path == self._rest.metrics_path:
+                kind, content = "text/plain", self._rest.metrics.page()
+            else:
+                with self._rest.threads:
+                    content = json.dumps(self._rest.api(method, self.path, body), indent=1)
         except Exception as error:  # nothing that a request does ends the server
             failure = as_serving_error(error)
-            status, answer = _HTTP_STATUS.get(failure.code, 500), {"error": failure.message}
-        content = json.dumps(answer, indent=1).encode()
+            status = _HTTP_STATUS.get(failure.code, 500)
+            content = json.dumps({"error": failure.message}, indent=1)
+        encoded = content.encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(content)))
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(encoded)))
         self.end_headers()
-        self.wfile.write(content)
-
-    def _call(self, method: str) -> dict[str, Any]:
-        body = self._body()  # read even if the path is wrong, or it would be the next request
-        path = _PATH.fullmatch(self.path)
-        call = path["call"].lower() if path and path["call"] else ""
-        if path is None or (method == "POST") != (call == ":predict"):
-            raise errors.invalid_argument(f"Malformed request: {method} {self.path}")
-        request = _named_request(path)
-        if call == "":
-            return self._status(request)
-        with self._versions.in_use(requested_version(request, self._versions)) as servable:
-            if call == "/metadata":
-                return rest_json.metadata(servable, self._versions.name)
-            try:
-                decoded = json.loads(body)
-            except (ValueError, RecursionError) as error:
-                raise errors.invalid_argument(f"JSON Parse error: {error}") from None
-            return rest_json.predict(servable, decoded, self._timeout_seconds)
+        self.wfile.write(encoded)
 
     def _body(self) -> bytes:
         length = self.headers.get("Content-Length", "0")
@@ -101,22 +176,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             raise errors.invalid_argument(f"Content-Length: must be a size, got {length}")
         return self.rfile.read(int(length))
-
-    def _status(self, request: predict_pb2.PredictRequest) -> dict[str, Any]:
-        states = requested_states(request, self._versions)
-        return {
-            "model_version_status": [
-                {
-                    "version": str(version),
-                    "state": _STATE.Name(state.state),
-                    "status": {
-                        "error_code": errors.code_of(state.code).name,
-                        "error_message": state.message,
-                    },
-                }
-                for version, state in states.items()
-            ]
-        }
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """The real server logs no requests."""
@@ -127,17 +186,30 @@ class RestServer:
 
     Args:
       address, port: where to listen.
-      versions: of the model.
-      timeout_seconds: until a prediction is given up.
+      api: answers the calls.
+      metrics: what the metrics page shows.
+      metrics_path: where it is; None: nowhere.
+      num_threads: calls answered at the same time; more wait.
 
     Raises:
       OSError: the port is taken.
     """
 
     def __init__(
-        self, address: str, port: int, versions: ModelVersions, timeout_seconds: float
+        self,
+        *,
+        address: str,
+        port: int,
+        api: RestApi,
+        metrics: Metrics,
+        metrics_path: str | None,
+        num_threads: int,
     ) -> None:
-        handler = functools.partial(_Handler, versions=versions, timeout_seconds=timeout_seconds)
+        self.api = api
+        self.metrics = metrics
+        self.metrics_path = metrics_path
+        self.threads = threading.Semaphore(num_threads)
+        handler = functools.partial(_Handler, server_of=self)
         try:
             self._server = http.server.ThreadingHTTPServer((address, port), handler)
         except OSError as error:

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
+from tensorflow_serving.apis import get_model_metadata_pb2
 
-from export import protocol, tensors
+from export import tensors
 from export.server import errors
-from export.server.servable import DEFAULT_SIGNATURE, Servable
+from export.server.servable import DEFAULT_SIGNATURE
 
 _JSON_TYPES: dict[str, tuple[type, ...]] = {
     "int64": (int,),
@@ -61,17 +62,15 @@ def _convert(name: str, value: Any, dtype: tf.DType) -> Any:
     )
 
 
-def _encode(name: str, value: Any, info: Any) -> Any:
-    """A nested list of JSON values as a TensorProto of the input's type."""
+def _encode(name: str, value: Any, info: Any, message: Any) -> None:
+    """Writes a nested list of JSON values into a TensorProto of the input's type."""
     dtype = tf.dtypes.as_dtype(info.dtype)
     shape = _shape(value)
     leaves = [_convert(name, leaf, dtype) for leaf in _leaves(name, value, shape)]
-    message = protocol.TensorProto()
     try:
         tensors.encode(np.array(leaves, dtype.as_numpy_dtype).reshape(shape), message)
     except OverflowError:
         raise errors.invalid_argument(f"{name}: a number is out of range of {dtype.name}") from None
-    return message
 
 
 def _is_named(instance: Any) -> bool:
@@ -116,28 +115,37 @@ def _plain(name: str, array: np.ndarray) -> Any:
     return array.tolist()
 
 
-def predict(servable: Servable, body: Any, timeout_seconds: float) -> dict[str, Any]:
-    """Answers a decoded request: `predictions` for `instances`, `outputs` for `inputs`."""
+def fill_request(body: Any, signatures: Mapping[str, Any], request: Any) -> None:
+    """Writes a decoded body, in rows or columns, into a PredictRequest."""
     if not isinstance(body, dict):
         raise errors.invalid_argument("the request must be a JSON object")
     signature_name = body.get("signature_name", DEFAULT_SIGNATURE)
     if not isinstance(signature_name, str):
         raise errors.invalid_argument("'signature_name' key must be a string value.")
-    if signature_name not in servable.signatures:
+    if signature_name not in signatures:
         raise errors.invalid_argument(
             f'Serving signature name: "{signature_name}" not found in signature def'
         )
-    infos = servable.signatures[signature_name].inputs
-    columns = _columns(body, sorted(infos))
-    for name in columns:
+    request.model_spec.signature_name = signature_name
+    infos = signatures[signature_name].inputs
+    for name, value in _columns(body, sorted(infos)).items():
         if name not in infos:
             raise errors.invalid_argument(f"JSON object: does not have named input: {name}")
-    inputs = {name: _encode(name, value, infos[name]) for name, value in columns.items()}
-    outputs = servable.predict(signature_name, inputs, timeout_seconds=timeout_seconds)
-    plain = {name: _plain(name, array) for name, array in outputs.items()}
+        _encode(name, value, infos[name], request.inputs[name])
+
+
+def answer(response: Any, columns: bool) -> dict[str, Any]:
+    """A PredictResponse as JSON values: `predictions` of rows, or `outputs` of columns."""
+    arrays = {name: tensors.decode(response.outputs[name]) for name in sorted(response.outputs)}
+    plain = {name: _plain(name, array) for name, array in arrays.items()}
     only = next(iter(plain.values())) if len(plain) == 1 else None
-    if "inputs" in body:
+    if columns:
         return {"outputs": plain if only is None else only}
+    sizes = {name: len(array) if array.ndim else 0 for name, array in arrays.items()}
+    if len(set(sizes.values())) > 1 or not all(sizes.values()):
+        raise errors.invalid_argument(
+            f"outputs must have one batch size of at least 1, got {sizes}"
+        )
     rows = [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]
     return {"predictions": rows if only is None else only}
 
@@ -151,15 +159,21 @@ def _tensor_info(info: Any) -> dict[str, Any]:
     }
 
 
-def metadata(servable: Servable, model_name: str) -> dict[str, Any]:
-    """Every signature with its inputs and outputs."""
+def metadata(response: Any) -> dict[str, Any]:
+    """A GetModelMetadataResponse as JSON values."""
+    packed = get_model_metadata_pb2.SignatureDefMap()
+    response.metadata["signature_def"].Unpack(packed)
     signatures = {
         name: {
             "inputs": {key: _tensor_info(info) for key, info in signature.inputs.items()},
             "outputs": {key: _tensor_info(info) for key, info in signature.outputs.items()},
             "method_name": signature.method_name,
         }
-        for name, signature in servable.signatures.items()
+        for name, signature in packed.signature_def.items()
     }
-    spec = {"name": model_name, "signature_name": "", "version": str(servable.version)}
+    spec = {
+        "name": response.model_spec.name,
+        "signature_name": "",
+        "version": str(response.model_spec.version.value),
+    }
     return {"model_spec": spec, "metadata": {"signature_def": {"signature_def": signatures}}}

@@ -1,8 +1,9 @@
-"""PredictionService and ModelService over the versions of one model."""
+"""PredictionService and ModelService over the models of a server."""
 
 from __future__ import annotations
 
 import functools
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,19 +11,25 @@ import grpc
 import tensorflow as tf
 from absl import logging
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
+    inference_pb2,
+    model_management_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
+    regression_pb2,
 )
 
 from export import tensors
-from export.server import errors
+from export.server import errors, inference
+from export.server.models import Models
+from export.server.monitoring import Metrics
 from export.server.servable import DEFAULT_SIGNATURE
-from export.server.versions import ModelVersions, VersionState
 
 _METADATA_FIELD = "signature_def"
+WaitForModels = Callable[[float | None], None]
 
 
 def as_serving_error(error: Exception) -> errors.ServingError:
@@ -51,94 +58,182 @@ def _answers(call: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, Any], 
     return answer
 
 
-def requested_version(request: Any, versions: ModelVersions) -> int | None:
-    """The version that a request names, None for the newest; checks the model's name too."""
-    if not request.HasField("model_spec"):
-        raise errors.invalid_argument("Missing ModelSpec")
-    spec = request.model_spec
-    choice = spec.WhichOneof("version_choice")
-    if choice == "version_label":
-        raise errors.invalid_argument(f"Unrecognized servable version label: {spec.version_label}")
-    version = spec.version.value if choice else None
-    if spec.name != versions.name:
-        wanted = f"Specific({spec.name}, {version})" if choice else f"Latest({spec.name})"
-        raise errors.not_found(f"Servable not found for request: {wanted}")
-    return version
+class Inference:
+    """The calls that run a model, counted; gRPC and REST answer with these.
 
+    Args:
+      models: of the server.
+      metrics: to count in.
+      entrypoint: `GRPC` or `REST`.
+    """
 
-def requested_states(request: Any, versions: ModelVersions) -> dict[int, VersionState]:
-    """The states of the version that a request names, or of all; raises NOT_FOUND."""
-    name = request.model_spec.name
-    try:
-        version = requested_version(request, versions)
-    except errors.ServingError as error:
-        if error.code != grpc.StatusCode.NOT_FOUND:
+    def __init__(self, models: Models, metrics: Metrics, entrypoint: str) -> None:
+        self._models = models
+        self._metrics = metrics
+        self._entrypoint = entrypoint
+
+    def _counted(self, api: str, request: Any, call: Callable[[], Any]) -> Any:
+        name = request.model_spec.name
+        start = time.perf_counter()
+        try:
+            answer = call()
+        except Exception as error:
+            self._metrics.request_count.add(name, as_serving_error(error).code.name)
             raise
-        raise errors.not_found(f"Could not find any versions of model {name}") from None
-    states = versions.states()
-    if version is not None:
-        states = {number: state for number, state in states.items() if number == version}
-    if not states:
-        which = "any versions" if version is None else f"version {version}"
-        raise errors.not_found(f"Could not find {which} of model {name}")
-    return states
+        micros = (time.perf_counter() - start) * 1e6
+        self._metrics.request_latency.add(micros, name, api, self._entrypoint)
+        self._metrics.request_count.add(name, "OK")
+        return answer
 
+    def predict(self, request: Any, seconds: float | None) -> predict_pb2.PredictResponse:
+        return self._counted("Predict", request, lambda: self._predict(request, seconds))
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
-    """Predict and GetModelMetadata; the other calls are answered with UNIMPLEMENTED."""
-
-    def __init__(self, versions: ModelVersions) -> None:
-        self._versions = versions
-
-    @_answers
-    def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        with self._versions.in_use(requested_version(request, self._versions)) as servable:
+    def _predict(self, request: Any, seconds: float | None) -> predict_pb2.PredictResponse:
+        spec = request.model_spec
+        with self._models.in_use(request) as servable:
+            start = time.perf_counter()
             outputs = servable.predict(
-                request.model_spec.signature_name,
-                request.inputs,
-                request.output_filter,
-                context.time_remaining(),
+                spec.signature_name, request.inputs, request.output_filter, seconds
             )
+            micros = (time.perf_counter() - start) * 1e6
+        self._metrics.runtime_latency.add(micros, spec.name, "Predict", "TF1")
         response = predict_pb2.PredictResponse()
-        response.model_spec.name = self._versions.name
-        response.model_spec.version.value = servable.version
-        response.model_spec.signature_name = request.model_spec.signature_name or DEFAULT_SIGNATURE
+        _name_version(response.model_spec, spec, servable.version)
         for name, array in outputs.items():
             tensors.encode_values(array, response.outputs[name])
         return response
 
+    def classify(self, request: Any, seconds: float | None) -> Any:
+        return self._counted("Classify", request, lambda: self._classify(request, seconds))
+
+    def _classify(self, request: Any, seconds: float | None) -> Any:
+        response = classification_pb2.ClassificationResponse()
+        with self._models.in_use(request) as servable:
+            name = request.model_spec.signature_name
+            result = inference.classify(servable, name, request.input, seconds)
+        response.result.CopyFrom(result)
+        _name_version(response.model_spec, request.model_spec, servable.version)
+        self._metrics.count_examples(request.model_spec.name, len(result.classifications))
+        return response
+
+    def regress(self, request: Any, seconds: float | None) -> Any:
+        return self._counted("Regress", request, lambda: self._regress(request, seconds))
+
+    def _regress(self, request: Any, seconds: float | None) -> Any:
+        response = regression_pb2.RegressionResponse()
+        with self._models.in_use(request) as servable:
+            name = request.model_spec.signature_name
+            result = inference.regress(servable, name, request.input, seconds)
+        response.result.CopyFrom(result)
+        _name_version(response.model_spec, request.model_spec, servable.version)
+        self._metrics.count_examples(request.model_spec.name, len(result.regressions))
+        return response
+
+    def multi_inference(self, request: Any, seconds: float | None) -> Any:
+        if not request.tasks:
+            raise errors.invalid_argument("Inference request contains no tasks.")
+        if not request.tasks[0].model_spec.name:
+            raise errors.invalid_argument("Found ModelSpec with an empty model name.")
+        with self._models.in_use(request.tasks[0]) as servable:
+            response = inference.multi_inference(servable, request, seconds)
+        first = response.results[0]
+        count = len(first.classification_result.classifications)
+        count += len(first.regression_result.regressions)
+        self._metrics.count_examples(request.tasks[0].model_spec.name, count)
+        return response
+
+
+def _name_version(answer: Any, asked: Any, version: int) -> None:
+    answer.name = asked.name
+    answer.version.value = version
+    answer.signature_name = asked.signature_name or DEFAULT_SIGNATURE
+
+
+def model_metadata(models: Models, request: Any) -> Any:
+    """Answers GetModelMetadata."""
+    if not request.HasField("model_spec"):
+        raise errors.invalid_argument("Missing ModelSpec")
+    if not request.metadata_field:
+        raise errors.invalid_argument(
+            "GetModelMetadataRequest must specify at least one metadata_field"
+        )
+    for field in request.metadata_field:
+        if field != _METADATA_FIELD:
+            raise errors.invalid_argument(f"Metadata field {field} is not supported")
+    signatures = get_model_metadata_pb2.SignatureDefMap()
+    response = get_model_metadata_pb2.GetModelMetadataResponse()
+    with models.in_use(request) as servable:
+        response.model_spec.name = request.model_spec.name
+        response.model_spec.version.value = servable.version
+        for name, signature in servable.signatures.items():
+            signatures.signature_def[name].CopyFrom(signature)
+    response.metadata[_METADATA_FIELD].Pack(signatures)
+    return response
+
+
+def model_status(models: Models, request: Any) -> Any:
+    """Answers GetModelStatus."""
+    response = get_model_status_pb2.GetModelStatusResponse()
+    for number, state in models.states(request).items():
+        status = response.model_version_status.add(version=number, state=state.state)
+        status.status.error_code = state.code
+        status.status.error_message = state.message
+    return response
+
+
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Predict, Classify, Regress, MultiInference and GetModelMetadata."""
+
+    def __init__(self, models: Models, metrics: Metrics) -> None:
+        self._models = models
+        self._inference = Inference(models, metrics, "GRPC")
+
+    @_answers
+    def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return self._inference.predict(request, context.time_remaining())
+
+    @_answers
+    def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return self._inference.classify(request, context.time_remaining())
+
+    @_answers
+    def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return self._inference.regress(request, context.time_remaining())
+
+    @_answers
+    def MultiInference(  # noqa: N802
+        self, request: inference_pb2.MultiInferenceRequest, context: grpc.ServicerContext
+    ) -> Any:
+        return self._inference.multi_inference(request, context.time_remaining())
+
     @_answers
     def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        version = requested_version(request, self._versions)
-        if not request.metadata_field:
-            raise errors.invalid_argument(
-                "GetModelMetadataRequest must specify at least one metadata_field"
-            )
-        for field in request.metadata_field:
-            if field != _METADATA_FIELD:
-                raise errors.invalid_argument(f"Metadata field {field} is not supported")
-        signatures = get_model_metadata_pb2.SignatureDefMap()
-        response = get_model_metadata_pb2.GetModelMetadataResponse()
-        with self._versions.in_use(version) as servable:
-            response.model_spec.name = self._versions.name
-            response.model_spec.version.value = servable.version
-            for name, signature in servable.signatures.items():
-                signatures.signature_def[name].CopyFrom(signature)
-        response.metadata[_METADATA_FIELD].Pack(signatures)
-        return response
+        return model_metadata(self._models, request)
 
 
 class ModelService(model_service_pb2_grpc.ModelServiceServicer):
-    """GetModelStatus; the other calls are answered with UNIMPLEMENTED."""
+    """GetModelStatus and HandleReloadConfigRequest.
 
-    def __init__(self, versions: ModelVersions) -> None:
-        self._versions = versions
+    Args:
+      models: of the server.
+      wait: waits for so many seconds until every model of a configuration answers.
+    """
+
+    def __init__(self, models: Models, wait: WaitForModels) -> None:
+        self._models = models
+        self._wait = wait
 
     @_answers
     def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        response = get_model_status_pb2.GetModelStatusResponse()
-        for number, state in requested_states(request, self._versions).items():
-            status = response.model_version_status.add(version=number, state=state.state)
-            status.status.error_code = state.code
-            status.status.error_message = state.message
-        return response
+        return model_status(self._models, request)
+
+    @_answers
+    def HandleReloadConfigRequest(  # noqa: N802
+        self, request: Any, context: grpc.ServicerContext
+    ) -> Any:
+        try:
+            seconds = context.time_remaining()
+            self._models.configure(request.config, lambda: self._wait(seconds))
+        except ValueError as error:  # a base path that there is not
+            raise errors.not_found(str(error)) from None
+        return model_management_pb2.ReloadConfigResponse()

@@ -6,13 +6,14 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import tensorflow as tf
 from absl import logging
 
 from export import publication
 from export.server import errors
+from export.server.loading import load_servable
 from export.server.servable import Servable
 from input_pipeline import filesystem
 
@@ -34,26 +35,39 @@ class _Failure:
     next_try: float
 
 
+Policy = Callable[[Sequence[int]], list[int]]
+
+
+def newest(versions: Sequence[int], count: int = 1) -> list[int]:
+    """The default policy: the `count` newest of ascending versions."""
+    return list(versions)[-count:]
+
+
 class ModelVersions:
-    """Serves the newest version under a base path; it answers before the old one is unloaded.
+    """Serves versions under a base path; a new one answers before an old one is unloaded.
 
     Args:
       name: the model's name in requests.
       base_path: the directory of version directories, local or remote.
+      policy: which of the versions that there are, ascending, to serve.
       max_load_retries, retry_interval_seconds: how often, and how far apart, a version that failed
         to load is tried again.
+      load: makes a servable of a version and its directory.
     """
 
     def __init__(
         self,
         name: str,
         base_path: str,
+        policy: Policy = newest,
         max_load_retries: int = 5,
         retry_interval_seconds: float = 60.0,
-        load: Callable[[int, str], Servable] = Servable,
+        load: Callable[[int, str], Servable] = load_servable,
     ) -> None:
         self.name = name
         self.base_path = base_path
+        self.policy = policy
+        self.labels: Mapping[str, int] = {}
         self._max_load_retries = max_load_retries
         self._retry_interval_seconds = retry_interval_seconds
         self._load = load
@@ -62,6 +76,7 @@ class ModelVersions:
         self._states: dict[int, VersionState] = {}
         self._failures: dict[int, _Failure] = {}
         self._polling = threading.Lock()
+        self._closed = False
 
     def find(self) -> dict[int, str]:
         """Paths of the complete versions by number; ValueError where the base path is missing."""
@@ -78,26 +93,30 @@ class ModelVersions:
         }
 
     def poll(self) -> None:
-        """Looks once for versions and loads the newest; failures become states, not exceptions."""
+        """Looks once for versions and loads those wanted; failures become states, no exceptions."""
         with self._polling:
+            if self._closed:
+                return
             try:
                 found = self.find()
             except (ValueError, OSError, tf.errors.OpError) as error:
                 logging.error("%s; the loaded versions go on answering", error)
                 return
-            wanted = list(found)[-1:]  # the newest, or none
+            wanted = [version for version in self.policy(list(found)) if version in found]
             for version in wanted:
-                if version not in self._live and not self._try_load(version, found[version]):
-                    return  # the old version goes on answering
+                if version not in self._live:
+                    self._try_load(version, found[version])
+            if wanted and not any(version in self._live for version in wanted):
+                return  # the old versions go on answering
             for version in [version for version in self._live if version not in wanted]:
                 self._unload(version)
 
-    def _try_load(self, version: int, path: str) -> bool:
+    def _try_load(self, version: int, path: str) -> None:
         failure = self._failures.get(version)
         if failure and (
             failure.tries > self._max_load_retries or time.monotonic() < failure.next_try
         ):
-            return False
+            return
         self._set_state(version, VersionState(LOADING))
         try:
             servable = self._load(version, path)
@@ -108,7 +127,7 @@ class ModelVersions:
             code = error.error_code if isinstance(error, tf.errors.OpError) else 2
             self._set_state(version, VersionState(END, code, f"{type(error).__name__}: {error}"))
             logging.error("version %d of model %s failed to load: %s", version, self.name, error)
-            return False
+            return
         self._failures.pop(version, None)
         with self._lock:
             self._live[version] = servable
@@ -116,7 +135,6 @@ class ModelVersions:
         logging.info(
             "Successfully loaded servable version {name: %s version: %d}", self.name, version
         )
-        return True
 
     def _unload(self, version: int) -> None:
         with self._lock:
@@ -134,6 +152,11 @@ class ModelVersions:
         """Every version seen so far, newest first as the real server lists them."""
         with self._lock:
             return dict(sorted(self._states.items(), reverse=True))
+
+    def available(self) -> list[int]:
+        """The versions that answer, ascending."""
+        with self._lock:
+            return sorted(self._live)
 
     @contextlib.contextmanager
     def in_use(self, version: int | None = None) -> Iterator[Servable]:
@@ -154,7 +177,8 @@ class ModelVersions:
             servable.release()
 
     def close(self) -> None:
-        """Unloads every version, after the requests under way."""
+        """Unloads every version, after the requests under way, and loads no more."""
         with self._polling:
+            self._closed = True
             for version in list(self._live):
                 self._unload(version)

@@ -35,7 +35,7 @@ def side_feature_of(neighbors: str, column: str) -> str:
     return f"{neighbors}/{column}"
 
 
-def _table(path: str, dtype: str) -> tf.lookup.StaticHashTable:
+def id_table(path: str, dtype: str) -> tf.lookup.StaticHashTable:
     """From the id in each line of a file to the line's number; -1 for other ids."""
     if dtype == "int64":
         key_dtype, key_index = tf.int64, 0  # the first of the tab-separated columns
@@ -120,7 +120,7 @@ class IdLookup(tf.keras.layers.Layer):
             for column in sorted(columns)
         }
         self.tables = {
-            name: _table(os.path.join(vocabulary_dir, f"{name}.txt"), spec.vocabulary(name).dtype)
+            name: id_table(os.path.join(vocabulary_dir, f"{name}.txt"), spec.vocabulary(name).dtype)
             for name in sorted(set(self.vocabulary_of.values()))
         }
 
@@ -128,8 +128,12 @@ class IdLookup(tf.keras.layers.Layer):
         missing = [name for name in self.names if name not in features]
         if missing:
             raise ValueError(f"features: must have {missing}, got {sorted(features)}")
-        rows = {name: self._rows(name, features[name]) for name in self.names}
-        for name in self.names:
+        return self.encode({name: features[name] for name in self.names})
+
+    def encode(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Encodes what is given of the input features in `names`."""
+        rows = {name: self._rows(name, value) for name, value in features.items()}
+        for name in features:
             for column in neighbor_side_features(self.spec, name):
                 table = self.side_features[column]
                 rows[side_feature_of(name, column)] = _flat(

@@ -54,8 +54,12 @@ class TaskAdjustment(tf.keras.layers.Layer):
         warm = tf.cast(item_macro >= 0, tf.float32)[:, tf.newaxis]
         return tf.transpose((at_item - tf.reduce_mean(levels, axis=-1)) * warm)
 
+    def terms(self, task_table: tf.Tensor, item_macro: tf.Tensor) -> tf.Tensor:
+        """kappa_t a_t: float32 [T, B]."""
+        return self.kappa[:, tf.newaxis] * self.advantages(task_table, item_macro)
+
     def call(self, logits: tf.Tensor, task_table: tf.Tensor, item_macro: tf.Tensor) -> tf.Tensor:
-        return logits + self.kappa[:, tf.newaxis] * self.advantages(task_table, item_macro)
+        return logits + self.terms(task_table, item_macro)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "num_tasks": self.num_tasks}

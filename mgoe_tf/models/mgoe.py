@@ -164,6 +164,30 @@ class MGOE(RankingModel):
             logits = self.adjustment(logits, **inputs["adjustment"])
         return self.by_task(logits)
 
+    def explain(self, inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        """What the network attends to, row by row.
+
+        Args:
+          inputs: from `embed`.
+
+        Returns:
+          By task and neighbour set, float32 [B, K]: `alpha_<set>`, the macro weights (Eq. 14);
+          `attention_<task>_<set>` (Eq. 16), the mean over the experts weighted by g_t (Eq. 12);
+          `weight_<task>_<set>`, their product. `adjustment_<task>`, float32 [B]: kappa_t a_t
+          (Eq. 22), where the model adjusts.
+        """
+        explained = self.bottom.explain(inputs["targets"], inputs["edges"])
+        found = {f"alpha_{name}": alpha for name, alpha in explained["alpha"].items()}
+        for name, attention in explained["attention"].items():
+            for task, of_task in zip(self.spec.task_names, tf.unstack(attention), strict=True):
+                found[f"attention_{task}_{name}"] = of_task
+                found[f"weight_{task}_{name}"] = explained["alpha"][name] * of_task
+        if self.adjustment is not None:
+            terms = self.adjustment.terms(**inputs["adjustment"])
+            for task, term in zip(self.spec.task_names, tf.unstack(terms), strict=True):
+                found[f"adjustment_{task}"] = term
+        return found
+
     def diagnostics(self, features: Features) -> dict[str, tf.Tensor]:
         """Means over a batch.
 

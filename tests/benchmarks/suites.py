@@ -12,6 +12,10 @@ from tests.benchmarks.line import Line
 SUITES: dict[str, str] = {
     "graph": "tests.benchmarks.graph",
     "write": "tests.benchmarks.write",
+    "read": "tests.benchmarks.read",
+    "step": "tests.benchmarks.step",
+    "table": "tests.benchmarks.table",
+    "infer": "tests.benchmarks.infer",
     "evaluate": "tests.benchmarks.evaluate",
 }
 

@@ -15,6 +15,7 @@ from input_pipeline.interactions import OWNERS
 from input_pipeline.merging_graph import MergingGraph
 from input_pipeline.rows import Rows, add_negatives, group_pairs
 from input_pipeline.tfrecords import ShardWriter
+from input_pipeline.writer import ENCODERS
 from tests.benchmarks.context import Context
 from tests.benchmarks.line import Goal, Line
 from tests.benchmarks.measure import alternate, peak_memory
@@ -99,17 +100,15 @@ def write_shards(log: Planted, rows: Rows, nodes: dict[str, NodeGraph], folder: 
         name: examples.encode_values(column.values)
         for name, (_, column) in log.interactions.columns.items()
     }
-    users, items = (
-        examples.node_chunks(log.spec, owner, nodes[owner], encoded) for owner in OWNERS
-    )
-    labels, label = examples.label_chunks(log.spec, rows)
-
-    def encode(index: np.ndarray) -> np.ndarray:
-        return examples.encode_records(rows.take(index), users, items, labels, label[index])
-
+    payloads = {
+        owner: examples.node_payloads(log.spec, owner, nodes[owner], encoded) for owner in OWNERS
+    }
     options = log.preparation
+    encoder = ENCODERS[log.spec.record_layout](
+        log.spec, rows, payloads, np.random.default_rng(options.seed)
+    )
     with ShardWriter(folder, options.num_shards, options.num_workers, options.seed) as shards:
-        shards.add("train", len(rows), encode)
+        shards.add("train", encoder)
         shards.finish()
 
 

@@ -160,8 +160,8 @@ def test_a_data_set_of_another_kind_is_refused(snapshot):
 
 @pytest.mark.parametrize("exported", ["mgoe"], indirect=True)
 def test_an_unknown_signature_is_named(target):
-    with Client(target, "m") as client, pytest.raises(ValueError, match="not 'rank'"):
-        client.inputs("rank")
+    with Client(target, "m") as client, pytest.raises(ValueError, match="not 'ranks'"):
+        client.inputs("ranks")
 
 
 def test_an_unreachable_server_is_named_after_the_timeout():

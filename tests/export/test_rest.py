@@ -15,13 +15,17 @@ INSTANCES = [
 ]
 
 
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 @pytest.fixture(scope="module")
 def url(tmp_path_factory):
     path = tmp_path_factory.mktemp("rest") / "small"
     save_version(path, 7, add=0.1)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with serving(path, rest_api_port=port):
         yield f"http://127.0.0.1:{port}/v1/models/small"
 

@@ -10,11 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from export import savedmodel, warmup
 from export.client import Client
 from export.savedmodel import ExportOptions, export
 from export.serve import ServeOptions, Server
+from export.snapshot import GraphSnapshot
 from input_pipeline.parsing import parse_examples
 from mgoe_tf import checkpoints
 from tests.export.conftest import write_model
@@ -87,7 +89,15 @@ def test_one_row_is_answered_as_in_a_thousand(exported, serialized):
 def test_signatures_take_what_the_model_reads(exported):
     path, loaded = exported
     signatures = tf.saved_model.load(path).signatures
-    assert set(signatures) == {"serving_default", "examples"}
+    names = {"serving_default", "examples", "classify", "regress", "rank", "rank_ids"}
+    assert set(signatures) == names | (
+        {"explain"} if loaded.train_options.model == "mgoe" else set()
+    )
+    ids = signatures["rank_ids"].structured_input_signature[1]
+    assert {name: spec.shape.as_list() for name, spec in ids.items()} == {
+        "user_id": [None],
+        "item_id": [None, None],
+    }
     inputs = signatures["serving_default"].structured_input_signature[1]
     assert set(inputs) == set(loaded.model.feature_names)
     assert inputs["user_id"].dtype == tf.string
@@ -101,6 +111,104 @@ def test_signatures_take_what_the_model_reads(exported):
         assert name in OUTPUTS
         assert spec.dtype == tf.float32
         assert spec.shape.as_list() == [None]
+
+
+def _joined(loaded, snapshot, users, items):
+    """Flat rows of users [B] with candidates [B, N], joined by NumPy."""
+    names = loaded.model.feature_names
+    user = snapshot.features("user", np.repeat(users, items.shape[1]), names)
+    return user | snapshot.features("item", items.ravel(), names)
+
+
+USERS = np.array([b"u1", b"u2", b"nobody"], object)
+CANDIDATES = np.array([[7, 14, 21, 0], [7, 7, -5, 35], [0, 2**40, 7, 70]])
+
+
+def test_rank_and_rank_ids_answer_as_flat_rows_do(exported, run):
+    path, loaded = exported
+    snapshot = GraphSnapshot(run.data_dir)
+    flat = _joined(loaded, snapshot, USERS, CANDIDATES)
+    expected = {k: v.reshape(3, 4) for k, v in keras_answers(loaded, flat).items()}
+    assert np.std(expected["buy"]) > 1e-3
+    signatures = tf.saved_model.load(path).signatures
+    ids = {"user_id": tf.constant(USERS), "item_id": tf.constant(CANDIDATES)}
+    assert_equal_answers(numpy_of(signatures["rank_ids"](**ids)), expected, 1e-5)
+    items = {f.name for f in loaded.spec.node_features("item")}
+    lists = {
+        name: value.reshape(3, 4, *value.shape[1:]) if name in items else value[::4]
+        for name, value in flat.items()
+    }
+    tensors = {name: tf.constant(value) for name, value in lists.items()}
+    assert_equal_answers(numpy_of(signatures["rank"](**tensors)), expected, 1e-5)
+
+
+def test_rank_ids_of_an_early_graph_scores_later_ids_as_cold(run, tmp_path):
+    options = {"model_dir": run.model_dirs["mgoe"], "export_base": str(tmp_path)}
+    path = export(ExportOptions(**options, data_dir=run.data_dir, snapshot="1"))
+    loaded, snapshot = (
+        checkpoints.load_model(run.model_dirs["mgoe"]),
+        GraphSnapshot(run.data_dir, "1"),
+    )
+    items = GraphSnapshot(run.data_dir).known_ids("item")[None]
+    assert (snapshot.rows("item", items[0]) < 0).any()
+    flat = _joined(loaded, snapshot, USERS[:1], items)
+    outputs = tf.saved_model.load(path).signatures["rank_ids"](
+        user_id=tf.constant(USERS[:1]), item_id=tf.constant(items)
+    )
+    np.testing.assert_allclose(outputs["buy"][0], keras_answers(loaded, flat)["buy"], atol=1e-5)
+
+
+def test_classify_and_regress_say_so_and_agree(exported, serialized):
+    path, loaded = exported
+    meta_graph = saved_model_pb2.SavedModel.FromString(
+        (Path(path) / "saved_model.pb").read_bytes()
+    ).meta_graphs[0]
+    methods = {
+        name: s.method_name for name, s in meta_graph.signature_def.items() if name[0] != "_"
+    }
+    named = {"classify": "tensorflow/serving/classify", "regress": "tensorflow/serving/regress"}
+    assert methods == dict.fromkeys(methods, "tensorflow/serving/predict") | named
+    signatures = tf.saved_model.load(path).signatures
+    expected = keras_answers(loaded, raw_rows(loaded, serialized))
+    classes = signatures["classify"](inputs=serialized)
+    assert classes["classes"].numpy().tolist() == [[b"click", b"buy"]] * 1000
+    scores = np.stack([expected["click"], expected["buy"]], axis=1)
+    np.testing.assert_allclose(classes["scores"], scores, rtol=0, atol=1e-6)
+    values = signatures["regress"](inputs=serialized)["outputs"]
+    np.testing.assert_allclose(values, expected["score"], rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("exported", ["mgoe"], indirect=True)
+def test_explain_gives_weights_that_the_score_is_made_of(exported, run):
+    path, loaded = exported
+    outputs = numpy_of(
+        tf.saved_model.load(path).signatures["explain"](
+            user_id=tf.constant(USERS), item_id=tf.constant(CANDIDATES)
+        )
+    )
+    sizes = {"user_1hop": 4, "user_2hop": 3, "item_1hop": 3, "item_2hop": 4}
+    for name, size in sizes.items():
+        alpha = outputs[f"alpha_{name}"]
+        assert alpha.shape == (3, 4, size)
+        np.testing.assert_allclose(alpha.sum(-1), 1.0, atol=1e-5)
+        for task in TASKS:
+            attention = outputs[f"attention_{task}_{name}"]
+            np.testing.assert_allclose(attention.sum(-1), 1.0, atol=1e-5)
+            np.testing.assert_allclose(outputs[f"weight_{task}_{name}"], alpha * attention)
+    # log(1 + edges) / tau is what alpha is the softmax of; tau is 1
+    edges = GraphSnapshot(run.data_dir).features("user", USERS, ["user_1hop"])["user_1hop"]
+    smoothed = (1 + edges) / (1 + edges).sum(-1, keepdims=True)
+    np.testing.assert_allclose(outputs["alpha_user_1hop"][:, 0], smoothed, atol=1e-5)
+    # kappa_t (log(1 + L_t[u, m(i)]) - mean_m log(1 + L_t[u, m])), Eq. 22
+    table = GraphSnapshot(run.data_dir).features("user", USERS, ["task_table"])["task_table"]
+    macro = GraphSnapshot(run.data_dir).features("item", CANDIDATES[0], ["item_macro"])[
+        "item_macro"
+    ]
+    levels = np.log1p(table[0].reshape(2, 4))
+    kappa = loaded.model.adjustment.kappa.numpy()
+    for index, task in enumerate(TASKS):
+        expected = kappa[index] * (levels[index][macro] - levels[index].mean()) * (macro >= 0)
+        np.testing.assert_allclose(outputs[f"adjustment_{task}"][0], expected, atol=1e-5)
 
 
 _ELSEWHERE = """
@@ -203,13 +311,28 @@ def test_what_lies_beside_the_model(exported):
     assert json.loads((extra / "evaluation.json").read_text()) == {
         "validation": {"average": {"auc": 0.75}}
     }
-    requests = [log.predict_log.request for log in warmup.read(path)]
-    asked = [(r.model_spec.signature_name, r.model_spec.name) for r in requests]
-    name = Path(path).parent.name
-    assert asked == [("serving_default", name), ("examples", name)] * 3
-    batches = [r.inputs["user_id"].tensor_shape.dim[0].size for r in requests[::2]]
-    assert batches == [1, 16, 128]
-    assert len(requests[-1].inputs["examples"].string_val) == 128
+    told = json.loads((extra / "signatures.json").read_text())
+    explains = loaded.train_options.model == "mgoe"
+    assert ("explain" in told["signatures"], "explain" in told["absent"]) == (
+        explains,
+        not explains,
+    )
+
+
+def test_warm_up_requests_are_of_every_signature_and_batch_size(exported):
+    path, _ = exported
+    signatures = json.loads((Path(path) / "assets.extra/signatures.json").read_text())["signatures"]
+    sizes = {}
+    for log in warmup.read(path):
+        request = getattr(log, log.WhichOneof("log_type")).request
+        assert request.model_spec.name == Path(path).parent.name
+        name = request.model_spec.signature_name
+        if name in ("classify", "regress"):
+            size = len(request.input.example_list.examples)
+        else:
+            size = next(iter(request.inputs.values())).tensor_shape.dim[0].size
+        sizes.setdefault(name, []).append(size)
+    assert sizes == {name: [2**power for power in range(11)] for name in signatures}
 
 
 def _export(run, base, **options):
@@ -249,6 +372,8 @@ def test_an_existing_version_is_never_overwritten(run, tmp_path):
         ({"model_dir": ""}, "--model_dir: must be given, got ''"),
         ({"model_dir": "nowhere"}, "--model_dir=nowhere holds no trained model"),
         ({"data_dir": "nowhere"}, "data_dir: 'nowhere' is not a data set directory"),
+        ({"max_graph_bytes": -1}, "--max_graph_bytes: must be at least 0, got -1"),
+        ({"min_auc": 0.8}, r"not published: --min_auc: .* at least 0.8, got 0.750000"),
         ({"check_finite": "no"}, "--check_finite: must be one of .*, got 'no'"),
     ],
 )
@@ -271,10 +396,47 @@ def test_an_export_that_answers_otherwise_is_not_published(run, tmp_path, monkey
     assert not (tmp_path / "mgoe").exists()
 
 
+def test_a_model_that_is_worse_than_the_live_one_is_not_published(run, tmp_path):
+    live = Path(_export(run, tmp_path, version=1, max_auc_drop=0.0))  # nothing is live before it
+    evaluation = live / "assets.extra" / "evaluation.json"
+    evaluation.write_text(json.dumps({"validation": {"average": {"auc": 0.77}}}))
+    with pytest.raises(ValueError, match=r"at least 0.760000, 0.01 below .* version 1, got 0.75"):
+        _export(run, tmp_path, max_auc_drop=0.01)
+    assert [path.name for path in (tmp_path / "mgoe").iterdir()] == ["1"]
+    _export(run, tmp_path, version=2, max_auc_drop=0.03)
+    (tmp_path / "mgoe" / "2" / "assets.extra" / "evaluation.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"--max_auc_drop: .*evaluation.json tells no mean"):
+        _export(run, tmp_path, max_auc_drop=0.5)
+
+
+def test_a_graph_that_is_too_large_is_left_out_and_said_so(run, tmp_path):
+    path = Path(_export(run, tmp_path, data_dir=run.data_dir, max_graph_bytes=100))
+    told = json.loads((path / "assets.extra" / "signatures.json").read_text())
+    assert told["signatures"] == ["classify", "examples", "rank", "regress", "serving_default"]
+    assert "more than --max_graph_bytes=100" in told["absent"]["rank_ids"]
+    assert "no macro nodes" in told["absent"]["explain"]
+    without = json.loads(
+        (Path(_export(run, tmp_path)) / "assets.extra" / "signatures.json").read_text()
+    )
+    assert "no graph was given" in without["absent"]["rank_ids"]
+
+
+def test_an_export_that_does_not_answer_its_warm_up_is_not_published(run, tmp_path, monkeypatch):
+    real = warmup.WarmupRequests._flat
+    monkeypatch.setattr(
+        warmup.WarmupRequests,
+        "_flat",
+        lambda self, batch: {**real(self, batch), "timestamp": np.zeros(batch, np.int64)},
+    )
+    with pytest.raises(ValueError, match=r"not published: .* Sent extra: {timestamp}"):
+        _export(run, tmp_path)
+    assert not (tmp_path / "mgoe").exists()
+
+
 _KILLED = """
 import os, signal, sys
 from export import savedmodel
-calls = {"save": savedmodel.tf.saved_model, "write": savedmodel.warmup, "compare": savedmodel}
+calls = {"save": savedmodel.tf.saved_model, "compare": savedmodel.gates}
 name, (model_dir, data_dir, base) = sys.argv[1], sys.argv[2:]
 options = savedmodel.ExportOptions(model_dir=model_dir, data_dir=data_dir, export_base=base)
 real = getattr(calls[name], name)

@@ -1,5 +1,7 @@
 """The functions of an export around a model whose logits are known."""
 
+import types
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,12 +21,10 @@ class _Known:
         return {"click": features["user_1hop"][:, 0], "buy": features["user_1hop"][:, 1]}
 
 
-def _served(run, **options):
+def _served(run, model=None, **options):
     spec = checkpoints.read_spec(run.data_dir)
-    known = _Known()
-    lookup = lambda features: features  # noqa: E731
-    lookup.variables, lookup.tables = (), {}
-    return ServedModel(model=known, lookup=lookup, spec=spec, **options)
+    lookup = types.SimpleNamespace(encode=lambda features: features, variables=(), tables={})
+    return ServedModel(model=model or _Known(), lookup=lookup, spec=spec, **options)
 
 
 def _rows(edges, item_macro=(0, 0)):
@@ -58,8 +58,7 @@ def test_a_score_of_tiny_probabilities_does_not_vanish(run):
         def __call__(self, features, training=False):
             return {"click": tf.constant([-80.0, -80.0]), "buy": tf.constant([-80.0, -80.0])}
 
-    served = _served(run)
-    served._logits = lambda features: Negative()(features)
+    served = _served(run, model=Negative())
     # the product of the two, e^-160, is no float32; its root e^-80 is
     np.testing.assert_allclose(
         served.predict(_rows(np.zeros((2, 4))))["score"], np.exp(-80.0), 1e-5
@@ -72,6 +71,54 @@ def test_an_edge_that_is_no_weight_makes_its_row_nan(run, bad):
     for name, expected in (("click", 0.5), ("buy", 0.75), ("score", 0.612372)):
         assert np.isnan(outputs[name][0])
         np.testing.assert_allclose(outputs[name][1], expected, atol=1e-6)
+
+
+class _Listed(_Known):
+    """click's logit is the first user edge plus the item's macro node."""
+
+    feature_names = ("user_id", "user_1hop", "item_id", "item_macro")
+
+    def __call__(self, features, training=False):
+        click = features["user_1hop"][:, 0] + tf.cast(features["item_macro"], tf.float32)
+        return {"click": click, "buy": tf.zeros_like(click)}
+
+
+def _rank(run, edges, item_macro, item_id=((1, 2, 3), (4, 5, 6)), **options):
+    served = _served(run, model=_Listed(), **options)
+    features = _rows(edges) | {
+        "item_macro": tf.constant(item_macro, tf.int64),
+        "item_id": tf.constant(item_id, tf.int64),
+    }
+    return served.rank(features)
+
+
+def test_rank_scores_every_candidate_of_its_own_user(run):
+    outputs = _rank(run, [[0.0, 0, 0, 0], [LN3, 0, 0, 0]], [[0, 1, -1], [0, 2, 0]])
+    expected = tf.sigmoid([[0.0, 1.0, -1.0], [LN3, LN3 + 2.0, LN3]])
+    np.testing.assert_allclose(outputs["click"], expected, rtol=1e-6)
+    np.testing.assert_allclose(outputs["buy"], np.full((2, 3), 0.5), rtol=1e-6)
+    np.testing.assert_allclose(outputs["score"], np.sqrt(expected * 0.5), rtol=1e-6)
+
+
+def test_a_bad_candidate_is_nan_alone_and_a_bad_user_in_all_of_its_row(run):
+    outputs = _rank(run, [[0.0, 0, 0, 0], [0.0, 0, 0, np.nan]], [[0, 9, 0], [0, 0, 0]])
+    assert np.isnan(outputs["score"]).tolist() == [[False, True, False], [True] * 3]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="user_1hop must be finite"):
+        _rank(run, [[0.0, 0, 0, 0], [0.0, 0, 0, np.nan]], [[0] * 3] * 2, check_finite="batch")
+
+
+@pytest.mark.parametrize(
+    ("macro", "item_id"),
+    [([[0, 0], [0, 0]], [[1, 2, 3], [4, 5, 6]]), ([[0] * 2] * 3, [[1] * 3] * 2), ([[0]], [[1]])],
+)
+def test_candidates_of_unequal_numbers_are_refused(run, macro, item_id):
+    with pytest.raises(tf.errors.InvalidArgumentError, match="users must be"):
+        _rank(run, np.zeros((2, 4)), macro, item_id)
+
+
+def test_no_candidates_are_answered_with_none(run):
+    empty = np.zeros((2, 0), np.int64)
+    assert _rank(run, np.zeros((2, 4)), empty, empty)["score"].shape == (2, 0)
 
 
 @pytest.mark.parametrize(("macro", "nan"), [(-1, False), (3, False), (4, True), (-2, True)])

@@ -1,0 +1,31 @@
+"""Dense weights as constants of an export.
+
+What does not depend on the row (projections of macro nodes, kernels laid out by task) is then
+computed once, when a server loads the export, and not in every request.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+
+import tensorflow as tf
+
+
+@contextlib.contextmanager
+def frozen(variables: Sequence[tf.Variable]) -> Iterator[None]:
+    """Graphs traced inside read these variables as constants of their present values.
+
+    TensorFlow has no public way to freeze some of a function's variables and not the id tables,
+    which are too large for constants. A variable with a caching device reads from a cached value;
+    the same value is set here.
+    """
+    # Under mixed precision Keras wraps variables.
+    plain = [getattr(variable, "_variable", variable) for variable in variables]
+    try:
+        for variable in plain:
+            variable._cached_value = tf.constant(variable.numpy())
+        yield
+    finally:
+        for variable in plain:
+            variable._cached_value = None

@@ -1,0 +1,176 @@
+"""What an export has to pass before it is published.
+
+Axes: B rows, U users, N candidates of a user.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from absl import logging
+
+from export import publication
+from export.signatures import SCORE, score_weights
+from export.snapshot import GraphSnapshot
+from input_pipeline import filesystem
+from input_pipeline.example_rows import first_examples
+from input_pipeline.parsing import parse_examples
+from mgoe_tf.checkpoints import LoadedModel
+
+TOLERANCE = 1e-5  # what an export may differ from Keras, in any output
+COMPARED_ROWS = 1000
+METRICS_FILE = "evaluation.json"
+_COMPARED_USERS = 10
+Rows = Mapping[str, np.ndarray]
+
+
+class KerasAnswers:
+    """What the Keras model says to raw rows.
+
+    Args:
+      loaded: the trained model.
+      weights: of the tasks in the score; None: equal.
+    """
+
+    def __init__(self, loaded: LoadedModel, weights: tuple[float, ...] | None) -> None:
+        self._loaded = loaded
+        self._weights = score_weights(weights, len(loaded.spec.tasks))
+
+    def _encode(self, raw: Rows) -> dict[str, tf.Tensor]:
+        return self._loaded.lookup({name: tf.constant(value) for name, value in raw.items()})
+
+    def predict(self, raw: Rows) -> dict[str, np.ndarray]:
+        """Probabilities by task and the score, [B] each."""
+        logits = self._loaded.model(self._encode(raw), training=False)
+        tasks = self._loaded.spec.task_names
+        answers = {task: tf.sigmoid(tf.cast(logits[task], tf.float32)).numpy() for task in tasks}
+        powers = [answers[task] ** w for task, w in zip(tasks, self._weights, strict=True)]
+        return answers | {SCORE: np.prod(powers, axis=0)}
+
+    def classify(self, raw: Rows) -> dict[str, np.ndarray]:
+        answers = self.predict(raw)
+        return {"scores": np.stack([answers[task] for task in self._loaded.spec.task_names], 1)}
+
+    def regress(self, raw: Rows) -> dict[str, np.ndarray]:
+        return {"outputs": self.predict(raw)[SCORE]}
+
+    def explain(self, raw: Rows) -> dict[str, np.ndarray]:
+        explained = self._loaded.model.explain(self._loaded.model.embed(self._encode(raw)))
+        return {name: value.numpy() for name, value in explained.items()}
+
+
+def _as_lists(raw: Rows, items: set[str]) -> tuple[Rows, Rows]:
+    """Rows as requests of `rank`, users [U, ...] and candidates [U, N, ...], and flat again."""
+    rows = len(next(iter(raw.values())))
+    users = min(_COMPARED_USERS, rows)
+    candidates = rows // users
+    user_row = np.repeat(np.arange(users), candidates)
+    lists, flat = {}, {}
+    for name, value in raw.items():
+        if name in items:
+            flat[name] = value[: users * candidates]
+            lists[name] = flat[name].reshape(users, candidates, *value.shape[1:])
+        else:
+            lists[name], flat[name] = value[:users], value[user_row]
+    return lists, flat
+
+
+def compare(
+    export_dir: str,
+    loaded: LoadedModel,
+    snapshot: GraphSnapshot,
+    weights: tuple[float, ...] | None = None,
+) -> float:
+    """The largest difference of any signature from the Keras model, on validation rows.
+
+    Args:
+      export_dir: the export.
+      loaded: the model that it was made of.
+      snapshot: the graph inside the export; its data set has the rows.
+      weights: of the tasks in the score.
+
+    Raises:
+      ValueError: it is above TOLERANCE.
+    """
+    serialized = first_examples(snapshot.data_dir, "validation", COMPARED_ROWS)
+    features = [loaded.spec.feature(name) for name in loaded.model.feature_names]
+    raw = {name: value.numpy() for name, value in parse_examples(serialized, features).items()}
+    items = {feature.name for feature in features if feature.owner == "item"}
+    lists, flat = _as_lists(raw, items)
+    ids = {name: lists[name] for name in ("user_id", "item_id")}
+    joined: dict[str, np.ndarray] = {}
+    for owner in ("user", "item"):
+        names = [feature.name for feature in features if feature.owner == owner]
+        joined |= snapshot.features(owner, flat[f"{owner}_id"], names)
+
+    keras = KerasAnswers(loaded, weights)
+    cases = {
+        "serving_default": (raw, keras.predict, raw),
+        "examples": ({"examples": serialized}, keras.predict, raw),
+        "classify": ({"inputs": serialized}, keras.classify, raw),
+        "regress": ({"inputs": serialized}, keras.regress, raw),
+        "rank": (lists, keras.predict, flat),
+        "rank_ids": (ids, keras.predict, joined),
+        "explain": (ids, keras.explain, joined),
+    }
+    worst = 0.0
+    for name, signature in tf.saved_model.load(export_dir).signatures.items():
+        inputs, answer, rows = cases[name]
+        outputs = signature(**{key: tf.constant(value) for key, value in inputs.items()})
+        for output, values in answer(rows).items():
+            difference = float(np.max(np.abs(np.ravel(outputs[output]) - np.ravel(values))))
+            if not difference <= TOLERANCE:
+                raise ValueError(
+                    f"not published: {output} of signature {name} differs from the Keras model by "
+                    f"{difference:.3g} on validation rows, at most {TOLERANCE:g} is allowed"
+                )
+            worst = max(worst, difference)
+    logging.info("the export and the Keras model differ by at most %.3g", worst)
+    return worst
+
+
+def check_metrics(
+    metrics: Mapping[str, Any], base_path: str, min_auc: float | None, max_auc_drop: float | None
+) -> None:
+    """Compares a model's mean validation AUC with a bound and with the newest version's.
+
+    Args:
+      metrics: what will be METRICS_FILE of the export.
+      base_path: of the published versions.
+      min_auc: the least mean AUC; None: any.
+      max_auc_drop: by how much it may be below the newest version's; None: by any.
+
+    Raises:
+      ValueError: the model is worse, or has no such metric.
+    """
+    if min_auc is None and max_auc_drop is None:
+        return
+    auc = _mean_auc(metrics)
+    if auc is None:
+        raise ValueError("not published: the model has no validation AUC, which a bound asks for")
+    if min_auc is not None and auc < min_auc:
+        raise ValueError(
+            f"not published: --min_auc: the mean validation AUC must be at least {min_auc:g}, got "
+            f"{auc:.6f}"
+        )
+    published = publication.versions(base_path)
+    if max_auc_drop is None or not published:
+        return
+    path = filesystem.join(base_path, str(published[-1]), "assets.extra", METRICS_FILE)
+    live = _mean_auc(json.loads(filesystem.read_text(path))) if filesystem.exists(path) else None
+    if live is None:
+        raise ValueError(f"not published: --max_auc_drop: {path} tells no mean validation AUC")
+    if auc < live - max_auc_drop:
+        raise ValueError(
+            f"not published: --max_auc_drop: the mean validation AUC must be at least "
+            f"{live - max_auc_drop:.6f}, {max_auc_drop:g} below that of version {published[-1]}, "
+            f"got {auc:.6f}"
+        )
+
+
+def _mean_auc(metrics: Mapping[str, Any]) -> float | None:
+    return ((metrics.get("validation") or {}).get("average") or {}).get("auc")

@@ -1,0 +1,280 @@
+"""Dynamic batching: requests that wait together run together, merged along dimension 0.
+
+The rules, the parameters and the statuses are those of TensorFlow Serving's batching sessions.
+"""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from export.server import errors
+
+Arrays = Sequence[np.ndarray]
+Run = Callable[[Arrays, float | None], Arrays]
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchingOptions:
+    """What a batching parameters file says.
+
+    Attributes:
+      max_batch_size: rows of a batch; a larger request is refused.
+      batch_timeout_micros: how long the first request of a batch waits for others.
+      max_enqueued_batches: batches of one signature that wait; beyond that requests are refused.
+      num_batch_threads: batches that run at the same time, over all models.
+      allowed_batch_sizes: a batch is filled up to the next one; ascending, the last one
+        `max_batch_size`; none: as large as it is.
+      pad_variable_length_inputs: whether requests of unequal lists are padded, or refused.
+    """
+
+    max_batch_size: int = 1000
+    batch_timeout_micros: int = 0
+    max_enqueued_batches: int = 10
+    num_batch_threads: int = os.cpu_count() or 1
+    allowed_batch_sizes: tuple[int, ...] = ()
+    pad_variable_length_inputs: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
+        if self.batch_timeout_micros < 0:
+            raise ValueError(
+                f"batch_timeout_micros: must be at least 0, got {self.batch_timeout_micros}"
+            )
+        sizes = self.allowed_batch_sizes
+        if sizes and (list(sizes) != sorted(set(sizes)) or sizes[-1] != self.max_batch_size):
+            raise ValueError(
+                "allowed_batch_sizes: must ascend to max_batch_size, "
+                f"{self.max_batch_size}, got {list(sizes)}"
+            )
+
+    @classmethod
+    def from_message(cls, message: Any) -> BatchingOptions:
+        """From a `BatchingParameters`; what it leaves out keeps its default."""
+        wrapped = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches")
+        given = {
+            name: getattr(message, name).value
+            for name in (*wrapped, "num_batch_threads")
+            if message.HasField(name)
+        }
+        return cls(
+            **given,
+            allowed_batch_sizes=tuple(message.allowed_batch_sizes),
+            pad_variable_length_inputs=message.pad_variable_length_inputs,
+        )
+
+
+class _Task:
+    """One request in a batch; `done` is locked until it has `outputs` or an `error`."""
+
+    __slots__ = ("arrays", "deadline", "done", "error", "outputs", "size")
+
+    def __init__(self, arrays: Arrays, size: int, deadline: float | None) -> None:
+        self.arrays = arrays
+        self.size = size
+        self.deadline = deadline
+        self.outputs: Arrays | None = None
+        self.error: BaseException | None = None
+        self.done = threading.Lock()
+        self.done.acquire()
+
+
+class _Batch:
+    """Tasks that will run together; `closed` is locked while more may come."""
+
+    __slots__ = ("closed", "size", "tasks")
+
+    def __init__(self) -> None:
+        self.tasks: list[_Task] = []
+        self.size = 0
+        self.closed = threading.Lock()
+        self.closed.acquire()
+
+
+class BatchQueue:
+    """Merges the requests to one signature.
+
+    The thread of the request that opens a batch runs it; the others wait for their share. So a
+    request that meets no other runs in its own thread, at once if the timeout is 0.
+
+    Args:
+      run: runs merged inputs: (arrays, seconds left or None) -> output arrays.
+      names: of the inputs, for messages.
+      options: see `BatchingOptions`.
+      threads: a semaphore of `num_batch_threads`, which all queues of a server share.
+    """
+
+    def __init__(
+        self,
+        *,
+        run: Run,
+        names: Sequence[str],
+        options: BatchingOptions,
+        threads: threading.Semaphore,
+    ) -> None:
+        self._run = run
+        self._names = tuple(names)
+        self._options = options
+        self._threads = threads
+        self._lock = threading.Lock()  # guards the two below
+        self._open: _Batch | None = None
+        self._enqueued = 0
+
+    def __call__(self, arrays: Arrays, seconds: float | None = None) -> Arrays:
+        """The outputs of one request, as if it had run alone.
+
+        Raises:
+          ServingError: INVALID_ARGUMENT for a size that cannot be batched, UNAVAILABLE where too
+            many wait, RESOURCE_EXHAUSTED where it waited too long, FAILED_PRECONDITION for lists
+            that differ from those of others.
+        """
+        deadline = None if seconds is None else time.monotonic() + seconds
+        task = _Task(arrays, self._size_of(arrays), deadline)
+        batch, leads = self._enqueue(task)
+        if leads:
+            if self._options.batch_timeout_micros and len(batch.tasks) == 1:
+                batch.closed.acquire(timeout=self._options.batch_timeout_micros / 1e6)
+            with self._threads:
+                self._close(batch)
+                self._process(batch)
+        else:
+            task.done.acquire()
+        if task.error is not None:
+            raise task.error
+        assert task.outputs is not None
+        return task.outputs
+
+    def _size_of(self, arrays: Arrays) -> int:
+        if any(array.ndim == 0 for array in arrays):
+            raise errors.invalid_argument(
+                "Batching session Run() input tensors must have at least one dimension"
+            )
+        size = len(arrays[0])
+        if any(len(array) != size for array in arrays):
+            sizes = ", ".join(f"{n} {len(a)}" for n, a in zip(self._names, arrays, strict=True))
+            raise errors.invalid_argument(
+                "Batching session Run() input tensors must have equal 0th-dimension size, got "
+                f"{sizes}"
+            )
+        if size > self._options.max_batch_size:
+            raise errors.invalid_argument(
+                f"Task size {size} is larger than maximum input batch size "
+                f"{self._options.max_batch_size}"
+            )
+        return size
+
+    def _enqueue(self, task: _Task) -> tuple[_Batch, bool]:
+        """Adds a task; its batch, and whether the task opened it."""
+        with self._lock:
+            batch, leads = self._open, False
+            if batch is None or batch.size + task.size > self._options.max_batch_size:
+                if self._enqueued >= self._options.max_enqueued_batches:
+                    raise errors.unavailable(
+                        "The batch scheduling queue to which this task was submitted is full; "
+                        f"currently {self._enqueued} batches enqueued and max_enqueued_batches is "
+                        f"{self._options.max_enqueued_batches}"
+                    )
+                if batch is not None:
+                    batch.closed.release()
+                batch, leads = _Batch(), True
+                self._open = batch
+                self._enqueued += 1
+            batch.tasks.append(task)
+            batch.size += task.size
+            if batch.size >= self._options.max_batch_size:
+                self._open = None
+                batch.closed.release()
+            return batch, leads
+
+    def _close(self, batch: _Batch) -> None:
+        with self._lock:
+            if self._open is batch:
+                self._open = None
+            self._enqueued -= 1
+
+    def _process(self, batch: _Batch) -> None:
+        try:
+            seconds = _seconds_left(batch.tasks)
+            merged = self._merge(batch)
+            outputs = self._run(merged, seconds)
+            _split(outputs, len(merged[0]), batch.tasks)
+        except BaseException as error:  # whatever it is, every waiting request is answered
+            for task in batch.tasks:
+                task.error = error
+        finally:
+            for task in batch.tasks[1:]:
+                task.done.release()
+
+    def _merge(self, batch: _Batch) -> Arrays:
+        """The tasks' arrays one below the other, filled up to an allowed size."""
+        sizes = self._options.allowed_batch_sizes
+        total = sizes[bisect.bisect_left(sizes, batch.size)] if sizes else batch.size
+        if len(batch.tasks) == 1 and total == batch.size:
+            return batch.tasks[0].arrays
+        merged = []
+        for position, name in enumerate(self._names):
+            parts = self._equal_lists(name, [task.arrays[position] for task in batch.tasks])
+            if total > batch.size and batch.size:
+                # The real server fills up with the last request's first row, which is valid.
+                last = next(part for part in reversed(parts) if len(part))
+                parts.append(np.repeat(last[:1], total - batch.size, axis=0))
+            merged.append(np.concatenate(parts))
+        return merged
+
+    def _equal_lists(self, name: str, parts: list[np.ndarray]) -> list[np.ndarray]:
+        """The arrays with all dimensions but the first one made equal."""
+        if all(part.shape[1:] == parts[0].shape[1:] for part in parts):
+            return parts
+        if not self._options.pad_variable_length_inputs:
+            raise errors.failed_precondition(
+                f"Tensors with name '{name}' from different tasks have different shapes and "
+                "padding is turned off. Set pad_variable_length_inputs to true, or ensure that all "
+                "tensors with the same name have equal dimensions starting with the first dim."
+            )
+        shape = np.max([part.shape[1:] for part in parts], axis=0)
+        return [_padded(part, shape) for part in parts]
+
+
+def _padded(part: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """Padded at the end of every dimension but the first, with the array's first entry."""
+    if not part.size:
+        raise errors.invalid_argument("Got empty tensor in batch of non-empty tensors.")
+    filled = np.full((len(part), *shape), part.flat[0], part.dtype)
+    filled[(slice(None), *(slice(size) for size in part.shape[1:]))] = part
+    return filled
+
+
+def _seconds_left(tasks: Sequence[_Task]) -> float | None:
+    """Until the last of the deadlines; None: forever. Raises RESOURCE_EXHAUSTED after it."""
+    deadlines = [task.deadline for task in tasks if task.deadline is not None]
+    if len(deadlines) < len(tasks):
+        return None
+    left = max(deadlines) - time.monotonic()
+    if left <= 0:
+        raise errors.resource_exhausted("Run() timeout exceeded while waiting in batching queue")
+    return left
+
+
+def _split(outputs: Arrays, total: int, tasks: Sequence[_Task]) -> None:
+    """Gives each task its rows of the outputs."""
+    for output in outputs:
+        if np.ndim(output) == 0:
+            raise errors.failed_precondition("Batched output tensor has 0 dimensions")
+        if len(output) != total:
+            raise errors.failed_precondition(
+                "Batched output tensor's 0th dimension does not equal the sum of the 0th dimension "
+                "sizes of the input tensors"
+            )
+    start = 0
+    for task in tasks:
+        task.outputs = [output[start : start + task.size] for output in outputs]
+        start += task.size

@@ -1,0 +1,197 @@
+"""The embedded server: models, gRPC, REST, and the threads that keep them up to date."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import grpc
+from absl import logging
+
+from export.server import errors
+from export.server.listener import Listener
+from export.server.loading import load_servable
+from export.server.models import Models
+from export.server.monitoring import Metrics
+from export.server.options import ServeOptions
+from export.server.rest import RestApi, RestServer
+from export.server.servable import Servable
+from export.server.services import ModelService, PredictionService
+from export.server.versions import AVAILABLE, END, ModelVersions, Policy
+
+_STOP_GRACE_SECONDS = 15.0
+_LONGEST_RELOAD_SECONDS = 600.0
+_WAKE_SECONDS = 0.5
+
+
+class Server:
+    """A server: `start` returns once every model answers, `stop` lets the calls under way end.
+
+    Attributes:
+      port: the port of gRPC, known after `start`.
+      metrics: what it counts.
+    """
+
+    def __init__(self, serve_options: ServeOptions) -> None:
+        self.options = serve_options
+        self.port = serve_options.port
+        self.metrics = Metrics()
+        self._stopped = threading.Event()
+        self._runtime = serve_options.runtime()
+        self._models = Models(
+            self._versions_of, serve_options.allow_version_labels_for_unavailable_models
+        )
+        self._listener = Listener(
+            prediction_service=PredictionService(self._models, self.metrics),
+            model_service=ModelService(self._models, self._wait_for_reload),
+            max_threads=serve_options.grpc_max_threads,
+            arguments=serve_options.channel_arguments(),
+            credentials=serve_options.credentials(),
+        )
+        self._metrics_path = serve_options.metrics_path()
+        self._rest: RestServer | None = None
+        config_seconds = serve_options.model_config_file_poll_wait_seconds
+        pollers = {
+            self._models.poll: serve_options.file_system_poll_wait_seconds,
+            self._reload: config_seconds if serve_options.model_config_file else 0.0,
+        }
+        self._threads = [
+            threading.Thread(target=self._every, args=(seconds, call), name="poller", daemon=True)
+            for call, seconds in pollers.items()
+            if seconds > 0
+        ]
+
+    def _versions_of(self, name: str, base_path: str, policy: Policy) -> ModelVersions:
+        return ModelVersions(
+            name,
+            base_path,
+            policy,
+            self.options.max_num_load_retries,
+            self.options.load_retry_interval_micros / 1e6,
+            self._load,
+        )
+
+    def _load(self, version: int, path: str) -> Servable:
+        iterations = self.options.num_request_iterations_for_warmup
+        if not self.options.enable_model_warmup:
+            iterations = 0
+        try:
+            servable = load_servable(version, path, self._runtime, iterations)
+        except Exception:
+            self.metrics.load_attempts.add(path, "fail")
+            raise
+        self.metrics.load_attempts.add(path, "success")
+        return servable
+
+    def start(self) -> None:
+        """Loads the models, waiting for a version of each to appear, then listens.
+
+        Raises:
+          ValueError: a base path does not exist, a newest version does not load, a configuration
+            file is wrong.
+          OSError: a port is taken.
+        """
+        try:
+            self._models.configure(self.options.model_config(), self._wait_for_start)
+        except errors.ServingError as error:
+            raise ValueError(error.message) from None
+        if self._stopped.is_set():
+            return
+        # Only now: a port that is bound but not served keeps its callers waiting.
+        self._listen()
+        for thread in self._threads:
+            thread.start()
+
+    def _listen(self) -> None:
+        addresses = [f"{self.options.bind_address}:{self.options.port}"]
+        if self.options.grpc_socket_path:
+            addresses.append(f"unix:{self.options.grpc_socket_path}")
+        if self.options.rest_api_port:
+            self._rest = RestServer(
+                address=self.options.bind_address,
+                port=self.options.rest_api_port,
+                api=RestApi(self._models, self.metrics, self.options.rest_api_timeout_in_ms / 1000),
+                metrics=self.metrics,
+                metrics_path=self._metrics_path,
+                num_threads=self.options.rest_api_num_threads,
+            )
+        self.port = self._listener.start(addresses)
+        if self._rest is not None:
+            self._rest.start()
+
+    def _wait_for_start(self) -> None:
+        """Waits until every model answers; ValueError where one cannot."""
+        warned: set[str] = set()
+        while waiting := self._not_available():
+            for model in waiting:
+                for version, state in model.states().items():
+                    if state.state == END:
+                        raise ValueError(
+                            f"version {version} under {model.base_path} does not load: "
+                            f"{state.message}"
+                        )
+                if model.name not in warned:
+                    logging.warning(
+                        "No versions of servable %s found under base path %s: waiting for one",
+                        model.name,
+                        model.base_path,
+                    )
+                    warned.add(model.name)
+            if self._stopped.wait(max(self.options.file_system_poll_wait_seconds, 0.1)):
+                return
+            self._models.poll()
+
+    def _wait_for_reload(self, seconds: float | None) -> None:
+        """Waits until every model of a new configuration answers; UNKNOWN where one does not."""
+        end = time.monotonic() + min(seconds or _LONGEST_RELOAD_SECONDS, _LONGEST_RELOAD_SECONDS)
+        while waiting := self._not_available():
+            failed = any(s.state == END for model in waiting for s in model.states().values())
+            if failed or time.monotonic() >= end or self._stopped.wait(0.1):
+                names = ", ".join(model.name for model in waiting)
+                raise errors.ServingError(
+                    grpc.StatusCode.UNKNOWN, f"Some models did not become available: {{{names}}}"
+                )
+            self._models.poll()
+
+    def _not_available(self) -> list[ModelVersions]:
+        return [
+            model
+            for model in self._models.all()
+            if all(state.state != AVAILABLE for state in model.states().values())
+        ]
+
+    def _reload(self) -> None:
+        """Reads the configuration file again; what is wrong with it is logged, nothing changes."""
+        try:
+            config = self.options.model_config()
+            self._models.configure(config, lambda: self._wait_for_reload(None))
+        except (ValueError, errors.ServingError) as error:
+            logging.error("--model_config_file is not reloaded: %s", error)
+
+    def _every(self, seconds: float, call: Callable[[], None]) -> None:
+        while not self._stopped.wait(seconds):
+            call()
+
+    def request_stop(self) -> None:
+        """Asks the thread that is in `start` or `wait` to go on; safe in a signal handler."""
+        # The interrupted thread may hold the event's lock, so that another one has to take it.
+        threading.Thread(target=self._stopped.set, daemon=True).start()
+
+    def wait(self) -> None:
+        """Returns after `request_stop`."""
+        # Not for ever: a signal may reach another thread, and then its handler runs only when the
+        # main thread wakes.
+        while not self._stopped.wait(_WAKE_SECONDS):
+            pass
+
+    def stop(self, grace_seconds: float = _STOP_GRACE_SECONDS) -> None:
+        """Takes no more calls, lets those under way end for at most that long, unloads."""
+        self._stopped.set()
+        if self._rest is not None:
+            self._rest.stop()
+        self._listener.stop(grace_seconds)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join()
+        self._models.close()
