@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from input_pipeline.dataset import open_examples
+from input_pipeline.spec import RECORD_LAYOUTS
 from mgoe_tf import checkpoints
 from tests.benchmarks.context import Context
 from tests.benchmarks.line import Goal, Line
@@ -19,7 +20,7 @@ _SHUFFLE_ROWS = 100_000
 _WINDOW = "test"
 # The layouts of records, by what preparation is told beside the defaults. The first is what the
 # rows a second of the others are compared with.
-_LAYOUTS: dict[str, dict[str, Any]] = {"example": {}}
+_LAYOUTS = {layout: {"record_layout": layout} for layout in RECORD_LAYOUTS}
 
 
 def run(context: Context) -> list[Line]:
@@ -71,7 +72,7 @@ def _shuffled(examples: Any) -> Callable[[], tf.data.Dataset]:
         shuffle_rows=_SHUFFLE_ROWS,
         seed=0,
         epoch=0,
-        encode=lambda parsed, *_: parsed,
+        encode=dict,
     )
 
 
