@@ -72,8 +72,8 @@ def open_examples(
 ) -> Examples:
     """The rows of some windows, with some of their features and all labels.
 
-    Without `skip_bad_records` only the first row of each file is looked at, which finds what was
-    left out of all rows; other rows are checked when they are parsed. With it all files are read
+    Without `skip_bad_records` only the first record of each file is looked at, which finds what was
+    left out of all records; others are checked when they are parsed. With it all files are read
     once, and bad records are left out from then on. A damaged file counts as one bad record, and is
     left out from that record on.
 
@@ -234,9 +234,9 @@ class Examples:
             )
 
     def check_first_records(self) -> None:
-        """Raises ValueError where the first row of a file is not as `features` and `labels` say.
+        """Raises ValueError where the first record of a file is not as `features` and `labels` say.
 
-        This finds in particular a neighbour list that was left out of all rows, which the fast
+        This finds in particular a neighbour list that was left out of all records, which the fast
         parser takes for an empty one.
         """
         for path in self.files:
