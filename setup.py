@@ -49,6 +49,7 @@ setup(
             "ruff==0.17.6",
             "mypy==2.4.1",
             "moto[server]>=5",
+            "cryptography>=42",
         ],
     },
     entry_points={
