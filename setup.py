@@ -39,7 +39,6 @@ setup(
         # pyarrow 26 refuses NumPy 1.
         "pyarrow>=15,<26",
         "isal>=1.6",
-        "threadpoolctl>=3",
         "tqdm>=4.66",
         "absl-py>=2",
         "grpcio>=1.60",

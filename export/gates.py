@@ -17,6 +17,7 @@ from export import publication
 from export.signatures import SCORE, score_weights
 from export.snapshot import GraphSnapshot
 from input_pipeline import filesystem
+from input_pipeline.example_rows import first_examples
 from input_pipeline.parsing import parse_examples
 from mgoe_tf.checkpoints import LoadedModel
 
@@ -62,17 +63,6 @@ class KerasAnswers:
         return {name: value.numpy() for name, value in explained.items()}
 
 
-def _validation_rows(data_dir: str) -> tf.Tensor:
-    """The first COMPARED_ROWS serialized rows of validation, string [B]."""
-    files = sorted(
-        filesystem.glob(filesystem.join(data_dir, "examples", "validation-*.tfrecord.gz"))
-    )
-    if not files:
-        raise ValueError(f"--data_dir: {data_dir!r} has no validation rows")
-    rows = tf.data.TFRecordDataset(files, "GZIP").take(COMPARED_ROWS)
-    return next(iter(rows.batch(COMPARED_ROWS)))
-
-
 def _as_lists(raw: Rows, items: set[str]) -> tuple[Rows, Rows]:
     """Rows as requests of `rank`, users [U, ...] and candidates [U, N, ...], and flat again."""
     rows = len(next(iter(raw.values())))
@@ -106,7 +96,7 @@ def compare(
     Raises:
       ValueError: it is above TOLERANCE.
     """
-    serialized = _validation_rows(snapshot.data_dir)
+    serialized = first_examples(snapshot.data_dir, "validation", COMPARED_ROWS)
     features = [loaded.spec.feature(name) for name in loaded.model.feature_names]
     raw = {name: value.numpy() for name, value in parse_examples(serialized, features).items()}
     items = {feature.name for feature in features if feature.owner == "item"}

@@ -28,6 +28,7 @@ from export.snapshot import GraphSnapshot
 from input_pipeline import filesystem, options
 from input_pipeline.options import option
 from input_pipeline.spec import SPEC_FILE
+from input_pipeline.temporary_directory import temporary_directory
 from mgoe_tf import checkpoints
 from mgoe_tf.models.base import RankingModel
 
@@ -125,7 +126,7 @@ def export(export_options: ExportOptions) -> str:
     )
     filesystem.prepare_remote(base_path)
     publication.choose_version(base_path, export_options.version)  # fails early where it exists
-    temporary = filesystem.temporary_sibling(base_path)
+    temporary = temporary_directory(base_path)
     try:
         with frozen(_dense_variables(loaded.model)):
             signatures = served.signatures()

@@ -7,6 +7,7 @@ import itertools
 import math
 
 from input_pipeline.options import option
+from input_pipeline.spec import RECORD_LAYOUTS
 
 SOURCES = (
     "taobao",
@@ -99,6 +100,13 @@ class PreparationOptions:
     )
     max_malformed: float = option(
         0.001, "Stop when more than this share of the lines is malformed."
+    )
+    record_layout: str = option(
+        "example",
+        "What a record holds. example: a row, as a tf.train.Example. request: up to 32 rows of a "
+        "user, as a tf.train.SequenceExample with the user's features once; training reads it "
+        "several times faster.",
+        RECORD_LAYOUTS,
     )
     num_shards: int = option(8, "TFRecord shards per window.")
     num_workers: int = option(

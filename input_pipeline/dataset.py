@@ -1,4 +1,4 @@
-"""Files -> shuffle -> interleave -> batch -> parse -> prefetch.
+"""Files -> interleave -> shuffle -> batch -> parse -> prefetch.
 
 The order of the rows depends on the seed, the epoch and TensorFlow's global seed: neither on
 threads nor on what was read before, so a resumed run meets the rows that an uninterrupted one would
@@ -11,7 +11,7 @@ import collections
 import contextlib
 import dataclasses
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -21,18 +21,20 @@ from input_pipeline import filesystem
 from input_pipeline.bad_records import (
     REFUSED,
     BadRecord,
-    check_record,
     find_bad_records,
     open_records,
 )
-from input_pipeline.parsing import parse_examples
+from input_pipeline.parsing import Column, padded
+from input_pipeline.record_layouts import LAYOUTS, RecordLayout
 from input_pipeline.spec import DatasetSpec, Feature
 
 _SHARD = re.compile(r"-(\d+)-of-(\d+)\.tfrecord\.gz$")
 _OPEN_FILES = 16
-_BLOCK_RECORDS = 32
+# Rows that are moved and shuffled as one: row by row costs as much as parsing.
+_ROWS_PER_BLOCK = 32
+_COUNTED_AT_ONCE = 256
 
-Encode = Callable[[dict[str, tf.Tensor], tf.Tensor], object]
+Encode = Callable[[dict[str, Column]], Mapping[str, Column]]
 
 
 def example_files(data_dir: str, windows: Sequence[str]) -> tuple[str, ...]:
@@ -82,6 +84,7 @@ def open_examples(
         example_files(data_dir, windows),
         tuple(feature for feature in spec.input_features if feature.name in feature_names),
         spec.label_features,
+        LAYOUTS[spec.record_layout],
         sum(spec.counts["rows"].get(window, 0) for window in windows),
     )
     if not examples.num_rows:
@@ -116,6 +119,7 @@ class Examples:
       files: TFRecord shards.
       features: what is read of each row.
       labels: labels that are read of each row.
+      layout: of the records.
       num_rows: how many there are.
       bad_records: records that are left out.
     """
@@ -123,6 +127,7 @@ class Examples:
     files: tuple[str, ...]
     features: tuple[Feature, ...]
     labels: tuple[Feature, ...]
+    layout: RecordLayout
     num_rows: int
     bad_records: tuple[BadRecord, ...] = ()
 
@@ -144,22 +149,41 @@ class Examples:
           shuffle_rows: rows of the shuffle buffer.
           seed: of the order.
           epoch: another order for every epoch.
-          encode: from the parsed rows and the number of the batch to what the dataset yields.
+          encode: from some rows' columns, as `layout.parse` gives them, to columns of the same
+            names, or of names that go on after a slash.
+
+        Returns:
+          Columns by name, ragged lists padded. In the request layout those of a user have a row
+          a user, and `user_row`, int32 [B], tells the user of each of the B rows.
         """
         random = np.random.default_rng([seed, epoch])
         files = [self.files[i] for i in random.permutation(len(self.files))]
-        records = self._interleave(files)
-        # serialized rows are the cheapest to hold and to move: parsing comes after shuffling
-        records = records.shuffle(
-            shuffle_rows, seed=int(random.integers(2**31)), reshuffle_each_iteration=False
+        # Serialized rows are the cheapest to hold and to move: parsing comes after shuffling.
+        # Blocks of another size every epoch, lest the same rows meet again and again.
+        rows_per_block = int(random.integers(_ROWS_PER_BLOCK // 2, _ROWS_PER_BLOCK + 1))
+        records_per_block = max(1, rows_per_block // self.layout.rows_per_record)
+        blocks = self._interleave(files, records_per_block).shuffle(
+            max(1, shuffle_rows // (records_per_block * self.layout.rows_per_record)),
+            seed=int(random.integers(2**31)),
+            reshuffle_each_iteration=False,
         )
-        batches = self._batches(records, batch_size, encode, drop_remainder=True)
+        of_user = {feature.name for feature in self.features if feature.owner == "user"}
+        batches = self.layout.batches(blocks, self._parser(encode), batch_size, of_user)
         exact = tf.data.experimental.assert_cardinality(self.num_rows // batch_size)
         return batches.apply(exact).prefetch(tf.data.AUTOTUNE)
 
     def ordered_batches(self, batch_size: int, *, encode: Encode) -> tf.data.Dataset:
-        """Every row once, in the order of the files; the last batch may be smaller."""
-        batches = self._batches(self._in_order(), batch_size, encode, drop_remainder=False)
+        """Every row once, in the order of the files.
+
+        Args:
+          batch_size: rows of a batch; the last one may be smaller, and with requests, which stay
+            whole, every one.
+          encode: as for `shuffled_batches`.
+        """
+        records = self._in_order().batch(max(1, batch_size // self.layout.rows_per_record))
+        batches = records.map(
+            self._parser(encode), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        )
         return batches.prefetch(tf.data.AUTOTUNE)
 
     @contextlib.contextmanager
@@ -181,13 +205,18 @@ class Examples:
         """Reads every file from its beginning and yields the records that cannot be used."""
         skipped = set(self.bad_records)
         for path in self.files:
-            for bad in find_bad_records(path, self.features, self.labels):
+            for bad in find_bad_records(path, self.layout, self.features, self.labels):
                 if bad not in skipped:
                     yield bad
 
     def count_rows(self) -> int:
         """Reads all files to count the rows that are not left out."""
-        return int(self._in_order().reduce(np.int64(0), lambda count, _: count + 1))
+
+        def add(count: tf.Tensor, serialized: tf.Tensor) -> tf.Tensor:
+            labels = self.layout.parse(serialized, (), self.labels)
+            return count + tf.size(labels[self.labels[0].name], tf.int64)
+
+        return int(self._in_order().batch(_COUNTED_AT_ONCE).reduce(np.int64(0), add))
 
     def require_rows(self, found: int) -> None:
         """Raises ValueError where the files do not hold the rows that the spec tells.
@@ -209,18 +238,17 @@ class Examples:
         for path in self.files:
             with self.explained():
                 for serialized in open_records(path).take(1).as_numpy_iterator():
-                    reason = check_record(serialized, self.features, self.labels)
+                    reason = self.layout.check(serialized, self.features, self.labels)
                     if reason:
                         raise ValueError(str(BadRecord(path, 0, reason)))
 
     def _in_order(self) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices(self._sources(self.files)).flat_map(self._open)
 
-    def _interleave(self, files: Sequence[str]) -> tf.data.Dataset:
+    def _interleave(self, files: Sequence[str], records_per_block: int) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices(self._sources(files)).interleave(
-            self._open,
+            lambda *source: self._open(*source).batch(records_per_block),
             cycle_length=min(len(files), _OPEN_FILES),
-            block_length=_BLOCK_RECORDS,
             num_parallel_calls=tf.data.AUTOTUNE,
             deterministic=True,
         )
@@ -248,12 +276,10 @@ class Examples:
         records = records.filter(lambda index, _: tf.reduce_all(index != skipped))
         return records.map(lambda _, serialized: serialized)
 
-    def _batches(
-        self, records: tf.data.Dataset, batch_size: int, encode: Encode, drop_remainder: bool
-    ) -> tf.data.Dataset:
+    def _parser(self, encode: Encode) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
         @tf.autograph.experimental.do_not_convert  # which costs seconds, for control flow not here
-        def parse(number: tf.Tensor, serialized: tf.Tensor) -> object:
-            return encode(parse_examples(serialized, self.features, self.labels), number)
+        def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+            columns = encode(self.layout.parse(serialized, self.features, self.labels))
+            return padded(columns, self.features)
 
-        batches = records.batch(batch_size, drop_remainder=drop_remainder).enumerate()
-        return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        return parse

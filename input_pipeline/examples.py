@@ -12,6 +12,7 @@ https://protobuf.dev/programming-guides/encoding describes the bytes:
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 
 import numpy as np
 import pyarrow as pa
@@ -95,22 +96,39 @@ def encode_values(values: np.ndarray) -> pa.LargeBinaryArray:
     if values.dtype == np.int64:
         return varints(values)
     data = pa.array(values, pa.large_binary())
-    return _joined(_prefixes(pc.binary_length(data).to_numpy(), _delimited), data)
+    lengths = pc.binary_length(data).to_numpy()
+    return joined(prefixes(lengths, lambda length: delimited(1, length)), data)
 
 
-def _delimited(length: int) -> bytes:
-    return bytes([1 << 3 | _LENGTH_DELIMITED]) + varint(length)
+def delimited(field: int, length: int) -> bytes:
+    """Tag and length in front of a field of that many bytes."""
+    return bytes([field << 3 | _LENGTH_DELIMITED]) + varint(length)
 
 
-def _joined(*columns: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
+def joined(*columns: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
+    """The columns' strings one after the other, row by row."""
     return pc.binary_join_element_wise(*columns, pa.scalar(b"", pa.large_binary()))
 
 
-def _prefixes(lengths: np.ndarray, prefix) -> pa.LargeBinaryArray:
+def prefixes(lengths: np.ndarray, prefix: Callable[[int], bytes]) -> pa.LargeBinaryArray:
     """prefix(length) of each length, computed once a distinct length."""
     distinct, which = np.unique(lengths, return_inverse=True)
     table = pa.array([prefix(length) for length in distinct.tolist()], pa.large_binary())
     return table.take(pa.array(which))
+
+
+def _feature_head(kind: str, length: int) -> bytes:
+    """What comes before `length` bytes of values in a Feature; without any, an empty list."""
+    content = varint(length) if kind == "bytes" or not length else delimited(1, length)
+    if kind != "bytes" and length:
+        content = varint(len(content) + length) + content
+    return bytes([_KINDS[kind] << 3 | _LENGTH_DELIMITED]) + content
+
+
+def feature_message(kind: str, payload: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
+    """Each list of values as a tf.train.Feature, [V]."""
+    lengths = pc.binary_length(payload).to_numpy()
+    return joined(prefixes(lengths, lambda length: _feature_head(kind, length)), payload)
 
 
 def feature_entry(name: str, kind: str, payload: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
@@ -118,21 +136,17 @@ def feature_entry(name: str, kind: str, payload: pa.LargeBinaryArray) -> pa.Larg
     key = name.encode()
 
     def prefix(length: int) -> bytes:
-        content = varint(length) if kind == "bytes" or not length else _delimited(length)
-        if kind != "bytes" and length:
-            content = varint(len(content) + length) + content
-        feature = bytes([_KINDS[kind] << 3 | _LENGTH_DELIMITED]) + content
-        value = bytes([2 << 3 | _LENGTH_DELIMITED]) + varint(len(feature) + length) + feature
-        start = _delimited(len(key)) + key
-        return _delimited(len(start) + len(value) + length) + start + value
+        feature = _feature_head(kind, length)
+        start = delimited(1, len(key)) + key + delimited(2, len(feature) + length) + feature
+        return delimited(1, len(start) + length) + start
 
-    return _joined(_prefixes(pc.binary_length(payload).to_numpy(), prefix), payload)
+    return joined(prefixes(pc.binary_length(payload).to_numpy(), prefix), payload)
 
 
-def node_chunks(
+def node_payloads(
     spec: DatasetSpec, owner: str, graph: NodeGraph, encoded: dict[str, pa.LargeBinaryArray]
-) -> Chunks:
-    """The features of every user, or of every item, of a window.
+) -> dict[str, pa.LargeBinaryArray]:
+    """The values of every user, or of every item, of a window, by feature.
 
     Args:
       spec: names, kinds and order of the features.
@@ -156,8 +170,13 @@ def node_chunks(
         payloads[f"{owner}_neighbors_{task}"] = strings(ids, offsets[neighbors.indptr])
         weights = strings(neighbors.weights.view(np.uint8), neighbors.indptr * 4)
         payloads[f"{owner}_neighbor_weights_{task}"] = weights
+    return payloads
+
+
+def node_chunks(spec: DatasetSpec, owner: str, payloads: dict[str, pa.LargeBinaryArray]) -> Chunks:
+    """The features of every user, or of every item, as they stand in a tf.train.Features."""
     return Chunks.of(
-        _joined(
+        joined(
             *(
                 feature_entry(feature.name, feature.dtype, payloads[feature.name])
                 for feature in spec.node_features(owner)
@@ -169,6 +188,44 @@ def node_chunks(
 def _taken(data: pa.LargeBinaryArray, rows: np.ndarray) -> pa.LargeBinaryArray:
     """data[rows]; also where there are none, for which pyarrow leaves out the buffers."""
     return data.take(pa.array(rows)) if len(rows) else strings(np.zeros(0, np.uint8), np.zeros(1))
+
+
+class ExampleEncoder:
+    """Encodes the rows of one window, a tf.train.Example each.
+
+    Args:
+      spec: names, kinds and order of the features.
+      rows: R rows of the window.
+      payloads: `node_payloads` of `user` and `item`.
+      random: not used, as a row is a record.
+    """
+
+    records_per_block = 4096
+
+    def __init__(
+        self,
+        spec: DatasetSpec,
+        rows: Rows,
+        payloads: dict[str, dict[str, pa.LargeBinaryArray]],
+        random: np.random.Generator,
+    ):
+        self._rows = rows
+        self._users, self._items = (
+            node_chunks(spec, owner, values) for owner, values in payloads.items()
+        )
+        self._labels, self._label = label_chunks(spec, rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def encode(self, index: np.ndarray) -> np.ndarray:
+        """Some rows as framed TFRecords, one after the other: uint8 [bytes].
+
+        Args:
+          index: int64 [N], row numbers.
+        """
+        rows = self._rows.take(index)
+        return encode_records(rows, self._users, self._items, self._labels, self._label[index])
 
 
 def label_chunks(spec: DatasetSpec, rows: Rows) -> tuple[Chunks, np.ndarray]:
@@ -212,23 +269,23 @@ def encode_records(
     # The distinct lengths of a block are few: each has its Example header and its TFRecord header
     # once.
     distinct, which = np.unique(lengths, return_inverse=True)
-    heads = Chunks.of(pa.array([_delimited(n) for n in distinct.tolist()], pa.large_binary()))
+    heads = Chunks.of(pa.array([delimited(1, n) for n in distinct.tolist()], pa.large_binary()))
     records = (distinct + heads.lengths).astype("<u8")
     frames = np.empty((len(distinct), 12), np.uint8)
     frames[:, :8] = records.view(np.uint8).reshape(-1, 8)
     crc = crc32c()
     starts = np.arange(len(distinct) + 1, dtype=np.int64) * 8
-    frames[:, 8:] = _masked(crc.of_strings(records.view(np.uint8), starts))
+    frames[:, 8:] = masked(crc.of_strings(records.view(np.uint8), starts))
     columns = [fixed_strings(frames).take(pa.array(which)), heads.data.take(pa.array(which))]
     checksums = heads.checksums[which]
     for chunks, index in parts:
         columns.append(chunks.data.take(pa.array(index)))
         checksums = crc.combine(checksums, chunks.checksums[index], chunks.lengths[index])
-    flat, offsets = flat_bytes(_joined(*columns, fixed_strings(_masked(checksums))))
+    flat, offsets = flat_bytes(joined(*columns, fixed_strings(masked(checksums))))
     return flat[offsets[0] : offsets[-1]]
 
 
-def _masked(checksums: np.ndarray) -> np.ndarray:
+def masked(checksums: np.ndarray) -> np.ndarray:
     """TFRecord's masked checksums as bytes, uint8 [N, 4]."""
     rotated = checksums >> np.uint32(15) | checksums << np.uint32(17)
     return (rotated + np.uint32(0xA282EAD8)).astype("<u4").view(np.uint8).reshape(-1, 4)

@@ -9,8 +9,6 @@ what takes their place.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import glob as local_glob
 import io
 import logging
@@ -20,7 +18,7 @@ import secrets
 import shutil
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
@@ -31,8 +29,7 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
 _NATIVE_SCHEMES = frozenset({"gs", "file", "ram"})
 _COPY_BYTES = 1 << 24
 _BUFFER_BYTES = 1 << 20
-# Held until the process ends, however it ends.
-_locks = contextlib.ExitStack()
+_TEMPORARY = ".tmp-"
 
 # A directory is complete when it has one of these at its top, so `publish` copies them last.
 _MARKERS = frozenset({"dataset_spec.json", "saved_model.pb"})
@@ -228,44 +225,19 @@ def rename(source: str, target: str) -> None:
     remove(source)
 
 
-def temporary_sibling(path: str, token: str = "") -> str:
-    """A fresh hidden name beside `path`, to write to before `rename`."""
-    head, separator, name = path.rstrip("/").rpartition("/")
-    return f"{head}{separator}.{name}.tmp-{token or secrets.token_hex(4)}"
+def temporary_sibling(path: str) -> str:
+    """A fresh hidden name beside `path`, to write to before `rename`.
 
-
-class _LockedError(Exception):
-    """Another process holds the lock of a directory."""
-
-
-@contextlib.contextmanager
-def _locked(directory: str) -> Iterator[None]:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise _LockedError(directory) from None
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def temporary_directory(path: str) -> str:
-    """Makes a hidden directory beside a local `path`, to write to before `publish`.
-
-    It is locked while this process lives. Those of processes that were killed are removed first.
+    For directories see `temporary_directory`.
     """
-    for abandoned in local_glob.glob(temporary_sibling(local_glob.escape(path), "*")):
-        with contextlib.suppress(OSError, _LockedError), _locked(abandoned):
-            shutil.rmtree(abandoned)
-    while True:
-        temporary = temporary_sibling(path)
-        os.makedirs(temporary)
-        with contextlib.suppress(_LockedError):
-            _locks.enter_context(_locked(temporary))
-            if os.path.isdir(temporary):  # nobody took it for abandoned before it was locked
-                return temporary
+    head, separator, name = path.rstrip("/").rpartition("/")
+    return f"{head}{separator}.{name}{_TEMPORARY}{secrets.token_hex(4)}"
+
+
+def temporary_siblings(path: str) -> list[str]:
+    """The names that `temporary_sibling` has given beside a local `path` and that are there."""
+    head, separator, name = path.rstrip("/").rpartition("/")
+    return glob(f"{local_glob.escape(head + separator)}.{local_glob.escape(name)}{_TEMPORARY}*")
 
 
 def files_below(path: str) -> list[str]:

@@ -1,11 +1,12 @@
-"""Serialized rows -> dense tensors, derived from the data set spec; shared by training and serving.
+"""Serialized tf.train.Examples -> tensors, derived from the data set spec; shared with serving.
 
 Axes: B batch, L neighbours.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 import tensorflow as tf
 
@@ -13,6 +14,9 @@ from input_pipeline.spec import Feature
 
 UNLABELED = -1.0
 DTYPES = {"int64": tf.int64, "bytes": tf.string, "float": tf.float32}
+
+# Ragged where rows hold lists of different lengths.
+Column: TypeAlias = "tf.Tensor | tf.RaggedTensor"
 
 
 def neighbor_pairs(features: Sequence[Feature]) -> Iterator[tuple[str, str]]:
@@ -24,19 +28,18 @@ def neighbor_pairs(features: Sequence[Feature]) -> Iterator[tuple[str, str]]:
             yield name, weights
 
 
-def _parsing_rule(feature: Feature) -> tf.io.FixedLenFeature | tf.io.RaggedFeature:
+def parsing_rule(feature: Feature) -> tf.io.FixedLenFeature | tf.io.RaggedFeature:
+    """How TensorFlow's parsers read a feature of a tf.train.Features."""
     dtype = DTYPES[feature.dtype]
     if feature.ragged:
         return tf.io.RaggedFeature(dtype, row_splits_dtype=tf.int32)
     return tf.io.FixedLenFeature([] if feature.length is None else [feature.length], dtype)
 
 
-def parse_examples(
+def parse_ragged_examples(
     serialized: tf.Tensor, features: Sequence[Feature], labels: Sequence[Feature] = ()
-) -> dict[str, tf.Tensor]:
+) -> dict[str, Column]:
     """Parses a batch of tf.train.Example.
-
-    Only what the graph of a SavedModel can hold is used, so that serving reads what training read.
 
     Args:
       serialized: string [B].
@@ -44,47 +47,79 @@ def parse_examples(
       labels: scalars that a record may leave out (`DatasetSpec.label_features`).
 
     Returns:
-      By feature name: scalars [B], lists [B, length], ragged lists [B, length] padded with 0 or the
-      empty string; by label name: float32 [B], -1 where the record has none.
+      By feature name: scalars [B], lists [B, length], ragged lists as tf.RaggedTensor [B, (L)]; by
+      label name: float32 [B], -1 where the record has none.
 
     Raises:
       tf.errors.InvalidArgumentError: when run on a record that does not parse, lacks a feature, has
         one of the wrong length, or has neighbours and weights of different lengths. A ragged list
         that is missing altogether reads as an empty one; `dataset.py` looks for those.
     """
-    rules = {feature.name: _parsing_rule(feature) for feature in features}
+    rules = {feature.name: parsing_rule(feature) for feature in features}
     for label in labels:
         rules[label.name] = tf.io.FixedLenFeature([], tf.float32, default_value=UNLABELED)
     parsed = tf.io.parse_example(serialized, rules)
-    with tf.control_dependencies(_length_checks(parsed, features)):
-        lists = {feature.name: feature.length for feature in features if feature.ragged}
+    return checked(parsed, list_checks(parsed, features))
+
+
+def parse_examples(
+    serialized: tf.Tensor, features: Sequence[Feature], labels: Sequence[Feature] = ()
+) -> dict[str, tf.Tensor]:
+    """`parse_ragged_examples` with ragged lists padded: [B, length].
+
+    Only what the graph of a SavedModel can hold is used, so that serving reads what training read.
+    """
+    return padded(parse_ragged_examples(serialized, features, labels), features)
+
+
+def padded(columns: Mapping[str, Column], features: Sequence[Feature]) -> dict[str, tf.Tensor]:
+    """Columns with their ragged lists as dense ones [.., length], 0 or the empty string behind.
+
+    Args:
+      columns: by the name of a feature, or by that, a slash and more.
+      features: of the columns that are ragged.
+    """
+    lengths = {feature.name: feature.length for feature in features}
+    return {
+        name: value.to_tensor(shape=[None, lengths[name.partition("/")[0]]])
+        if isinstance(value, tf.RaggedTensor)
+        else value
+        for name, value in columns.items()
+    }
+
+
+def checked(
+    columns: Mapping[str, Column], checks: Sequence[tf.Operation | None]
+) -> dict[str, Column]:
+    """The columns, given out after the assertions `checks` (None where they ran already)."""
+    with tf.control_dependencies([check for check in checks if check is not None]):
         return {
-            name: value.to_tensor(shape=[None, lists[name]])  # [B, L]
-            if name in lists
+            name: value.with_flat_values(tf.identity(value.flat_values))
+            if isinstance(value, tf.RaggedTensor)
             else tf.identity(value)
-            for name, value in parsed.items()
+            for name, value in columns.items()
         }
 
 
-def _length_checks(
-    parsed: dict[str, tf.Tensor | tf.RaggedTensor], features: Sequence[Feature]
-) -> list[tf.Operation]:
+def list_checks(
+    columns: Mapping[str, Column], features: Sequence[Feature]
+) -> list[tf.Operation | None]:
     """Assertions on ragged lists, which a dense tensor of width L would cut or pad in silence."""
     checks = [
         tf.debugging.assert_equal(
-            parsed[name].row_lengths(),
-            parsed[weights].row_lengths(),
+            columns[name].row_lengths(),
+            columns[weights].row_lengths(),
             message=f"{name} and {weights} must have the same length in every row",
         )
         for name, weights in neighbor_pairs(features)
     ]
     checks += [
         tf.debugging.assert_less_equal(
-            parsed[feature.name].row_lengths(),
+            columns[feature.name].row_lengths(),
             feature.length,
             message=f"{feature.name} must hold at most {feature.length} values",
         )
         for feature in features
         if feature.ragged
     ]
-    return [check for check in checks if check is not None]  # eager assertions return None
+    return checks

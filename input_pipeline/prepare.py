@@ -14,6 +14,7 @@ from input_pipeline.events import EventLog
 from input_pipeline.interactions import Interactions, build_interactions
 from input_pipeline.sources import read_events
 from input_pipeline.spec import SPEC_FILE, DatasetSpec, Task
+from input_pipeline.temporary_directory import temporary_directory
 from input_pipeline.windows import cut_windows
 from input_pipeline.writer import DatasetWriter
 
@@ -33,7 +34,7 @@ def prepare(preparation: PreparationOptions) -> DatasetSpec:
     log = read_events(preparation)
     # An object store has no rename: what goes there is made locally and copied, the spec last.
     remote = filesystem.is_remote(final)
-    temporary = tempfile.mkdtemp() if remote else filesystem.temporary_directory(final)
+    temporary = tempfile.mkdtemp() if remote else temporary_directory(final)
     try:
         spec = write_data_set(log, preparation, temporary)
         filesystem.publish(temporary, final)
@@ -101,6 +102,7 @@ def describe(
             "duplicate_lines": log.duplicate_lines,
         },
         source_files=log.source_files,
+        record_layout=preparation.record_layout,
         flags=json.loads(json.dumps(dataclasses.asdict(preparation))),
     )
     names = [feature.name for feature in spec.input_features + spec.label_features]

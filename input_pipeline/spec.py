@@ -14,6 +14,9 @@ from typing import Any
 
 FORMAT_VERSION = 1
 SPEC_FILE = "dataset_spec.json"
+RECORD_LAYOUTS = ("example", "request")
+# The most rows of a record in the request layout.
+MAX_CANDIDATES = 32
 WINDOWS = ("history", "train", "validation", "test")
 NEIGHBOR_SETS = ("user_1hop", "user_2hop", "item_1hop", "item_2hop")
 # Beside features of R users and of B rows: which user each row belongs to, int32 [B].
@@ -133,6 +136,9 @@ class DatasetSpec:
         by window and task.
       source_files: what went in.
       flags: every preparation flag.
+      record_layout: `example`, a tf.train.Example a row; or `request`, a tf.train.SequenceExample
+        a user and some rows: the context holds the features of `user`, the feature lists those of
+        `item` and `row`.
     """
 
     source: str
@@ -149,7 +155,14 @@ class DatasetSpec:
     counts: dict[str, Any]
     source_files: tuple[SourceFile, ...]
     flags: dict[str, Any]
+    record_layout: str = "example"
     format_version: int = FORMAT_VERSION
+
+    def __post_init__(self) -> None:
+        if self.record_layout not in RECORD_LAYOUTS:
+            raise ValueError(
+                f"record_layout must be one of {RECORD_LAYOUTS}, got {self.record_layout!r}"
+            )
 
     @property
     def task_names(self) -> tuple[str, ...]:
@@ -240,6 +253,8 @@ class DatasetSpec:
             fields = json.loads(text)
         except json.JSONDecodeError as error:
             raise ValueError(f"{origin}: not JSON: {error}") from None
+        if isinstance(fields, dict):
+            fields.setdefault("record_layout", "example")  # older specs knew no other
         known = {field.name for field in dataclasses.fields(cls)} | {"features"}
         if not isinstance(fields, dict) or set(fields) != known:
             found = set(fields) if isinstance(fields, dict) else set()

@@ -15,8 +15,7 @@ import dataclasses
 import os
 import struct
 import tempfile
-from collections.abc import Callable
-from typing import IO
+from typing import IO, Protocol
 
 import numpy as np
 from isal import isal_zlib
@@ -25,7 +24,6 @@ from input_pipeline import filesystem
 from input_pipeline.crc import crc32
 from input_pipeline.windows import STREAM_ROW_ORDER, STREAM_SHARDS
 
-ROWS_PER_BLOCK = 4096
 _LEVEL = 1
 _HEADER = (
     b"\x1f\x8b\x08" + bytes(6) + b"\xff"
@@ -60,19 +58,35 @@ def shard_path(data_dir: str, split: str, shard: int, num_shards: int) -> str:
     return filesystem.join(data_dir, "examples", name)
 
 
+class Encoder(Protocol):
+    """Records that are encoded when they are asked for, in threads.
+
+    Attributes:
+      records_per_block: how many make a compressed block of about 7 MB.
+    """
+
+    records_per_block: int
+
+    def __len__(self) -> int:
+        """How many records there are."""
+
+    def encode(self, index: np.ndarray) -> np.ndarray:
+        """Records by number, int64 [N], framed one after the other: uint8 [bytes]."""
+
+
 class ShardWriter:
     """Writes the shards of a data set; use it as a context manager.
 
     Example:
       with ShardWriter(data_dir, num_shards=8, num_workers=2, seed=0) as writer:
-          writer.add("train", len(rows), encode)  # As often as there is more for a split.
+          writer.add("train", encoder)  # As often as there is more for a split.
           writer.finish()
 
     Args:
       data_dir: a local directory; compressed blocks wait in unnamed files there.
       num_shards: of each split.
       num_workers: threads that encode and compress; 0: one per core.
-      seed: of the order of rows and blocks.
+      seed: of the order of records and blocks.
     """
 
     def __init__(self, data_dir: str, num_shards: int, num_workers: int, seed: int):
@@ -92,14 +106,8 @@ class ShardWriter:
         self._workers.shutdown(cancel_futures=True)
         self._files.close()
 
-    def add(self, split: str, num_rows: int, encode: Callable[[np.ndarray], np.ndarray]) -> None:
-        """Deals rows out to the shards of a split at random.
-
-        Args:
-          split: the shards' name.
-          num_rows: R.
-          encode: from row numbers below R to framed records, uint8 [bytes]; called in threads.
-        """
+    def add(self, split: str, encoder: Encoder) -> None:
+        """Deals records out to the shards of a split at random."""
         if split not in self._shards:
             self._shards[split] = [
                 _Shard(self._files.enter_context(tempfile.TemporaryFile(dir=self._data_dir)))
@@ -107,13 +115,14 @@ class ShardWriter:
             ]
         random = np.random.default_rng([self._seed, STREAM_ROW_ORDER, self._num_added])
         self._num_added += 1
-        order = random.permutation(num_rows)
+        order = random.permutation(len(encoder))
         waiting: collections.deque = collections.deque()
         for number, shard in enumerate(self._shards[split]):
-            rows = order[number :: self._num_shards]
-            for start in range(0, len(rows), ROWS_PER_BLOCK):
-                block = rows[start : start + ROWS_PER_BLOCK]
-                waiting.append((shard, self._workers.submit(lambda r: compress(encode(r)), block)))
+            records = order[number :: self._num_shards]
+            for start in range(0, len(records), encoder.records_per_block):
+                index = records[start : start + encoder.records_per_block]
+                block = self._workers.submit(lambda i: compress(encoder.encode(i)), index)
+                waiting.append((shard, block))
                 # A few blocks at a time, to bound the memory.
                 if len(waiting) >= 2 * self._num_workers:
                     _append(*waiting.popleft())

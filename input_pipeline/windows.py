@@ -13,7 +13,14 @@ import numpy as np
 from input_pipeline.events import EventLog
 
 # Independent streams of random numbers: np.random.default_rng([seed, stream, window]).
-STREAM_PERMUTATION, STREAM_NEGATIVES, STREAM_GROUPING, STREAM_ROW_ORDER, STREAM_SHARDS = range(5)
+(
+    STREAM_PERMUTATION,
+    STREAM_NEGATIVES,
+    STREAM_GROUPING,
+    STREAM_ROW_ORDER,
+    STREAM_SHARDS,
+    STREAM_REQUESTS,
+) = range(6)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,13 +12,20 @@ from tqdm import tqdm
 from input_pipeline import examples, filesystem, report
 from input_pipeline.best_auc import BestAuc
 from input_pipeline.config import PreparationOptions
+from input_pipeline.examples import ExampleEncoder
 from input_pipeline.graph.snapshot import NodeGraph, extend
 from input_pipeline.interactions import OWNERS, Interactions, Past
 from input_pipeline.merging_graph import MergingGraph
+from input_pipeline.requests import RequestEncoder
 from input_pipeline.rows import Rows, add_negatives, group_pairs
 from input_pipeline.spec import DatasetSpec
 from input_pipeline.tfrecords import ShardWriter
-from input_pipeline.windows import STREAM_NEGATIVES
+from input_pipeline.windows import STREAM_NEGATIVES, STREAM_REQUESTS
+
+ENCODERS: dict[str, type[ExampleEncoder] | type[RequestEncoder]] = {
+    "example": ExampleEncoder,
+    "request": RequestEncoder,
+}
 
 
 class DatasetWriter:
@@ -101,15 +108,13 @@ class DatasetWriter:
             self._windows.name(window), rows, self._spec.task_names, values
         )
         self._count(window, statistics)
-        users, items = (
-            examples.node_chunks(self._spec, owner, nodes[owner], self._encoded) for owner in OWNERS
-        )
-        labels, label = examples.label_chunks(self._spec, rows)
-
-        def encode(index: np.ndarray) -> np.ndarray:
-            return examples.encode_records(rows.take(index), users, items, labels, label[index])
-
-        shards.add(self._windows.split(window), len(rows), encode)
+        payloads = {
+            owner: examples.node_payloads(self._spec, owner, nodes[owner], self._encoded)
+            for owner in OWNERS
+        }
+        random = np.random.default_rng([self._options.seed, STREAM_REQUESTS, window])
+        encoder = ENCODERS[self._spec.record_layout](self._spec, rows, payloads, random)
+        shards.add(self._windows.split(window), encoder)
 
     def _nodes(self, window: int) -> dict[str, NodeGraph]:
         """All users and items up to the window's end, as the window's rows see them."""

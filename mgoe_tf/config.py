@@ -26,7 +26,7 @@ class ModelOptions:
         1.0, "tau of the macro weights softmax(log(1 + w) / tau) (Eq. 14): lower is sharper."
     )
     num_shared_experts: int = option(
-        2, "n_s, experts shared by all tasks, in the bottom and in the fusion."
+        1, "n_s, experts shared by all tasks, in the bottom and in the fusion."
     )
     num_task_experts: int = option(1, "n_t, experts of each task, in the bottom and in the fusion.")
     head_units: int = option(16, "h, the width of a macro graph expert's head.")
@@ -122,8 +122,9 @@ class TrainOptions:
         ("all", "windows"),
     )
     oov_rate: float = option(
-        0.01,
-        "Share of user and item ids replaced at random in training by the out-of-vocabulary row.",
+        0.05,
+        "Share of ids and side features replaced at random in training by the out-of-vocabulary "
+        "row, so that a model learns to do without them.",
     )
     shuffle_rows: int = option(100_000, "Rows in the shuffle buffer.")
     resume: bool = option(False, "Go on from the latest checkpoint in --model_dir.")

@@ -11,12 +11,15 @@ from scipy import sparse
 
 from input_pipeline import filesystem, vocabulary
 from input_pipeline.dataset import open_examples
-from input_pipeline.spec import DatasetSpec
+from input_pipeline.parsing import Column
+from input_pipeline.request_parsing import by_row
+from input_pipeline.spec import USER_ROW, DatasetSpec
 from mgoe_tf import metrics
 from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import RankingModel
 
 BATCH_SIZE = 8192
+_MACRO_NODES = ("user_macro", "item_macro")
 SPLITS = ("validation", "test")
 
 
@@ -105,17 +108,30 @@ class Evaluator:
         return {task: tf.cast(value, tf.float32) for task, value in logits.items()}
 
     def _batches(self) -> tf.data.Dataset:
-        def encode(parsed: dict[str, tf.Tensor], number: tf.Tensor) -> tuple[Any, Any, Any]:
-            features = self.lookup({name: parsed[name] for name in self.model.feature_names})
-            labels = {
-                task: tf.cast(parsed[f"label_{task}"], tf.int8) for task in self.spec.task_names
-            }
-            facts = {name: tf.cast(parsed[name], tf.int32) for name in ("user_macro", "item_macro")}
-            for name, table in self._vocabulary_rows.items():
-                facts[name] = table.lookup(parsed[name])
-            return features, labels, facts
+        labels = {task: f"label_{task}" for task in self.spec.task_names}
+        facts = {name: f"fact/{name}" for name in ("user_id", "item_id", *_MACRO_NODES)}
 
-        return self.examples.ordered_batches(BATCH_SIZE, encode=encode)
+        def encode(columns: dict[str, Column]) -> dict[str, Column]:
+            known = {name: columns[name] for name in (*facts, USER_ROW) if name in columns}
+            for name in _MACRO_NODES:
+                known[name] = tf.cast(known[name], tf.int32)
+            for name, table in self._vocabulary_rows.items():
+                known[name] = table.lookup(known[name])
+            known = by_row(known, of_user=("user_id", "user_macro"))
+            return {
+                **self.lookup(columns),
+                **{facts[name]: value for name, value in known.items()},
+                **{name: columns[name] for name in labels.values()},
+            }
+
+        @tf.autograph.experimental.do_not_convert
+        def finish(columns: dict[str, tf.Tensor]) -> tuple[Any, Any, Any]:
+            features = dict(columns)
+            batch_labels = {task: features.pop(name) for task, name in labels.items()}
+            batch_facts = {name: features.pop(column) for name, column in facts.items()}
+            return features, batch_labels, batch_facts
+
+        return self.examples.ordered_batches(BATCH_SIZE, encode=encode).map(finish)
 
     def _collect(self, labels: dict[str, list[np.ndarray]], facts: dict[str, np.ndarray]) -> _Rows:
         users, items = facts["user_id"], facts["item_id"]

@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from input_pipeline import filesystem
 from input_pipeline.dataset import Examples, open_examples
+from input_pipeline.parsing import Column
+from input_pipeline.request_parsing import by_row
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf import callbacks, checkpoints, tables
 from mgoe_tf.config import ModelOptions, TrainOptions
@@ -140,22 +142,33 @@ def training_batches(
     Everything random depends on the seed, the epoch and the number of the batch alone.
     """
     seeds = np.random.default_rng([options.seed, epoch, 1]).integers(2**31, size=len(lookup.names))
+    labels = {task: f"label_{task}" for task in spec.task_names}
+    of_user = {feature.name for feature in spec.node_features("user")}
 
-    def encode(parsed: dict[str, tf.Tensor], number: tf.Tensor) -> tuple[Any, Any]:
-        features = lookup({name: parsed[name] for name in lookup.names})
+    def encode(columns: dict[str, Column]) -> dict[str, Column]:
+        return {**lookup(columns), **{name: columns[name] for name in labels.values()}}
+
+    @tf.autograph.experimental.do_not_convert
+    def finish(number: tf.Tensor, columns: dict[str, tf.Tensor]) -> tuple[Any, Any]:
+        features = dict(columns)
+        batch_labels = {task: features.pop(name) for task, name in labels.items()}
         for column in spec.vocabularies:
             seed = tf.stack([seeds[lookup.names.index(column.name)], number])
             draws = tf.random.stateless_uniform(tf.shape(features[column.name]), seed)
             features[column.name] = tf.where(draws < options.oov_rate, 0, features[column.name])
-        return features, {task: parsed[f"label_{task}"] for task in spec.task_names}
+        if options.distribution == "mirrored":
+            # Replicas get a share of the rows each, and of every other axis in front.
+            features = by_row(features, of_user=of_user)
+        return features, batch_labels
 
-    return examples.shuffled_batches(
+    batches = examples.shuffled_batches(
         min(options.batch_size, examples.num_rows),
         shuffle_rows=options.shuffle_rows,
         seed=options.seed,
         epoch=epoch,
         encode=encode,
     )
+    return batches.enumerate().map(finish, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 
 
 def _fit(

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from typing import Any
 
 import numpy as np
 from absl import logging
 from scipy import sparse
-from sklearn.cluster import KMeans
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.random_projection import SparseRandomProjection
-from threadpoolctl import threadpool_limits
 
-# Lloyd's iterations end by themselves; this only bounds a pathological case.
-_MAX_ITERATIONS = 1_000
-# Swaps tried after the restarts: more of them where the matrix has few entries.
-_MIN_SWAPS, _MAX_SWAPS, _SWAPPED_ENTRIES = 10, 50, 1_000_000
-# Clusters that leave less than this share of the rows' lengths are exact but for rounding.
-_EXACT = 1e-12
+from input_pipeline.graph.kmeans import kmeans
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,49 +161,14 @@ def _squared_lengths(rows: Any) -> np.ndarray:
 
 def _cluster(x: sparse.csr_matrix, weights: np.ndarray, options: GroupingOptions) -> np.ndarray:
     """Labels of the best weighted k-means found, int [V]."""
-    seed = np.random.default_rng(list(options.seed)).integers(2**32)
-    random = np.random.RandomState(seed)
+    random = np.random.default_rng(list(options.seed))
     if x.shape[1] > options.projection_columns:
-        projection = SparseRandomProjection(options.projection_dim, random_state=random)
+        projection = SparseRandomProjection(
+            options.projection_dim, random_state=int(random.integers(2**32))
+        )
         x = projection.fit_transform(x)
     num_clusters = min(options.num_macro_nodes, x.shape[0])
-    # One thread sums in one order, so that the result is the same to the last bit.
-    with threadpool_limits(1), warnings.catch_warnings():
-        # Fewer distinct rows than clusters: the remaining ones stay empty.
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        best = KMeans(
-            num_clusters,
-            n_init=options.restarts,
-            max_iter=_MAX_ITERATIONS,
-            tol=0,
-            random_state=random,
-        ).fit(x, sample_weight=weights)
-        return _improve(best, x, weights, random).labels_
-
-
-def _improve(
-    best: KMeans, x: sparse.csr_matrix, weights: np.ndarray, random: np.random.RandomState
-) -> KMeans:
-    """Random swaps (Fränti, 2018): a cluster moves to a badly served node; kept where that helps.
-
-    Restarts alone can all end in poor optima where there are few nodes; then swaps are also cheap.
-    """
-    lengths = _squared_lengths(x)
-    for _ in range(min(_MAX_SWAPS, max(_MIN_SWAPS, _SWAPPED_ENTRIES // x.nnz))):
-        centers = best.cluster_centers_.copy()
-        products = (x @ centers.T)[np.arange(len(lengths)), best.labels_]
-        distance = lengths - 2 * products + _squared_lengths(centers)[best.labels_]
-        cost = np.maximum(distance, 0) * weights
-        if cost.sum() <= _EXACT * (weights @ lengths):
-            break
-        node = random.choice(len(cost), p=cost / cost.sum())
-        centers[random.randint(len(centers))] = x[node].toarray().ravel()
-        swapped = KMeans(len(centers), init=centers, n_init=1, max_iter=_MAX_ITERATIONS, tol=0).fit(
-            x, sample_weight=weights
-        )
-        if swapped.inertia_ < best.inertia_:
-            best = swapped
-    return best
+    return kmeans(x, weights, num_clusters, restarts=options.restarts, random=random)
 
 
 def _by_size(labels: np.ndarray) -> np.ndarray:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from input_pipeline import filesystem
-from input_pipeline.spec import DatasetSpec
+from input_pipeline.parsing import Column
+from input_pipeline.spec import USER_ROW, DatasetSpec
 
 
 def _vocabulary_of(spec: DatasetSpec, feature: str) -> str | None:
@@ -68,6 +70,13 @@ def _ids_of_refused_file(path: str, dtype: str) -> list[bytes] | None:
     return text.removesuffix(b"\n").split(b"\n") if empty_line else None
 
 
+def _flat(function: Callable[[tf.Tensor], tf.Tensor], values: Column) -> Column:
+    """Applies an elementwise function to the values that there are, and to no padding."""
+    if isinstance(values, tf.RaggedTensor):
+        return values.with_flat_values(function(values.flat_values))
+    return function(values)
+
+
 class IdLookup(tf.keras.layers.Layer):
     """Replaces raw ids by embedding rows: the i-th line of a vocabulary (from 0) is row i + 1.
 
@@ -81,11 +90,12 @@ class IdLookup(tf.keras.layers.Layer):
       names: input features to give; the others are left out.
 
     Call arguments:
-      features: raw features by name, at least `names`.
+      features: raw features by name, at least `names`, dense or ragged.
 
     Returns:
       The features in `names`: ids, side features and neighbours as int32 rows, the rest unchanged;
-      and for every list of neighbours their side features, named by `side_feature_of`.
+      for every list of neighbours their side features, named by `side_feature_of`; and `user_row`
+      where there is one. What came in ragged stays ragged.
     """
 
     def __init__(
@@ -114,27 +124,29 @@ class IdLookup(tf.keras.layers.Layer):
             for name in sorted(set(self.vocabulary_of.values()))
         }
 
-    def call(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def call(self, features: Mapping[str, Column]) -> dict[str, Column]:
         missing = [name for name in self.names if name not in features]
         if missing:
             raise ValueError(f"features: must have {missing}, got {sorted(features)}")
-        return self.encode({name: features[name] for name in self.names})
+        wanted = (*self.names, USER_ROW)
+        return self.encode({name: features[name] for name in wanted if name in features})
 
-    def encode(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Encodes what is given of the input features in `names`."""
+    def encode(self, features: Mapping[str, Column]) -> dict[str, Column]:
+        """Encodes what is given of the input features in `names`, and `user_row`."""
         rows = {name: self._rows(name, value) for name, value in features.items()}
         for name in features:
             for column in neighbor_side_features(self.spec, name):
-                rows[side_feature_of(name, column)] = tf.gather(
-                    self.side_features[column], rows[name]
+                table = self.side_features[column]
+                rows[side_feature_of(name, column)] = _flat(
+                    functools.partial(tf.gather, table), rows[name]
                 )
         return rows
 
-    def _rows(self, name: str, values: tf.Tensor) -> tf.Tensor:
+    def _rows(self, name: str, values: Column) -> Column:
         if name not in self.vocabulary_of:
             return values
-        lines = self.tables[self.vocabulary_of[name]].lookup(values)
-        return tf.cast(lines + 1, tf.int32)
+        table = self.tables[self.vocabulary_of[name]]
+        return _flat(lambda ids: tf.cast(table.lookup(ids) + 1, tf.int32), values)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -1,5 +1,6 @@
 """Order, batches and faults of reading a data set directory."""
 
+import collections
 import gzip
 import pathlib
 import shutil
@@ -11,16 +12,16 @@ import tensorflow as tf
 
 from input_pipeline import dataset
 from input_pipeline.dataset import Examples, example_files, open_examples
-from input_pipeline.spec import DatasetSpec
+from input_pipeline.spec import MAX_CANDIDATES, RECORD_LAYOUTS, DatasetSpec
 from tests.data_sets import write_small_data_set
 
 READ = ("user_id", "item_id", "user_1hop", "user_neighbors_click", "user_neighbor_weights_click")
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[pathlib.Path, DatasetSpec]:
+@pytest.fixture(scope="module", params=RECORD_LAYOUTS)
+def prepared(request, tmp_path_factory) -> tuple[pathlib.Path, DatasetSpec]:
     folder = tmp_path_factory.mktemp("data")
-    return folder, write_small_data_set(str(folder))
+    return folder, write_small_data_set(str(folder), record_layout=request.param)
 
 
 @pytest.fixture
@@ -34,46 +35,81 @@ def open_all(folder: pathlib.Path, spec: DatasetSpec, skip: int = 0) -> Examples
     return open_examples(str(folder), spec, ["history", "train"], READ, skip_bad_records=skip)
 
 
+def rows_of_batch(batch: dict[str, np.ndarray]) -> np.ndarray:
+    """[B, 3]: user, item and label of every row."""
+    users = batch["user_id"]
+    users = users[batch["user_row"]] if "user_row" in batch else users
+    return np.array(list(zip(users, batch["item_id"], batch["label_buy"], strict=True)), object)
+
+
 def rows_of(batches: tf.data.Dataset) -> np.ndarray:
-    """[N, 3]: user, item and label of every row, in order."""
-    return np.concatenate(list(batches.as_numpy_iterator()))
+    """[N, 3]: the same of all batches, in order."""
+    return np.concatenate([rows_of_batch(batch) for batch in batches.as_numpy_iterator()])
 
 
-def encode(parsed, number) -> tf.Tensor:
-    columns = [tf.as_string(parsed["user_id"]), parsed["item_id"]]
-    return tf.stack([*columns, tf.as_string(parsed["label_buy"])], axis=1)
+def ordered(examples: Examples, batch_size: int = 1000) -> tf.data.Dataset:
+    return examples.ordered_batches(batch_size, encode=dict)
 
 
 def shuffled(examples: Examples, epoch: int = 0, seed: int = 0, batch_size: int = 64):
     return examples.shuffled_batches(
-        batch_size, shuffle_rows=500, seed=seed, epoch=epoch, encode=encode
+        batch_size, shuffle_rows=500, seed=seed, epoch=epoch, encode=dict
     )
 
 
-def counted(rows: np.ndarray) -> dict[bytes, int]:
-    joined = [b"|".join(row) for row in rows]
-    return {row: joined.count(row) for row in set(joined)}
+def counted(rows: np.ndarray) -> collections.Counter:
+    return collections.Counter(map(tuple, rows))
 
 
 def test_ordered_batches_hold_every_row_once_in_a_fixed_order(prepared) -> None:
     folder, spec = prepared
     examples = open_all(folder, spec)
-    batches = list(examples.ordered_batches(1000, encode=encode).as_numpy_iterator())
+    batches = [rows_of_batch(batch) for batch in ordered(examples).as_numpy_iterator()]
     total = spec.counts["rows"]["history"] + spec.counts["rows"]["train"]
-    assert examples.num_rows == total == examples.count_rows()
-    assert [len(batch) for batch in batches] == [1000] * (total // 1000) + [total % 1000]
-    again = rows_of(examples.ordered_batches(77, encode=encode))
+    assert examples.num_rows == total == examples.count_rows() == sum(map(len, batches))
+    assert max(map(len, batches)) <= 1000
+    again = rows_of(ordered(examples, batch_size=77))
     np.testing.assert_array_equal(np.concatenate(batches), again)
 
 
-def test_shuffled_batches_are_exact_and_hold_each_row_at_most_once(prepared) -> None:
+@pytest.mark.parametrize("prepared", ["example"], indirect=True)
+def test_ordered_batches_of_examples_are_full(prepared) -> None:
     examples = open_all(*prepared)
-    batches = list(shuffled(examples).as_numpy_iterator())
-    assert {len(batch) for batch in batches} == {64}
-    assert len(batches) == examples.num_rows // 64
-    everything = counted(rows_of(examples.ordered_batches(1000, encode=encode)))
-    seen = counted(np.concatenate(batches))
-    assert all(count <= everything[row] for row, count in seen.items())
+    sizes = [len(rows_of_batch(batch)) for batch in ordered(examples).as_numpy_iterator()]
+    assert sizes == [1000] * (examples.num_rows // 1000) + [examples.num_rows % 1000]
+
+
+@pytest.mark.parametrize("batch_size", [64, 1000])
+def test_shuffled_batches_are_exact_and_hold_each_row_at_most_once(prepared, batch_size) -> None:
+    examples = open_all(*prepared)
+    batches = shuffled(examples, batch_size=batch_size)
+    sizes = [len(rows_of_batch(batch)) for batch in batches.as_numpy_iterator()]
+    assert sizes == [batch_size] * (examples.num_rows // batch_size)
+    seen, everything = counted(rows_of(batches)), counted(rows_of(ordered(examples)))
+    assert seen.total() == len(sizes) * batch_size
+    assert seen <= everything
+    for name, spec in batches.element_spec.items():
+        by_user = prepared[1].record_layout == "request" and name.startswith("user_")
+        assert spec.shape[0] == (None if by_user and name != "user_row" else batch_size)
+
+
+@pytest.mark.parametrize("prepared", ["request"], indirect=True)
+def test_a_batch_holds_each_request_once_and_part_of_its_rows(prepared) -> None:
+    largest = []
+    for batch in shuffled(open_all(*prepared), batch_size=256).as_numpy_iterator():
+        rows = np.bincount(batch["user_row"])
+        assert rows.min() > 0
+        assert len(rows) == len(batch["user_id"]) == len(batch["user_1hop"]) < 256 / 2
+        largest.append(rows.max())
+    assert np.mean(largest) < MAX_CANDIDATES / 2
+
+
+def test_every_epoch_draws_the_rows_that_it_leaves_out(prepared) -> None:
+    examples = open_all(*prepared)
+    everything = counted(rows_of(ordered(examples)))
+    left_out = [everything - counted(rows_of(shuffled(examples, epoch=e))) for e in (0, 1)]
+    assert [rows.total() for rows in left_out] == [examples.num_rows % 64] * 2
+    assert left_out[0] != left_out[1]
 
 
 def test_order_depends_on_seed_and_epoch(prepared) -> None:
@@ -84,11 +120,19 @@ def test_order_depends_on_seed_and_epoch(prepared) -> None:
     assert np.mean(np.all(first == rows_of(shuffled(examples, epoch=3, seed=1)), axis=1)) < 0.1
 
 
-def test_encode_is_told_the_number_of_the_batch(prepared) -> None:
-    examples = open_all(*prepared)
-    numbers = examples.ordered_batches(1000, encode=lambda parsed, number: number)
-    count = -(-examples.num_rows // 1000)
-    assert list(numbers.as_numpy_iterator()) == list(range(count))
+def test_encoded_columns_of_a_user_go_with_the_user(prepared) -> None:
+    def encode(columns):
+        neighbors = columns["user_neighbors_click"]
+        lengths = neighbors.with_flat_values(tf.strings.length(neighbors.flat_values))
+        return {**columns, "user_neighbors_click/length": lengths}
+
+    batches = open_all(*prepared).shuffled_batches(
+        128, shuffle_rows=500, seed=0, epoch=0, encode=encode
+    )
+    for batch in batches.take(3).as_numpy_iterator():
+        lengths = np.vectorize(len)(batch["user_neighbors_click"])
+        np.testing.assert_array_equal(batch["user_neighbors_click/length"], lengths)
+        assert lengths.shape == (len(batch["user_id"]), 6)
 
 
 def test_no_files_and_missing_shards_are_errors(copied) -> None:
@@ -109,25 +153,45 @@ def damage(path: pathlib.Path, change: Callable[[list[bytes]], None]) -> None:
             writer.write(record)
 
 
-def without(record: bytes, *names: str) -> bytes:
-    example = tf.train.Example.FromString(record)
+def without(record: bytes, spec: DatasetSpec, *names: str) -> bytes:
+    message, features = parsed(record, spec)
     for name in names:
-        del example.features.feature[name]
-    return example.SerializeToString()
+        del features[name]
+    return message.SerializeToString()
+
+
+def parsed(record: bytes, spec: DatasetSpec):
+    """The message, and its features or those of its context."""
+    if spec.record_layout == "example":
+        example = tf.train.Example.FromString(record)
+        return example, example.features.feature
+    request = tf.train.SequenceExample.FromString(record)
+    return request, request.context.feature
+
+
+def num_rows(record: bytes, spec: DatasetSpec) -> int:
+    message, _ = parsed(record, spec)
+    if spec.record_layout == "example":
+        return 1
+    return len(message.feature_lists.feature_list["item_id"].feature)
+
+
+def records_of(path: pathlib.Path) -> list[bytes]:
+    return list(tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator())
 
 
 def read(examples: Examples) -> np.ndarray:
     with examples.explained():
-        return rows_of(examples.ordered_batches(256, encode=encode))
+        return rows_of(ordered(examples, 256))
 
 
 FAULTS = {
-    r"record 1100 \(counting from 0\): not a tf.train.Example \(2 bytes\)": lambda r: b"\xff\xff",
-    r"record 1100 .*'user_1hop': expected 5 float values, found none": lambda r: without(
-        r, "user_1hop"
+    r"not a tf.train.(Sequence)?Example \(2 bytes\)": lambda r, spec: b"\xff\xff",
+    r".*'user_1hop': expected 5 float values, found none": lambda r, spec: without(
+        r, spec, "user_1hop"
     ),
-    r"record 1100 .*'user_neighbors_click': expected at most 6 bytes": lambda r: without(
-        r, "user_neighbors_click"
+    r".*'user_neighbors_click': expected at most 6 bytes": lambda r, spec: without(
+        r, spec, "user_neighbors_click"
     ),
 }
 
@@ -137,21 +201,31 @@ def test_a_bad_record_is_named_or_skipped(copied, message: str) -> None:
     folder, spec = copied
     good = read(open_all(folder, spec))
     path = folder / "examples/train-00001-of-00003.tfrecord.gz"
+    index = len(records_of(path)) - 5
 
     def change(records: list[bytes]) -> None:
+        nonlocal lost
         # a row with neighbours, so that the lost list shows
-        place = next(i for i, r in enumerate(records) if b"item" in r.split(b"user_neighbors")[1])
-        records[1100], records[place] = FAULTS[message](records[place]), records[1100]
+        place = next(
+            i
+            for i, r in enumerate(records)
+            if parsed(r, spec)[1]["user_neighbors_click"].bytes_list.value
+        )
+        lost = num_rows(records[place], spec)
+        records[index], records[place] = FAULTS[message](records[place], spec), records[index]
 
+    lost = 0
     damage(path, change)
-    with pytest.raises(ValueError, match=rf"train-00001-of-00003\.tfrecord\.gz: {message}"):
+    with pytest.raises(
+        ValueError, match=rf"train-00001-of-00003\.tfrecord\.gz: record {index} .*{message}"
+    ):
         read(open_all(folder, spec))
     with pytest.raises(ValueError, match="00003"), open_all(folder, spec).explained():
         rows_of(shuffled(open_all(folder, spec)))
     examples = open_all(folder, spec, skip=1)
-    assert [bad.index for bad in examples.bad_records] == [1100]
-    assert len(read(examples)) == len(good) - 1
-    assert len(rows_of(shuffled(examples))) == (len(good) - 1) // 64 * 64
+    assert [bad.index for bad in examples.bad_records] == [index]
+    assert examples.num_rows == len(read(examples)) == len(good) - lost
+    assert len(rows_of(shuffled(examples))) == (len(good) - lost) // 64 * 64
 
 
 def test_more_bad_records_than_allowed_are_an_error(copied, caplog) -> None:
@@ -161,9 +235,11 @@ def test_more_bad_records_than_allowed_are_an_error(copied, caplog) -> None:
     def change(records: list[bytes]) -> None:
         records[3] = records[5] = records[8] = b"\xff"
 
+    lost = sum(num_rows(records_of(path)[i], spec) for i in (3, 5, 8))
     damage(path, change)
     assert len(open_all(folder, spec, skip=3).bad_records) == 3
-    assert "3 of 6159 rows in history and train are left out; the first: " in caplog.text
+    message = f"{lost} of 6159 rows in history and train are left out; the first: "
+    assert message in caplog.text
     with pytest.raises(
         ValueError, match=r"more than --skip_bad_records=2 bad records: .* record 8"
     ):
@@ -175,7 +251,7 @@ def test_a_list_left_out_of_every_row_is_found_at_once(copied) -> None:
     names = ("user_neighbors_click", "user_neighbor_weights_click")
 
     def change(records: list[bytes]) -> None:
-        records[:] = [without(record, *names) for record in records]
+        records[:] = [without(record, spec, *names) for record in records]
 
     damage(folder / "examples/train-00002-of-00003.tfrecord.gz", change)
     with pytest.raises(ValueError, match=r"train-00002.* record 0 .*user_neighbors_click"):
@@ -208,13 +284,12 @@ def test_a_wrong_checksum_is_named_with_its_record(copied) -> None:
 
 def test_a_file_cut_off_between_records_is_noticed(copied) -> None:
     folder, spec = copied
-    damage(
-        folder / "examples/train-00000-of-00003.tfrecord.gz",
-        lambda r: r.__delitem__(slice(-200, None)),
-    )
+    path = folder / "examples/train-00000-of-00003.tfrecord.gz"
+    lost = sum(num_rows(record, spec) for record in records_of(path)[-20:])
+    damage(path, lambda records: records.__delitem__(slice(-20, None)))
     examples = open_all(folder, spec)
     message = (
-        f"expected {examples.num_rows} rows as the spec tells, found {examples.num_rows - 200}"
+        f"expected {examples.num_rows} rows as the spec tells, found {examples.num_rows - lost}"
     )
     with pytest.raises(ValueError, match=message), examples.explained():
         rows_of(shuffled(examples))
@@ -223,4 +298,6 @@ def test_a_file_cut_off_between_records_is_noticed(copied) -> None:
 def test_block_sizes_do_not_change_what_is_read(prepared, monkeypatch) -> None:
     examples = open_all(*prepared)
     monkeypatch.setattr(dataset, "_OPEN_FILES", 2)
+    monkeypatch.setattr(dataset, "_ROWS_PER_BLOCK", 100)
+    assert counted(rows_of(shuffled(examples))) <= counted(rows_of(ordered(examples)))
     assert len(rows_of(shuffled(examples))) == examples.num_rows // 64 * 64

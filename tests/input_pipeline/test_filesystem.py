@@ -122,29 +122,6 @@ def test_a_write_that_fails_leaves_the_old_content(
     assert path.read_bytes() == b"old"
 
 
-def test_temporary_directories_of_killed_processes_are_removed(tmp_path) -> None:
-    final = str(tmp_path / "data")
-    script = (
-        "import os, sys; from input_pipeline import filesystem\n"
-        "path = filesystem.temporary_directory(sys.argv[1]); open(path + '/part', 'w').close()\n"
-        "print(path, flush=True); sys.stdin.read()"
-    )
-    other = subprocess.Popen(
-        [sys.executable, "-c", script, final],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert other.stdout is not None
-    theirs = other.stdout.readline().strip()
-    mine = filesystem.temporary_directory(final)
-    assert sorted(tmp_path.iterdir()) == sorted(map(pathlib.Path, (theirs, mine)))
-    other.kill()
-    other.wait()
-    again = filesystem.temporary_directory(final)
-    assert sorted(tmp_path.iterdir()) == sorted(map(pathlib.Path, (mine, again)))
-
-
 def test_temporary_sibling_is_hidden_and_beside() -> None:
     assert filesystem.temporary_sibling("data").startswith(".data.tmp-")
     assert filesystem.temporary_sibling("/x/data/").startswith("/x/.data.tmp-")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from input_pipeline.bad_records import check_record
-from input_pipeline.parsing import parse_examples
+from input_pipeline.parsing import parse_examples, parse_ragged_examples
+from input_pipeline.record_checks import check_example
 from input_pipeline.spec import Feature
 
 FEATURES = (
@@ -60,6 +60,15 @@ def test_lists_are_padded_and_absent_labels_are_minus_one() -> None:
     assert "timestamp" not in parsed
 
 
+def test_ragged_lists_hold_what_there_is() -> None:
+    rows = tf.constant(
+        [example(), example(user_neighbors_click=[], user_neighbor_weights_click=[])]
+    )
+    parsed = parse_ragged_examples(rows, FEATURES, LABELS)
+    assert parsed["user_neighbors_click"].to_list() == [[b"a", b"b"], []]
+    assert parsed["user_neighbor_weights_click"].to_list() == [[3.0, 1.0], []]
+
+
 def test_shapes_are_known_in_a_graph() -> None:
     parse = tf.function(lambda rows: parse_examples(rows, FEATURES, LABELS))
     shapes = parse.get_concrete_function(tf.TensorSpec([None], tf.string)).structured_outputs
@@ -91,18 +100,18 @@ def test_bad_rows_fail_and_are_explained(message: str) -> None:
     row = example(**BAD[message])
     with pytest.raises(tf.errors.InvalidArgumentError):
         parse_examples(tf.constant([example(), row]), FEATURES, LABELS)
-    assert check_record(row, FEATURES, LABELS) == message
+    assert check_example(row, FEATURES, LABELS) == message
 
 
 def test_good_rows_are_not_complained_about() -> None:
-    assert check_record(example(), FEATURES, LABELS) is None
-    assert check_record(example(label_click=None), FEATURES, LABELS) is None
+    assert check_example(example(), FEATURES, LABELS) is None
+    assert check_example(example(label_click=None), FEATURES, LABELS) is None
     empty = example(user_neighbors_click=[], user_neighbor_weights_click=[])
-    assert check_record(empty, FEATURES, LABELS) is None
+    assert check_example(empty, FEATURES, LABELS) is None
 
 
 def test_garbage_and_missing_lists_are_explained() -> None:
-    assert check_record(b"\xff\xff", FEATURES) == "not a tf.train.Example (2 bytes)"
+    assert check_example(b"\xff\xff", FEATURES) == "not a tf.train.Example (2 bytes)"
     message = "feature 'user_neighbors_click': expected at most 3 bytes values, found none"
     row = example(user_neighbors_click=None, user_neighbor_weights_click=None)
-    assert check_record(row, FEATURES) == message
+    assert check_example(row, FEATURES) == message

@@ -54,6 +54,19 @@ def test_refuses_another_format():
         DatasetSpec.from_json(text)
 
 
+def test_specs_without_a_record_layout_are_of_examples():
+    spec = dataclasses.replace(make_spec(), record_layout="request")
+    assert DatasetSpec.from_json(spec.to_json()) == spec
+    fields = json.loads(spec.to_json())
+    del fields["record_layout"]
+    assert DatasetSpec.from_json(json.dumps(fields)).record_layout == "example"
+
+
+def test_refuses_an_unknown_record_layout():
+    with pytest.raises(ValueError, match=r"record_layout must be one of .*, got 'session'"):
+        dataclasses.replace(make_spec(), record_layout="session")
+
+
 def test_refuses_unusable_names():
     with pytest.raises(ValueError, match="task name 'Buy' must match"):
         Task("Buy", 1)

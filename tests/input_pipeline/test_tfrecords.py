@@ -7,22 +7,27 @@ import pytest
 from input_pipeline import tfrecords
 
 
-@pytest.fixture
-def _small_blocks(monkeypatch):
-    monkeypatch.setattr(tfrecords, "ROWS_PER_BLOCK", 10)
+class Numbers:
+    """Four bytes a record, which are its number from `start` on."""
+
+    records_per_block = 10
+
+    def __init__(self, count, start=0):
+        self.count, self.start = count, start
+
+    def __len__(self):
+        return self.count
+
+    def encode(self, index):
+        return (index + self.start).astype("<u4").view(np.uint8)
 
 
-def encode(rows):
-    """Four bytes a row, which are its number."""
-    return rows.astype("<u4").view(np.uint8)
-
-
-def write(folder, seed=0, num_workers=2, num_rows=95):
+def write(folder, seed=0, num_workers=2):
     os.makedirs(folder / "examples")
     with tfrecords.ShardWriter(str(folder), 3, num_workers, seed) as writer:
-        writer.add("train", num_rows, encode)
-        writer.add("train", 20, lambda rows: encode(rows + 1000))
-        writer.add("test", 1, encode)
+        writer.add("train", Numbers(95))
+        writer.add("train", Numbers(20, start=1000))
+        writer.add("test", Numbers(1))
         writer.finish()
     shards = {}
     for split in ("train", "test"):
@@ -33,7 +38,6 @@ def write(folder, seed=0, num_workers=2, num_rows=95):
     return shards
 
 
-@pytest.mark.usefixtures("_small_blocks")
 def test_every_row_is_in_one_shard_and_windows_are_mixed(tmp_path):
     shards = write(tmp_path)
     train = [row for number in range(3) for row in shards["train", number]]
@@ -47,7 +51,6 @@ def test_every_row_is_in_one_shard_and_windows_are_mixed(tmp_path):
     assert min(positions) < 30
 
 
-@pytest.mark.usefixtures("_small_blocks")
 def test_order_depends_on_the_seed_alone(tmp_path):
     one = write(tmp_path / "one", num_workers=1)
     assert one == write(tmp_path / "four", num_workers=4)
@@ -55,11 +58,12 @@ def test_order_depends_on_the_seed_alone(tmp_path):
 
 
 def test_an_error_in_a_worker_is_raised(tmp_path):
-    def fail(rows):
-        raise RuntimeError("no encoding")
+    class Failing(Numbers):
+        def encode(self, index):
+            raise RuntimeError("no encoding")
 
     with (
         pytest.raises(RuntimeError, match="no encoding"),
         tfrecords.ShardWriter(str(tmp_path), 1, 2, 0) as writer,
     ):
-        writer.add("train", 5, fail)
+        writer.add("train", Failing(5))

@@ -28,6 +28,14 @@ def data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
     return folder
 
 
+@pytest.fixture(scope="session")
+def request_data_dir(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The same rows in the request layout."""
+    folder = str(tmp_path_factory.mktemp("requests"))
+    write_small_data_set(folder, record_layout="request")
+    return folder
+
+
 def short_run(data_dir: str, model_dir: str) -> TrainOptions:
     """One epoch of MMoE, 48 steps."""
     return TrainOptions(

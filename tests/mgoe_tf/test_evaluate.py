@@ -82,6 +82,22 @@ def test_predictions_are_those_of_the_model_on_the_rows(trained, data_dir) -> No
     assert metrics["tasks"]["buy"]["logloss"] == pytest.approx(loss, abs=1e-6)
 
 
+def test_both_layouts_of_a_log_give_the_same_metrics(trained, data_dir, request_data_dir) -> None:
+    examples, requests = (
+        evaluate(EvaluateOptions(trained, folder, "test"))
+        for folder in (data_dir, request_data_dir)
+    )
+    assert requests["rows"] == examples["rows"]
+    for part in ("tasks", "slices"):
+        assert requests[part].keys() == examples[part].keys()
+    for task, values in examples["tasks"].items():
+        assert requests["tasks"][task] == pytest.approx(values, abs=1e-6)
+    for name, values in examples["slices"].items():
+        assert requests["slices"][name]["rows"] == values["rows"]
+        for task, of_task in values["tasks"].items():
+            assert requests["slices"][name]["tasks"][task] == pytest.approx(of_task, abs=1e-6)
+
+
 def test_data_of_another_spec_are_refused_saying_what_differs(trained, tmp_path) -> None:
     write_small_data_set(str(tmp_path), num_item_macro_nodes=3)
     with pytest.raises(ValueError) as error:  # noqa: PT011

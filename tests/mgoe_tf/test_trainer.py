@@ -131,6 +131,28 @@ def test_mirrored_on_two_devices_equals_one_device(train_options, finished) -> N
         assert two["tasks"][task]["logloss"] == pytest.approx(values["logloss"], abs=1e-3)
 
 
+def test_requests_train_as_examples_do(train_options, request_data_dir) -> None:
+    changes = {"model": "mgoe", "epochs": 2, "data_dir": request_data_dir}
+    whole = train(MODEL_OPTIONS, train_options("whole", **changes))
+    assert whole["average"]["auc"] > 0.8
+    first = {**changes, "epochs": 1, "evaluate_test": False}
+    train(MODEL_OPTIONS, train_options("parts", **first))
+    assert train(MODEL_OPTIONS, train_options("parts", **changes, resume=True)) == whole
+
+
+def test_requests_on_two_devices_equal_one_device(train_options, request_data_dir) -> None:
+    one, two = (
+        train(
+            MODEL_OPTIONS,
+            train_options(distribution, data_dir=request_data_dir, distribution=distribution),
+        )
+        for distribution in ("one_device", "mirrored")
+    )
+    for task, values in one["tasks"].items():
+        assert two["tasks"][task]["auc"] == pytest.approx(values["auc"], abs=1e-3)
+        assert two["tasks"][task]["logloss"] == pytest.approx(values["logloss"], abs=1e-3)
+
+
 @pytest.mark.parametrize("changes", [{"xla": True}, {"precision": "mixed_bfloat16"}])
 def test_xla_and_mixed_precision_train_about_as_well(train_options, finished, changes) -> None:
     other = train(MODEL_OPTIONS, train_options(**changes))

@@ -85,7 +85,7 @@ def test_empty_macro_nodes_attract_nobody():
 
 def test_wide_rows_are_projected_and_centroids_sparse():
     matrix = planted_matrix(0, nodes=200, columns=400)
-    options = GroupingOptions(6, projection_columns=100, projection_dim=64)
+    options = GroupingOptions(6, projection_columns=100, projection_dim=128)
     grouping = group_nodes(matrix, options, "user")
     full = group_nodes(matrix, GroupingOptions(6), "user")
     assert sparse.issparse(grouping.centroids)

@@ -66,6 +66,16 @@ def test_hand_worked(vocabulary_dir):
     np.testing.assert_array_equal(rows["user_1hop"], [[1.5], [2.5]])
 
 
+def test_ragged_lists_stay_ragged_and_user_row_is_kept(vocabulary_dir):
+    lookup = IdLookup(spec=make_spec(), vocabulary_dir=vocabulary_dir, names=NAMES)
+    features = raw_features()
+    neighbors = tf.ragged.constant([[b"x\ty", b"b a"], [b"zz"]])
+    rows = lookup({**features, "user_neighbors_click": neighbors, "user_row": tf.constant([1, 0])})
+    assert rows["user_neighbors_click"].to_list() == [[2, 1], [0]]
+    assert rows["user_neighbors_click/brand"].to_list() == [[6, 5], [0]]
+    np.testing.assert_array_equal(rows["user_row"], [1, 0])
+
+
 def test_ids_without_an_empty_one_are_read_from_the_file(vocabulary_dir):
     pathlib.Path(vocabulary_dir, "brand.txt").write_bytes(b"x\ty\na b\n")
     lookup = IdLookup(spec=make_spec(), vocabulary_dir=vocabulary_dir, names=("brand",))

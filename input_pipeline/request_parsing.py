@@ -1,0 +1,104 @@
+"""Serialized tf.train.SequenceExamples, a user with some rows each, -> tensors.
+
+Axes: R requests, B rows of all of them, L neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import tensorflow as tf
+
+from input_pipeline.parsing import DTYPES, UNLABELED, Column, checked, list_checks, parsing_rule
+from input_pipeline.spec import USER_ROW, Feature
+
+
+def parse_requests(
+    serialized: tf.Tensor, features: Sequence[Feature], labels: Sequence[Feature] = ()
+) -> dict[str, Column]:
+    """Parses a batch of tf.train.SequenceExample.
+
+    Args:
+      serialized: string [R].
+      features: what every record must have (`DatasetSpec.input_features`, or some of them).
+      labels: scalars that a row may leave empty (`DatasetSpec.label_features`).
+
+    Returns:
+      By feature name: those of a user with R rows, those of an item with B; scalars, lists and
+      ragged lists as `parse_ragged_examples` gives them. By label name: float32 [B], -1 where the
+      row has none. `user_row`: int32 [B], the request of each row.
+
+    Raises:
+      tf.errors.InvalidArgumentError: when run on a record that does not parse, lacks a feature, has
+        one of the wrong length or lists for different numbers of candidates, or none. A ragged list
+        missing in the context reads as an empty one; `dataset.py` looks for those.
+    """
+    of_user = [feature for feature in features if feature.owner == "user"]
+    of_row = [feature for feature in features if feature.owner != "user"]
+    context, lists, _ = tf.io.parse_sequence_example(
+        serialized,
+        {feature.name: parsing_rule(feature) for feature in of_user} or None,
+        {
+            feature.name: tf.io.RaggedFeature(DTYPES[feature.dtype], row_splits_dtype=tf.int32)
+            for feature in (*of_row, *labels)
+        },
+    )
+    # Each list is [R, (C), (L)]; its values are the rows' own lists, [B, (L)].
+    candidates = next(iter(lists.values())).row_lengths()
+    checks = [
+        tf.debugging.assert_positive(candidates, message="a request must have candidates"),
+        *list_checks(context, of_user),
+    ]
+    checks += [
+        tf.debugging.assert_equal(
+            values.row_lengths(), candidates, f"{name} must have an entry for each candidate"
+        )
+        for name, values in lists.items()
+    ]
+    columns = dict(context)
+    for feature in of_row:
+        values = lists[feature.name].values
+        if feature.ragged:
+            columns[feature.name] = values
+            continue
+        length = 1 if feature.length is None else feature.length
+        checks.append(
+            tf.debugging.assert_equal(
+                values.row_lengths(), length, f"{feature.name} must hold {length} values"
+            )
+        )
+        shape = [-1] if feature.length is None else [-1, length]
+        columns[feature.name] = tf.reshape(values.values, shape)
+    checks += list_checks(columns, [feature for feature in of_row if feature.ragged])
+    for label in labels:
+        values = lists[label.name].values
+        checks.append(
+            tf.debugging.assert_less_equal(
+                values.row_lengths(), 1, f"{label.name} must hold at most 1 value"
+            )
+        )
+        # Padded by a value that is there for rows without one, should all of them be without.
+        known = tf.concat([values.values, [UNLABELED]], axis=0)
+        columns[label.name] = tf.where(
+            values.row_lengths() > 0, tf.gather(known, values.row_splits[:-1]), UNLABELED
+        )
+    columns[USER_ROW] = next(iter(lists.values())).value_rowids()
+    return checked(columns, checks)
+
+
+def by_row(columns: Mapping[str, tf.Tensor], *, of_user: Collection[str]) -> dict[str, tf.Tensor]:
+    """Gives every row its user's features, R rows to B, instead of `user_row`.
+
+    Columns without `user_row` are by row already.
+
+    Args:
+      columns: dense, by name.
+      of_user: names of the features of a user; columns go by the part before a slash.
+    """
+    if USER_ROW not in columns:
+        return dict(columns)
+    return {
+        name: tf.gather(value, columns[USER_ROW]) if name.partition("/")[0] in of_user else value
+        for name, value in columns.items()
+        if name != USER_ROW
+    }

@@ -1,0 +1,109 @@
+"""Measures speed and memory: python -m tests.benchmarks [--suite=graph,write] [--scale=paper]
+
+Each suite runs in a process of its own, in which ours and its peers take turns, with threads fixed
+to the cores.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import json
+import multiprocessing
+import os
+import tempfile
+
+from absl import app, flags
+
+from input_pipeline import filesystem
+from input_pipeline.options import define_flags, from_flags, option
+from mgoe_tf import tables
+from tests.benchmarks.context import SCALES, Context
+from tests.benchmarks.line import Line
+from tests.benchmarks.machine import machine
+from tests.benchmarks.suites import SUITES, run_suite
+
+
+@dataclasses.dataclass(frozen=True)
+class BenchmarkOptions:
+    """What is measured."""
+
+    suite: tuple[str, ...] = option(
+        tuple(SUITES), f"Suites to run, of {', '.join(SUITES)}. Default: all."
+    )
+    scale: str = option(
+        "small", "Size of the work; `paper` is that of the paper's Taobao data.", tuple(SCALES)
+    )
+    output: str = option("", "JSON file to write; it must not exist yet.")
+    folder: str = option(
+        "", "Folder to keep logs and data sets in, for later runs. Default: a temporary one."
+    )
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.suite) - set(SUITES))
+        if unknown or not self.suite:
+            raise ValueError(f"--suite: must be some of {', '.join(SUITES)}, got {unknown}")
+        if self.output and filesystem.exists(self.output):
+            raise FileExistsError(f"--output: must not exist yet, got {self.output}")
+
+
+def benchmark(options: BenchmarkOptions) -> dict[str, list[Line]]:
+    """Runs the suites and returns their lines; prints each suite's table as it is done."""
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS",
+                     "TF_NUM_INTEROP_THREADS"):  # fmt: skip
+        # Read when the suite's process imports NumPy, TensorFlow and PyTorch.
+        os.environ[variable] = str(len(os.sched_getaffinity(0)))
+    results = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.folder or scratch
+        filesystem.make_dirs(folder)
+        for name in options.suite:
+            with concurrent.futures.ProcessPoolExecutor(
+                1, multiprocessing.get_context("spawn")
+            ) as process:
+                context = Context(SCALES[options.scale], folder)
+                results[name] = process.submit(run_suite, name, context).result()
+            print(table_of(name, results[name]), end="\n\n", flush=True)
+    return results
+
+
+def table_of(suite: str, lines: list[Line]) -> str:
+    """The lines of a suite for people."""
+    header = [suite, "ours", "spread", "unit", "peer or limit", "its", "ratio", "goal", "met"]
+    return tables.table(header, [_cells(line.to_json()) for line in lines])
+
+
+def _cells(line: dict) -> list[str]:
+    peer = line["peer"]
+    met = {None: "", True: "yes", False: "no"}[line["is_met"]]
+    return [
+        line["name"], _number(line["ours"]["median"]), _number(line["ours"]["spread"]),
+        line["unit"], line["peer_name"] or "", _number(peer["median"]) if peer else "",
+        _number(line["ratio"]) if peer else "", line["goal"] or "", met,
+    ]  # fmt: skip
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def main() -> None:
+    """The command."""
+    define_flags(BenchmarkOptions, flags.FLAGS)
+    filesystem.run_main(lambda: app.run(_run))
+
+
+def _run(arguments: list[str]) -> None:
+    if len(arguments) > 1:
+        raise app.UsageError(f"unknown arguments: {arguments[1:]}")
+    options = from_flags(BenchmarkOptions, flags.FLAGS)
+    before = machine()
+    results = benchmark(options)
+    if options.output:
+        suites = {name: [line.to_json() for line in lines] for name, lines in results.items()}
+        report = {"scale": options.scale, "machine": before, "suites": suites}
+        filesystem.write_text(options.output, json.dumps(report, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

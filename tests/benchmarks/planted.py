@@ -1,0 +1,43 @@
+"""A synthetic log, recoded and cut into windows: where the stages of preparation begin."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from input_pipeline.config import PreparationOptions
+from input_pipeline.interactions import Interactions, Past, build_interactions
+from input_pipeline.prepare import describe
+from input_pipeline.sources import read_events
+from input_pipeline.spec import DatasetSpec
+from input_pipeline.windows import cut_windows
+
+
+@dataclasses.dataclass(frozen=True)
+class Planted:
+    """A log with what its stages need.
+
+    Attributes:
+      preparation: the options; `data_dir` is a folder for scratch.
+      interactions: the log.
+      spec: of the data set, without counts of rows.
+    """
+
+    preparation: PreparationOptions
+    interactions: Interactions
+    spec: DatasetSpec
+
+    @classmethod
+    def of(cls, preparation: PreparationOptions) -> Planted:
+        """Generates the log of these options."""
+        log = read_events(preparation)
+        windows = cut_windows(log, "time", "pairs", preparation.cuts, preparation.seed)
+        interactions = build_interactions(log, windows)
+        spec = describe(log, interactions, preparation, "pairs", "time")
+        return cls(preparation, interactions, spec)
+
+    def past(self, windows: int) -> Past:
+        """What is known after the first windows."""
+        past = Past(self.interactions, len(self.spec.tasks))
+        for _ in range(windows):
+            past.add_window()
+        return past

@@ -1,0 +1,90 @@
+"""Suite `read`: TFRecords to parsed, shuffled batches, beside reading the same records unparsed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import tensorflow as tf
+
+from input_pipeline.dataset import open_examples
+from mgoe_tf import checkpoints
+from tests.benchmarks.context import Context
+from tests.benchmarks.line import Goal, Line
+from tests.benchmarks.measure import alternate
+
+_BATCH_SIZE = 1024
+_SHUFFLE_ROWS = 100_000
+_WINDOW = "test"
+# The layouts of records, by what preparation is told beside the defaults. The first is what the
+# rows a second of the others are compared with.
+_LAYOUTS: dict[str, dict[str, Any]] = {"example": {}}
+
+
+def run(context: Context) -> list[Line]:
+    """Rows a second of one window, every feature and label of them."""
+    folders = {layout: context.data_dir(**flags) for layout, flags in _LAYOUTS.items()}
+    measures: dict[str, Callable[[], float]] = {}
+    rows, files = {}, {}
+    for layout, data_dir in folders.items():
+        spec = checkpoints.read_spec(data_dir)
+        names = [feature.name for feature in spec.input_features]
+        examples = open_examples(data_dir, spec, [_WINDOW], names)
+        rows[layout], files[layout] = examples.num_rows, examples.files
+        measures[layout] = _rate(examples.num_rows, _shuffled(examples))
+        measures[f"{layout} unparsed"] = _rate(examples.num_rows, _unparsed(examples.files))
+    samples = alternate(measures, context.scale.rounds, warm_ups=1)
+    first = next(iter(_LAYOUTS))
+    lines = []
+    for layout in _LAYOUTS:
+        size = sum(tf.io.gfile.stat(path).length for path in files[layout])
+        details = {"rows": rows[layout], "compressed bytes a row": size / rows[layout]}
+        goal = Goal("ratio", at_least=0.85) if layout == first else None
+        lines.append(
+            Line(f"{layout} layout", "rows/s", samples[layout], samples[f"{layout} unparsed"],
+                 "its records unparsed", goal, details)
+        )  # fmt: skip
+        if layout != first:
+            lines.append(
+                Line(f"{layout} layout", "rows/s", samples[layout], samples[first],
+                     f"{first} layout", Goal("ratio", at_least=5), details)
+            )  # fmt: skip
+    return lines
+
+
+def _rate(rows: int, batches: Callable[[], tf.data.Dataset]) -> Callable[[], float]:
+    """What measures rows a second over one epoch."""
+
+    def measure() -> float:
+        start = time.perf_counter()
+        for _ in batches():
+            pass
+        return rows / (time.perf_counter() - start)
+
+    return measure
+
+
+def _shuffled(examples: Any) -> Callable[[], tf.data.Dataset]:
+    return lambda: examples.shuffled_batches(
+        min(_BATCH_SIZE, examples.num_rows),
+        shuffle_rows=_SHUFFLE_ROWS,
+        seed=0,
+        epoch=0,
+        encode=lambda parsed, *_: parsed,
+    )
+
+
+def _unparsed(files: tuple[str, ...]) -> Callable[[], tf.data.Dataset]:
+    """The same records in batches of strings, from as many files at a time."""
+
+    def batches() -> tf.data.Dataset:
+        records = tf.data.Dataset.from_tensor_slices(list(files)).interleave(
+            lambda path: tf.data.TFRecordDataset(path, "GZIP"),
+            cycle_length=len(files),
+            block_length=32,
+            num_parallel_calls=tf.data.AUTOTUNE,
+        )
+        return records.batch(_BATCH_SIZE).prefetch(tf.data.AUTOTUNE)
+
+    return batches
