@@ -155,6 +155,7 @@ def draw(answer: Answer, title: str, path: str) -> None:
             axis.set_title(f"{task}, {name}", fontsize=9)
             axis.set_ylim(bottom=0)
             axis.tick_params(labelsize=7)
+            axis.xaxis.get_major_locator().set_params(integer=True)
     for axis in axes[-1]:
         axis.set_xlabel("macro node", fontsize=8)
     axes[0, 0].legend(fontsize=7)
