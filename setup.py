@@ -18,7 +18,10 @@ setup(
     # 3.13 has neither TensorFlow 2.17 nor tensorflow-io 0.37 wheels.
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["mgoe_tf*", "input_pipeline*", "export*"]),
-    package_data={"mgoe_tf": ["configs/*.flags"]},
+    package_data={
+        "mgoe_tf": ["configs/*.flags"],
+        "export": ["deploy/templates/*/*.yaml"],
+    },
     install_requires=[
         # tensorflow-io 0.37.1 loads on no later TensorFlow than 2.17.
         "tensorflow==2.17.1",
@@ -39,6 +42,9 @@ setup(
         "tqdm>=4.66",
         "absl-py>=2",
         "grpcio>=1.60",
+        # Later ones ask for protobuf 5, 6 and so on.
+        "grpcio-health-checking>=1.60,<1.63",
+        "grpcio-reflection>=1.60,<1.63",
         "protobuf>=4.25,<5",
     ],
     extras_require={
@@ -49,7 +55,11 @@ setup(
             "ruff==0.17.6",
             "mypy==2.4.1",
             "moto[server]>=5",
+            # schemas of the deployment files; certificates of the server's tests
+            "compose-spec>=0.2",
             "cryptography>=42",
+            "kubernetes>=37",
+            "pyyaml>=6",
         ],
     },
     entry_points={
@@ -60,6 +70,8 @@ setup(
             "mgoe-export = export.savedmodel:main",
             "mgoe-serve = export.serve:main",
             "mgoe-client = export.client:main",
+            "mgoe-deploy = export.deploy.__main__:main",
+            "mgoe-explain = export.explain:main",
         ]
     },
 )

@@ -86,6 +86,8 @@ class GraphTables(tf.Module):
     def __call__(self, ids: tf.Tensor) -> tuple[Features, Sums]:
         """The features [B, ...] and the sums of raw ids [B]."""
         rows = tf.gather(self._table, self._rows.lookup(ids) + 1)
+        # A server's optimizer does not know the shape of a gathered variable.
+        rows = tf.reshape(rows, [-1, self._table.shape[1]])
         widths = [int(np.prod(shape)) for shape in self._shapes.values()]
         features, sums = {}, {}
         parts = tf.split(rows, widths, axis=1)

@@ -17,9 +17,10 @@ from absl import app, flags, logging
 
 from export import gates, publication, warmup
 from export.batch_sizes import MAX_BATCH_SIZE
-from export.client import Input, join
+from export.client import Input
 from export.frozen import frozen
 from export.graph_tables import table_bytes
+from export.ranking import join
 from export.row_checks import CHECK_FINITE
 from export.server.loading import load_servable
 from export.signatures import METHOD_NAMES, ServedModel

@@ -156,6 +156,11 @@ def is_directory(path: str) -> bool:
     return _gfile(path).isdir(path) if is_remote(path) else os.path.isdir(path)
 
 
+def size_bytes(path: str) -> int:
+    """The size of a file."""
+    return _gfile(path).stat(path).length if is_remote(path) else os.path.getsize(path)
+
+
 def glob(pattern: str) -> list[str]:
     """The paths that match a shell pattern, sorted."""
     return sorted(_gfile(pattern).glob(pattern) if is_remote(pattern) else local_glob.glob(pattern))

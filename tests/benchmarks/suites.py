@@ -16,6 +16,7 @@ SUITES: dict[str, str] = {
     "step": "tests.benchmarks.step",
     "table": "tests.benchmarks.table",
     "infer": "tests.benchmarks.infer",
+    "serve": "tests.benchmarks.serve",
     "evaluate": "tests.benchmarks.evaluate",
 }
 

@@ -17,7 +17,10 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
     return Context(SCALES["tiny"], str(tmp_path_factory.mktemp("benchmarks")))
 
 
-@pytest.mark.parametrize("suite", SUITES)
+@pytest.mark.parametrize(
+    "suite",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name == "serve")) for name in SUITES],
+)
 def test_suite_runs(suite: str, context: Context) -> None:
     lines = run_suite(suite, context)
     assert lines

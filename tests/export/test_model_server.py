@@ -3,6 +3,7 @@
 import contextlib
 import os
 import threading
+import time
 import urllib.request
 
 import grpc
@@ -349,3 +350,25 @@ def test_the_real_server_is_started_with_the_same_flags(tmp_path, monkeypatch):
     assert serve.real_command(given, options) == [str(binary), *flags]
     with pytest.raises(ValueError, match="--bind_address: tensorflow_model_server has no such"):
         serve.real_command({"bind_address"}, options)
+
+
+def test_a_stopping_server_answers_what_is_under_way_and_takes_no_more(base):
+    server = Server(ServeOptions(model_name="small", model_base_path=str(base / "small"), port=0))
+    server.start()
+    entered, real = threading.Event(), server._models.in_use
+
+    @contextlib.contextmanager
+    def slow(request):
+        entered.set()
+        time.sleep(0.5)
+        with real(request) as servable:
+            yield servable
+
+    with stubs(server) as (prediction, _):
+        score(prediction)
+        server._models.in_use = slow
+        waiting = prediction.Predict.future(request_for(ROWS), timeout=20)
+        assert entered.wait(20)
+        server.stop(10.0)
+        assert waiting.result().outputs["score"].float_val[0] == 308.0
+        refused(lambda: score(prediction), "UNAVAILABLE", "")

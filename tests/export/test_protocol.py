@@ -5,9 +5,11 @@ import pytest
 import tensorflow as tf
 from google.protobuf import any_pb2
 from tensorflow_serving.apis import (
+    classification_pb2,
     get_model_metadata_pb2,
     get_model_status_pb2,
     predict_pb2,
+    regression_pb2,
 )
 
 from export import protocol, tensors
@@ -132,3 +134,32 @@ def test_a_huge_claim_is_refused_before_memory_is_taken():
 def test_an_array_of_another_type_cannot_be_sent():
     with pytest.raises(ValueError, match="got complex128"):
         tensors.encode(np.zeros(1, complex), protocol.TensorProto())
+
+
+def test_classify_and_regress_requests_have_the_same_bytes():
+    examples = [tf.train.Example(), tf.train.Example()]
+    examples[0].features.feature["user_id"].int64_list.value.append(7)
+    serialized = [example.SerializeToString() for example in examples]
+    for ours_class, real_class in (
+        (protocol.ClassificationRequest, classification_pb2.ClassificationRequest),
+        (protocol.RegressionRequest, regression_pb2.RegressionRequest),
+    ):
+        ours, real = ours_class(), real_class()
+        for request in (ours, real):
+            request.model_spec.name = "mgoe"
+            request.model_spec.signature_name = "classify"
+        ours.input.example_list.examples.extend(serialized)
+        real.input.example_list.examples.extend(examples)
+        assert ours.SerializeToString() == real.SerializeToString()
+
+
+def test_classify_and_regress_answers_are_read():
+    real = classification_pb2.ClassificationResponse()
+    real.result.classifications.add().classes.add(label="click", score=0.25)
+    ours = protocol.ClassificationResponse.FromString(real.SerializeToString())
+    (read,) = ours.result.classifications[0].classes
+    assert (read.label, read.score) == ("click", 0.25)
+    values = regression_pb2.RegressionResponse()
+    values.result.regressions.add(value=0.5)
+    ours = protocol.RegressionResponse.FromString(values.SerializeToString())
+    assert ours.result.regressions[0].value == 0.5

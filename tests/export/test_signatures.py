@@ -79,7 +79,8 @@ class _Listed(_Known):
     feature_names = ("user_id", "user_1hop", "item_id", "item_macro")
 
     def __call__(self, features, training=False):
-        click = features["user_1hop"][:, 0] + tf.cast(features["item_macro"], tf.float32)
+        edges = tf.gather(features["user_1hop"], features["user_row"])
+        click = edges[:, 0] + tf.cast(features["item_macro"], tf.float32)
         return {"click": click, "buy": tf.zeros_like(click)}
 
 

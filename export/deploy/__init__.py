@@ -1,0 +1,1 @@
+"""Files that TensorFlow Serving needs beside an export."""

@@ -1,0 +1,60 @@
+"""Writes what TensorFlow Serving needs: python -m export.deploy --platform=docker|kubernetes
+
+Into --output: config/models.config, config/batching_parameters.cpu.txt and .gpu.txt,
+config/monitoring.config, and a docker compose file or Kubernetes manifests that use them.
+"""
+
+from __future__ import annotations
+
+from absl import app, flags
+
+from export.deploy import files
+from export.deploy.options import DeployOptions
+from input_pipeline import filesystem, options
+
+_NEXT = {
+    "docker": "docker compose --file {output}/docker-compose.yaml up",
+    "kubernetes": "kubectl apply --kustomize {output}",
+}
+
+
+def deploy(deploy_options: DeployOptions) -> list[str]:
+    """Writes the files and returns their paths.
+
+    Raises:
+      ValueError: a model has no version, or `output` exists.
+    """
+    output = deploy_options.output
+    if filesystem.exists(output):
+        raise ValueError(f"--output: must not exist yet, got {output}")
+    rendered = files.render(deploy_options)
+    temporary = filesystem.temporary_sibling(output)
+    try:
+        for name, text in rendered.items():
+            path = filesystem.join(temporary, name)
+            filesystem.make_dirs(path.rpartition("/")[0])
+            filesystem.write_text(path, text)
+        filesystem.publish(temporary, output)
+    finally:
+        if filesystem.exists(temporary):
+            filesystem.remove_tree(temporary)
+    return [filesystem.join(output, name) for name in rendered]
+
+
+def main() -> None:
+    """The command."""
+    options.define_flags(DeployOptions, flags.FLAGS)
+    filesystem.run_main(lambda: app.run(_run))
+
+
+def _run(arguments: list[str]) -> None:
+    if len(arguments) > 1:
+        raise app.UsageError(f"unknown arguments: {arguments[1:]}")
+    deploy_options = options.from_flags(DeployOptions, flags.FLAGS)
+    for path in deploy(deploy_options):
+        print(path)
+    print("next: " + _NEXT[deploy_options.platform].format(output=deploy_options.output))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""What the model knows of every node, against the features and lookups of that node alone."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export.graph_tables import GraphTables, Sum, table_bytes
+from export.snapshot import GraphSnapshot
+from mgoe_tf import checkpoints
+
+
+@pytest.fixture(scope="module", params=["mgoe", "mmoe"])
+def tables(request, run):
+    loaded = checkpoints.load_model(run.model_dirs[request.param])
+    snapshot = GraphSnapshot(run.data_dir)
+    made = {
+        owner: GraphTables(snapshot=snapshot, owner=owner, model=loaded.model, lookup=loaded.lookup)
+        for owner in ("user", "item")
+    }
+    return made, loaded, snapshot
+
+
+IDS = {"user": np.array([b"u3", b"nobody", b"u1"], object), "item": np.array([7, -1, 2**50, 21])}
+
+
+@pytest.mark.parametrize("owner", ["user", "item"])
+def test_a_row_holds_what_the_node_is_embedded_to(tables, owner):
+    made, loaded, snapshot = tables
+    ids = IDS[owner]
+    features, sums = made[owner](tf.constant(ids))
+    names = loaded.model.feature_names
+    raw = snapshot.features(owner, ids, names)
+    encoded = loaded.lookup.encode({name: tf.constant(value) for name, value in raw.items()})
+    for name, value in features.items():
+        np.testing.assert_allclose(value, encoded[name], err_msg=name)
+        assert value.dtype == encoded[name].dtype
+    bags = loaded.model.bags({**loaded.model.zero_features(), **encoded})
+    expected = loaded.model.embeddings(bags)
+    columns = {v.name: v.owner for v in snapshot.spec.vocabularies}
+    wanted = {Sum(column, 0) for column, of in columns.items() if of == owner}
+    if loaded.train_options.model == "mgoe":
+        wanted |= {Sum(column, 1) for column, of in columns.items() if of != owner}
+        assert features
+    assert set(sums) == wanted
+    for key, value in sums.items():
+        # Lists of neighbours of this owner: [T * B, D], by task, as the model has them.
+        np.testing.assert_allclose(value, expected[key.column][key.position], atol=1e-6)
+
+
+def test_the_size_is_known_before_the_tables_are_made(tables):
+    made, loaded, snapshot = tables
+    size = sum(4 * table._table.shape.num_elements() for table in made.values())
+    assert table_bytes(snapshot, loaded.model) == size

@@ -1,0 +1,223 @@
+"""The embedded server under load: swaps, overload, mixed faults for a while, fuzzed requests."""
+
+import concurrent.futures
+import contextlib
+import random
+import threading
+import time
+from pathlib import Path
+
+import grpc
+import numpy as np
+import pytest
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+
+from export.serve import ServeOptions, Server
+from tests.export.test_server import FAULTS, ROWS, _wait, request_for, save_version
+
+# What TensorFlow Serving answers to requests that no client should send.
+_REFUSALS = {"INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION", "RESOURCE_EXHAUSTED"}
+_SWAPS = 60  # in ten minutes
+_BATCHING = (
+    "max_batch_size { value: 64 } batch_timeout_micros { value: 500 } "
+    "max_enqueued_batches { value: 4 } num_batch_threads { value: 2 } "
+    "pad_variable_length_inputs: true"
+)
+
+
+@contextlib.contextmanager
+def batching_server(base_path, tmp_path, **flags):
+    (tmp_path / "batching.txt").write_text(_BATCHING)
+    server = Server(
+        ServeOptions(
+            model_name="small",
+            model_base_path=str(base_path),
+            port=0,
+            file_system_poll_wait_seconds=0.05,
+            enable_batching=True,
+            batching_parameters_file=str(tmp_path / "batching.txt"),
+            **{"grpc_max_threads": 32, **flags},
+        )
+    )
+    server.start()
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            yield server, prediction_service_pb2_grpc.PredictionServiceStub(channel)
+    finally:
+        server.stop(0)
+
+
+@contextlib.contextmanager
+def askers(stub, count, answered):
+    """Threads that ask without a pause and hand every answer or error to `answered`."""
+    stop = threading.Event()
+
+    def ask():
+        while not stop.is_set():
+            try:
+                answered(stub.Predict(request_for(ROWS), timeout=20))
+            except grpc.RpcError as error:
+                answered(error)
+
+    threads = [threading.Thread(target=ask) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+@pytest.mark.parametrize("swaps", [3, pytest.param(100, marks=pytest.mark.slow)])
+def test_versions_swap_under_load_without_a_failed_or_mixed_answer(tmp_path, swaps):
+    base_path = tmp_path / "small"
+    save_version(base_path, 1, add=100.0)
+    wrong, seen = [], set()
+
+    def answered(answer):
+        if isinstance(answer, grpc.RpcError):
+            wrong.append(answer)
+            return
+        version = answer.model_spec.version.value
+        seen.add(version)
+        # 1+2+3 + id 1 + one letter, and 4+5+6 + id 2 + two letters, of that version
+        if list(answer.outputs["score"].float_val) != [8 + 100 * version, 19 + 100 * version]:
+            wrong.append(answer)
+
+    with batching_server(base_path, tmp_path) as (_, stub), askers(stub, 4, answered):
+        for version in range(2, swaps + 2):
+            save_version(base_path, version, add=100.0 * version)
+            _wait(lambda newest=version: newest in seen)
+    assert not wrong
+    assert seen == set(range(1, swaps + 2))
+
+
+def test_overload_is_refused_in_time_and_recovered_from(tmp_path):
+    base_path = tmp_path / "small"
+    save_version(base_path, 1, add=0.0)
+    with batching_server(base_path, tmp_path, grpc_max_threads=4) as (server, stub):
+        real = server._models.in_use
+
+        @contextlib.contextmanager
+        def slow(request):
+            with real(request) as servable:
+                time.sleep(0.05)
+                yield servable
+
+        server._models.in_use = slow  # 4 threads of 50 ms each: 80 requests a second
+        begin = time.monotonic()
+        futures = [stub.Predict.future(request_for(ROWS), timeout=5) for _ in range(400)]
+        codes = [future.code().name for future in futures]
+        assert time.monotonic() - begin < 5.0
+        assert set(codes) == {"OK", "RESOURCE_EXHAUSTED"}
+        answer = stub.Predict(request_for(ROWS), timeout=5)  # and right afterwards
+        assert answer.outputs["score"].float_val[0] == 8.0
+
+
+def _mutations(rng, request):
+    """A request with something wrong, or perhaps not, in one of its inputs."""
+    name = rng.choice(sorted(request.inputs))
+    tensor = request.inputs[name]
+    kind = rng.randrange(10)
+    if kind == 0:
+        del request.inputs[name]
+    elif kind == 1:
+        request.inputs[rng.choice(["", "label", "user", "x" * 100])].CopyFrom(tensor)
+    elif kind == 2:
+        tensor.dtype = rng.randrange(1, 24)
+    elif kind == 3:
+        tensor.tensor_shape.dim.add(size=rng.choice([-1, 0, 1, 3, 2**40]))
+    elif kind == 4:
+        tensor.tensor_shape.dim[0].size = rng.choice([-1, -(2**62), 0, 1, 5, 100, 2**31, 2**62])
+    elif kind == 5:
+        tensor.tensor_content = rng.randbytes(rng.randrange(40))
+    elif kind == 6:
+        tensor.float_val.extend([float("nan"), float("inf"), -1.0][: rng.randrange(1, 4)])
+    elif kind == 7:
+        request.model_spec.name = rng.choice(["", "smell", "\x00", "small/../x"])
+    elif kind == 8:
+        request.model_spec.signature_name = rng.choice(
+            ["rank", "x" * 1000, "__saved_model_init_op"]
+        )
+    else:
+        request.output_filter.append(rng.choice(["", "score", "click", "echo:0"]))
+
+
+def _fuzzed(rng):
+    """The bytes of a request: of nonsense, cut short, or of a request with a few mutations."""
+    request = predict_pb2.PredictRequest()
+    request.CopyFrom(request_for(ROWS))
+    for _ in range(rng.randrange(3)):
+        if request.inputs:
+            _mutations(rng, request)
+    serialized = request.SerializeToString()
+    if rng.random() < 0.1:
+        return rng.randbytes(rng.randrange(200)), False
+    if rng.random() < 0.1:
+        return serialized[: rng.randrange(len(serialized))], False
+    return serialized, True
+
+
+@pytest.mark.parametrize("count", [400, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_fuzzed_requests_get_a_status_and_the_server_lives(tmp_path, count):
+    base_path = tmp_path / "small"
+    save_version(base_path, 1, add=0.0)
+    rng = random.Random(5)
+    statuses = {}
+    with batching_server(base_path, tmp_path) as (server, stub):
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
+            for number in range(count):
+                serialized, is_request = _fuzzed(rng)
+                try:
+                    call(serialized, timeout=20)
+                    status = "OK"
+                except grpc.RpcError as error:
+                    status = error.code().name
+                # gRPC itself answers bytes that are no request with INTERNAL.
+                allowed = {"OK"} | _REFUSALS | (set() if is_request else {"INTERNAL"})
+                assert status in allowed, (number, status, serialized)
+                statuses[status] = statuses.get(status, 0) + 1
+        assert stub.Predict(request_for(ROWS), timeout=5).outputs["score"].float_val[0] == 8.0
+    assert {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "FAILED_PRECONDITION"} <= set(statuses)
+
+
+def _resident_bytes():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_under_mixed_requests_bad_input_and_swaps(tmp_path):
+    """Ten minutes: after two of them, resident memory grows by at most 2 % of what it is."""
+    base_path, made = tmp_path / "small", tmp_path / "made"
+    save_version(base_path, 1, add=0.0)
+    for version in range(2, _SWAPS + 2):  # beforehand: making a model takes memory of its own
+        save_version(made, version, add=0.0)
+    faults = [request for request, _, _ in FAULTS.values()]
+    stop = threading.Event()
+    samples = []
+
+    def ask(stub, seed):
+        own = random.Random(seed)
+        while not stop.is_set():
+            with contextlib.suppress(grpc.RpcError):
+                good = own.random() < 0.7
+                stub.Predict(request_for(ROWS) if good else own.choice(faults), timeout=20)
+
+    with (
+        batching_server(base_path, tmp_path) as (_, stub),
+        concurrent.futures.ThreadPoolExecutor(4) as pool,
+    ):
+        for seed in range(4):
+            pool.submit(ask, stub, seed)
+        begin = time.monotonic()
+        for version in range(2, _SWAPS + 2):
+            (made / str(version)).rename(base_path / str(version))
+            time.sleep(600 / _SWAPS)
+            samples.append((time.monotonic() - begin, _resident_bytes()))
+        stop.set()
+    warm = [size for when, size in samples if 120 <= when < 240]
+    late = [size for when, size in samples if when >= 480]
+    assert np.median(late) <= 1.02 * np.median(warm)
