@@ -49,6 +49,8 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]==2.17.1"],
+        # Peers of `python -m tests.benchmarks`.
+        "bench": ["torch==2.13.0", "torch-rechub==0.9.0", "deepctr==0.9.4"],
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3",

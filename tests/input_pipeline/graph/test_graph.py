@@ -88,3 +88,16 @@ def test_neighbors_newest_first_ties_by_smaller_id():
     assert neighbors.indptr.tolist() == [0, 3, 3, 4]
     assert neighbors.rows.tolist() == [2, 1, 0, 1]
     assert neighbors.weights.tolist() == [3, 2, 1, 5]
+
+
+@pytest.mark.parametrize("unit", [1, 10**18])
+def test_neighbors_of_a_random_log_are_in_the_order_of_three_keys(unit):
+    # With the large unit, times and codes do not fit into one number.
+    random = np.random.default_rng(0)
+    pairs = random.permutation(40 * 50)[:600]
+    node, neighbor = (pairs // 50).astype(np.int32), (pairs % 50).astype(np.int32)
+    time = random.integers(-4, 5, 600) * unit
+    codes = random.permutation(50)
+    neighbors = latest_neighbors(node, neighbor, time, np.ones(600), codes, 40, 600)
+    order = sorted(range(600), key=lambda p: (node[p], -int(time[p]), codes[neighbor[p]]))
+    assert neighbors.rows.tolist() == neighbor[order].tolist()
