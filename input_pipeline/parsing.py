@@ -59,7 +59,7 @@ def parse_ragged_examples(
     for label in labels:
         rules[label.name] = tf.io.FixedLenFeature([], tf.float32, default_value=UNLABELED)
     parsed = tf.io.parse_example(serialized, rules)
-    return checked(parsed, list_checks(parsed, features))
+    return checked(parsed, wrong_lists(parsed, features))
 
 
 def parse_examples(
@@ -88,11 +88,21 @@ def padded(columns: Mapping[str, Column], features: Sequence[Feature]) -> dict[s
     }
 
 
-def checked(
-    columns: Mapping[str, Column], checks: Sequence[tf.Operation | None]
-) -> dict[str, Column]:
-    """The columns, given out after the assertions `checks` (None where they ran already)."""
-    with tf.control_dependencies([check for check in checks if check is not None]):
+def checked(columns: Mapping[str, Column], wrong: Mapping[str, tf.Tensor]) -> dict[str, Column]:
+    """The columns, behind one assertion; many of them would cost more than parsing.
+
+    Args:
+      columns: by name.
+      wrong: by the name of a feature, a bool scalar: whether some row's list has a wrong length.
+    """
+    if not wrong:
+        return dict(columns)
+    flags = tf.stack(list(wrong.values()))
+    names = tf.boolean_mask(tf.constant(list(wrong)), flags)
+    check = tf.debugging.Assert(
+        tf.logical_not(tf.reduce_any(flags)), ["lists of a wrong length:", names], summarize=9
+    )
+    with tf.control_dependencies([] if check is None else [check]):  # None where it ran already
         return {
             name: value.with_flat_values(tf.identity(value.flat_values))
             if isinstance(value, tf.RaggedTensor)
@@ -101,25 +111,17 @@ def checked(
         }
 
 
-def list_checks(
-    columns: Mapping[str, Column], features: Sequence[Feature]
-) -> list[tf.Operation | None]:
-    """Assertions on ragged lists, which a dense tensor of width L would cut or pad in silence."""
-    checks = [
-        tf.debugging.assert_equal(
-            columns[name].row_lengths(),
-            columns[weights].row_lengths(),
-            message=f"{name} and {weights} must have the same length in every row",
-        )
-        for name, weights in neighbor_pairs(features)
-    ]
-    checks += [
-        tf.debugging.assert_less_equal(
-            columns[feature.name].row_lengths(),
-            feature.length,
-            message=f"{feature.name} must hold at most {feature.length} values",
-        )
+def wrong_lists(columns: Mapping[str, Column], features: Sequence[Feature]) -> dict[str, tf.Tensor]:
+    """Which ragged lists a dense tensor of width L would cut, or have too few weights.
+
+    Returns:
+      By feature name, a bool scalar.
+    """
+    wrong = {
+        feature.name: tf.reduce_any(columns[feature.name].row_lengths() > feature.length)
         for feature in features
         if feature.ragged
-    ]
-    return checks
+    }
+    for name, weights in neighbor_pairs(features):
+        wrong[weights] |= tf.reduce_any(columns[name].row_splits != columns[weights].row_splits)
+    return wrong

@@ -5,11 +5,12 @@ Axes: R requests, B rows of all of them, L neighbours.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 
 import tensorflow as tf
 
-from input_pipeline.parsing import DTYPES, UNLABELED, Column, checked, list_checks, parsing_rule
+from input_pipeline.parsing import DTYPES, UNLABELED, Column, checked, parsing_rule, wrong_lists
 from input_pipeline.spec import USER_ROW, Feature
 
 
@@ -44,46 +45,31 @@ def parse_requests(
         },
     )
     # Each list is [R, (C), (L)]; its values are the rows' own lists, [B, (L)].
-    candidates = next(iter(lists.values())).row_lengths()
-    checks = [
-        tf.debugging.assert_positive(candidates, message="a request must have candidates"),
-        *list_checks(context, of_user),
-    ]
-    checks += [
-        tf.debugging.assert_equal(
-            values.row_lengths(), candidates, f"{name} must have an entry for each candidate"
-        )
-        for name, values in lists.items()
-    ]
+    first = next(iter(lists.values()))
+    rows = {name: values.values for name, values in lists.items()}
+    wrong = wrong_lists(context, of_user)
     columns = dict(context)
     for feature in of_row:
-        values = lists[feature.name].values
+        values = rows[feature.name]
         if feature.ragged:
             columns[feature.name] = values
             continue
-        length = 1 if feature.length is None else feature.length
-        checks.append(
-            tf.debugging.assert_equal(
-                values.row_lengths(), length, f"{feature.name} must hold {length} values"
-            )
-        )
-        shape = [-1] if feature.length is None else [-1, length]
-        columns[feature.name] = tf.reshape(values.values, shape)
-    checks += list_checks(columns, [feature for feature in of_row if feature.ragged])
+        shape = [] if feature.length is None else [feature.length]
+        wrong[feature.name] = tf.reduce_any(values.row_lengths() != math.prod(shape))
+        columns[feature.name] = tf.reshape(values.values, [-1, *shape])
+    wrong |= wrong_lists(columns, [feature for feature in of_row if feature.ragged])
     for label in labels:
-        values = lists[label.name].values
-        checks.append(
-            tf.debugging.assert_less_equal(
-                values.row_lengths(), 1, f"{label.name} must hold at most 1 value"
-            )
-        )
-        # Padded by a value that is there for rows without one, should all of them be without.
-        known = tf.concat([values.values, [UNLABELED]], axis=0)
-        columns[label.name] = tf.where(
-            values.row_lengths() > 0, tf.gather(known, values.row_splits[:-1]), UNLABELED
-        )
-    columns[USER_ROW] = next(iter(lists.values())).value_rowids()
-    return checked(columns, checks)
+        lengths = rows[label.name].row_lengths()
+        wrong[label.name] = tf.reduce_any(lengths > 1)
+        # One more value, for rows behind the last one that there is.
+        known = tf.concat([rows[label.name].values, [UNLABELED]], axis=0)
+        begin = rows[label.name].row_splits[:-1]
+        columns[label.name] = tf.where(lengths > 0, tf.gather(known, begin), UNLABELED)
+    for name, values in lists.items():
+        wrong[name] |= tf.reduce_any(values.row_splits != first.row_splits)
+        wrong[name] |= tf.reduce_any(values.row_lengths() == 0)
+    columns[USER_ROW] = first.value_rowids()
+    return checked(columns, wrong)
 
 
 def by_row(columns: Mapping[str, tf.Tensor], *, of_user: Collection[str]) -> dict[str, tf.Tensor]:

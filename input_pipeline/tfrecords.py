@@ -62,7 +62,7 @@ class Encoder(Protocol):
     """Records that are encoded when they are asked for, in threads.
 
     Attributes:
-      records_per_block: how many make a compressed block of about 7 MB.
+      records_per_block: how many are compressed at once; some MB.
     """
 
     records_per_block: int

@@ -70,6 +70,7 @@ class Evaluator:
         self._vocabulary_rows = {
             name: _vocabulary_table(data_dir, spec, name) for name in ("user_id", "item_id")
         }
+        self._batches = self._make_batches()
 
     def evaluate(self) -> dict[str, Any]:
         """One pass over the window.
@@ -84,7 +85,7 @@ class Evaluator:
         labels: dict[str, list[np.ndarray]] = {task: [] for task in self.spec.task_names}
         facts: dict[str, list[np.ndarray]] = {}
         with self.examples.explained():
-            for features, batch_labels, batch_facts in self._batches():
+            for features, batch_labels, batch_facts in self._batches:
                 for task, value in self._predict(features).items():
                     logits[task].append(value.numpy())
                 if self._rows is None:
@@ -101,13 +102,14 @@ class Evaluator:
     def first_features(self) -> dict[str, tf.Tensor]:
         """The encoded features of the first batch."""
         with self.examples.explained():
-            return next(iter(self._batches()))[0]
+            return next(iter(self._batches))[0]
 
     def _logits(self, features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         logits = self.model(features, training=False)
         return {task: tf.cast(value, tf.float32) for task, value in logits.items()}
 
-    def _batches(self) -> tf.data.Dataset:
+    def _make_batches(self) -> tf.data.Dataset:
+        """Encoded features, labels and facts of every row, in the order of the files."""
         labels = {task: f"label_{task}" for task in self.spec.task_names}
         facts = {name: f"fact/{name}" for name in ("user_id", "item_id", *_MACRO_NODES)}
 

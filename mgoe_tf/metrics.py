@@ -42,19 +42,31 @@ def _areas(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
       Twice the number of (positive, negative) pairs in the right order, ties counting one half;
       positives; negatives. int64 [U] each, exact up to 2^31 rows.
     """
-    # a run is the rows of one user with one score
+    # a run is the rows of one user with one score; its rows are bounds[r]:bounds[r + 1]
     starts = np.flatnonzero(np.concatenate([[True], keys[1:] ^ keys[:-1] > 1]))
-    positives_before = np.zeros(len(keys) + 1, np.int64)
-    np.cumsum(keys & np.uint64(1), out=positives_before[1:])
-    positives = np.diff(positives_before[np.append(starts, len(keys))])
-    negatives_before = starts - positives_before[starts]
-    negatives = np.diff(np.append(starts, len(keys))) - positives
-    run_users = keys[starts] >> np.uint64(_USER_SHIFT)
+    # narrow places, since these arrays are what the memory goes to
+    place = np.int32 if len(keys) < 2**31 else np.int64
+    bounds = np.append(starts, len(keys)).astype(place)
+    del starts
+    positives_before = np.zeros(len(keys) + 1, place)
+    np.cumsum((keys & np.uint64(1)).astype(np.int8), out=positives_before[1:])
+    positives_before = positives_before[bounds]
+    positives = np.diff(positives_before)
+    negatives = np.diff(bounds)
+    negatives -= positives
+    negatives_before = bounds[:-1] - positives_before[:-1]
+    run_users = keys[bounds[:-1]] >> np.uint64(_USER_SHIFT)
     first = np.flatnonzero(np.concatenate([[True], run_users[1:] != run_users[:-1]]))
-    user_positives = np.add.reduceat(positives, first)
-    won = np.add.reduceat(positives * (2 * negatives_before + negatives), first)
-    won -= 2 * negatives_before[first] * user_positives
-    return won, user_positives, np.add.reduceat(negatives, first)
+    del run_users, bounds, positives_before
+    user_positives = np.add.reduceat(positives, first, dtype=np.int64)
+    user_negatives = np.add.reduceat(negatives, first, dtype=np.int64)
+    won = negatives_before.astype(np.int64)
+    won *= 2
+    won += negatives
+    won *= positives
+    won = np.add.reduceat(won, first)
+    won -= 2 * negatives_before[first].astype(np.int64) * user_positives
+    return won, user_positives, user_negatives
 
 
 def auc(labels: np.ndarray, scores: np.ndarray) -> float | None:

@@ -134,6 +134,17 @@ def _begin_run(spec: DatasetSpec, model_options: ModelOptions, options: TrainOpt
             )
 
 
+@dataclasses.dataclass(frozen=True)
+class _Encoder:
+    """Raw columns -> encoded features and labels; equal for all epochs of a run."""
+
+    lookup: IdLookup
+    labels: tuple[str, ...]
+
+    def __call__(self, columns: dict[str, Column]) -> dict[str, Column]:
+        return {**self.lookup(columns), **{name: columns[name] for name in self.labels}}
+
+
 def training_batches(
     examples: Examples, lookup: IdLookup, spec: DatasetSpec, options: TrainOptions, epoch: int
 ) -> tf.data.Dataset:
@@ -144,9 +155,6 @@ def training_batches(
     seeds = np.random.default_rng([options.seed, epoch, 1]).integers(2**31, size=len(lookup.names))
     labels = {task: f"label_{task}" for task in spec.task_names}
     of_user = {feature.name for feature in spec.node_features("user")}
-
-    def encode(columns: dict[str, Column]) -> dict[str, Column]:
-        return {**lookup(columns), **{name: columns[name] for name in labels.values()}}
 
     @tf.autograph.experimental.do_not_convert
     def finish(number: tf.Tensor, columns: dict[str, tf.Tensor]) -> tuple[Any, Any]:
@@ -166,7 +174,7 @@ def training_batches(
         shuffle_rows=options.shuffle_rows,
         seed=options.seed,
         epoch=epoch,
-        encode=encode,
+        encode=_Encoder(lookup, tuple(labels.values())),
     )
     return batches.enumerate().map(finish, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
 

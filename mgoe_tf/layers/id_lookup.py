@@ -128,11 +128,11 @@ class IdLookup(tf.keras.layers.Layer):
         missing = [name for name in self.names if name not in features]
         if missing:
             raise ValueError(f"features: must have {missing}, got {sorted(features)}")
-        wanted = (*self.names, USER_ROW)
-        return self.encode({name: features[name] for name in wanted if name in features})
+        wanted = {*self.names, USER_ROW}
+        return self.encode({n: value for n, value in features.items() if n in wanted})
 
     def encode(self, features: Mapping[str, Column]) -> dict[str, Column]:
-        """Encodes what is given of the input features in `names`, and `user_row`."""
+        """Encodes what is given of the input features in `names`; what holds no ids is kept."""
         rows = {name: self._rows(name, value) for name, value in features.items()}
         for name in features:
             for column in neighbor_side_features(self.spec, name):

@@ -64,10 +64,9 @@ class Context:
         sizes = {"users": scale.users, "items": scale.items, "events": scale.events}
         return PreparationOptions(source="synthetic", **{**sizes, **changes})  # type: ignore[arg-type]
 
-    def data_dir(self, **changes: object) -> str:
-        """A data set prepared with these options, made when first asked for."""
-        name = "-".join(["data", *(f"{key}={value}" for key, value in sorted(changes.items()))])
-        path = filesystem.join(self.folder, name)
+    def data_dir(self, record_layout: str = "example") -> str:
+        """A data set with records of this layout, made when first asked for."""
+        path = filesystem.join(self.folder, record_layout)
         if not filesystem.exists(path):
-            prepare(self.preparation(data_dir=path, **changes))
+            prepare(self.preparation(data_dir=path, record_layout=record_layout))
         return path

@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from input_pipeline.dataset import open_examples
+from input_pipeline.spec import RECORD_LAYOUTS
 from mgoe_tf import checkpoints
 from tests.benchmarks.context import Context
 from tests.benchmarks.line import Goal, Line
@@ -17,39 +18,35 @@ from tests.benchmarks.measure import alternate
 _BATCH_SIZE = 1024
 _SHUFFLE_ROWS = 100_000
 _WINDOW = "test"
-# The layouts of records, by what preparation is told beside the defaults. The first is what the
-# rows a second of the others are compared with.
-_LAYOUTS: dict[str, dict[str, Any]] = {"example": {}}
 
 
 def run(context: Context) -> list[Line]:
-    """Rows a second of one window, every feature and label of them."""
-    folders = {layout: context.data_dir(**flags) for layout, flags in _LAYOUTS.items()}
+    """Rows a second of one window, with every feature and label, by layout of the records."""
     measures: dict[str, Callable[[], float]] = {}
-    rows, files = {}, {}
-    for layout, data_dir in folders.items():
+    details: dict[str, dict[str, float]] = {}
+    for layout in RECORD_LAYOUTS:
+        data_dir = context.data_dir(layout)
         spec = checkpoints.read_spec(data_dir)
         names = [feature.name for feature in spec.input_features]
         examples = open_examples(data_dir, spec, [_WINDOW], names)
-        rows[layout], files[layout] = examples.num_rows, examples.files
+        size = sum(tf.io.gfile.stat(path).length for path in examples.files)
+        details[layout] = {
+            "rows": examples.num_rows,
+            "compressed bytes a row": size / examples.num_rows,
+        }
         measures[layout] = _rate(examples.num_rows, _shuffled(examples))
         measures[f"{layout} unparsed"] = _rate(examples.num_rows, _unparsed(examples.files))
     samples = alternate(measures, context.scale.rounds, warm_ups=1)
-    first = next(iter(_LAYOUTS))
-    lines = []
-    for layout in _LAYOUTS:
-        size = sum(tf.io.gfile.stat(path).length for path in files[layout])
-        details = {"rows": rows[layout], "compressed bytes a row": size / rows[layout]}
-        goal = Goal("ratio", at_least=0.85) if layout == first else None
-        lines.append(
-            Line(f"{layout} layout", "rows/s", samples[layout], samples[f"{layout} unparsed"],
-                 "its records unparsed", goal, details)
-        )  # fmt: skip
-        if layout != first:
-            lines.append(
-                Line(f"{layout} layout", "rows/s", samples[layout], samples[first],
-                     f"{first} layout", Goal("ratio", at_least=5), details)
-            )  # fmt: skip
+    lines = [
+        Line(f"{layout} layout", "rows/s", samples[layout], samples[f"{layout} unparsed"],
+             "its records unparsed", Goal("ratio", at_least=0.85) if layout == "example" else None,
+             details[layout])
+        for layout in RECORD_LAYOUTS
+    ]  # fmt: skip
+    lines.append(
+        Line("request layout", "rows/s", samples["request"], samples["example"],
+             "example layout", Goal("ratio", at_least=5))
+    )  # fmt: skip
     return lines
 
 
@@ -71,7 +68,7 @@ def _shuffled(examples: Any) -> Callable[[], tf.data.Dataset]:
         shuffle_rows=_SHUFFLE_ROWS,
         seed=0,
         epoch=0,
-        encode=lambda parsed, *_: parsed,
+        encode=lambda parsed: parsed,
     )
 
 

@@ -73,7 +73,7 @@ def parsed_batches(
     spec = checkpoints.read_spec(data_dir)
     names = [feature.name for feature in spec.input_features]
     examples = open_examples(data_dir, spec, [window], names)
-    rows = examples.ordered_batches(batch_size, encode=lambda parsed, *_: parsed)
+    rows = examples.ordered_batches(batch_size, encode=lambda parsed: parsed)
     found = list(rows.take(count))
     whole = [batch for batch in found if len(batch["user_id"]) == batch_size] or found
     return [whole[number % len(whole)] for number in range(count)]

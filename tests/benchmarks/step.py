@@ -9,6 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from input_pipeline.dataset import open_examples
+from input_pipeline.spec import RECORD_LAYOUTS
 from mgoe_tf import callbacks, metrics
 from mgoe_tf.trainer import WINDOWS, training_batches
 from tests.benchmarks.context import Context
@@ -55,8 +56,11 @@ class Ours:
 def run(context: Context) -> list[Line]:
     """Milliseconds of a step on batches in memory, and rows a second of training from disk."""
     data_dir = context.data_dir()
-    # A model of its own reads from disk, so that all others are compared after the same steps.
-    mgoe, mmoe, streaming = (Ours(Run.of(name, data_dir)) for name in ("mgoe", "mmoe", "mgoe"))
+    mgoe, mmoe = (Ours(Run.of(name, data_dir)) for name in ("mgoe", "mmoe"))
+    # Models of their own read from disk, so that all others are compared after the same steps.
+    streaming = {
+        layout: Ours(Run.of("mgoe", context.data_dir(layout))) for layout in RECORD_LAYOUTS
+    }
     spec, options = mgoe.run.spec, mgoe.run.options
     columns = {column.name: column.embedded + 1 for column in spec.vocabularies}
     parties: dict[str, Any] = {"mgoe": mgoe, "mmoe": mmoe}
@@ -66,11 +70,14 @@ def run(context: Context) -> list[Line]:
         [mgoe.run.encode(rows) for rows in parsed_batches(data_dir, window, options.batch_size, n)]
         for window, n in (("train", context.scale.steps), ("validation", _VALIDATION_BATCHES))
     )
-    shares: list[float] = []
+    shares: dict[str, list[float]] = {layout: [] for layout in RECORD_LAYOUTS}
     samples = alternate(
         {
             **{name: milliseconds(party, train) for name, party in parties.items()},
-            "disk": lambda: _from_disk(streaming, 2 * context.scale.steps, shares),
+            **{
+                layout: _from_disk(party, 2 * context.scale.steps, shares[layout])
+                for layout, party in streaming.items()
+            },
         },
         context.scale.rounds,
         warm_ups=1,
@@ -86,10 +93,16 @@ def run(context: Context) -> list[Line]:
                  Goal("ratio", at_most=1), {"ours": told["mmoe"], "peer": told[peer]})
             for peer in parties.keys() - {"mgoe", "mmoe"}
         ),
-        Line("MGOE: training from disk", "rows/s", samples["disk"],
-             [rows / sample for sample in samples["mgoe"]], "batches in memory"),
-        Line("MGOE: share of time waiting for input", "", shares[-context.scale.rounds :],
-             goal=Goal("ours", at_most=0.05)),
+        *(
+            Line(f"MGOE: training from disk, {layout} layout", "rows/s", samples[layout],
+                 [rows / sample for sample in samples["mgoe"]], "batches in memory")
+            for layout in RECORD_LAYOUTS
+        ),
+        *(
+            Line(f"MGOE: share of time waiting for input, {layout} layout", "",
+                 shares[layout][-context.scale.rounds :], goal=Goal("ours", at_most=0.05))
+            for layout in RECORD_LAYOUTS
+        ),
     ]  # fmt: skip
 
 
@@ -107,21 +120,25 @@ def milliseconds(party: Any, encoded: list[Any]) -> Callable[[], float]:
     return measure
 
 
-def _from_disk(party: Ours, steps: int, shares: list[float]) -> float:
-    """Rows a second once the first batch is there; adds the share of time waiting to `shares`."""
+def _from_disk(party: Ours, steps: int, shares: list[float]) -> Callable[[], float]:
+    """What measures rows a second after the first batch; shares of time waiting go to `shares`."""
     run = party.run
     examples = open_examples(
         run.options.data_dir, run.spec, WINDOWS[run.options.train_rows], run.lookup.names
     )
-    epochs = training_batches(examples, run.lookup, run.spec, run.options, epoch=0).repeat()
-    batches = iter(epochs.take(1 + steps))
-    party.step(batches)
-    party.clock.waited_seconds, start = 0.0, time.perf_counter()
-    for _ in range(steps):
+
+    def measure() -> float:
+        epochs = training_batches(examples, run.lookup, run.spec, run.options, epoch=0).repeat()
+        batches = iter(epochs.take(1 + steps))
         party.step(batches)
-    seconds = time.perf_counter() - start
-    shares.append(party.clock.waited_seconds / seconds)
-    return steps * min(run.options.batch_size, examples.num_rows) / seconds
+        party.clock.waited_seconds, start = 0.0, time.perf_counter()
+        for _ in range(steps):
+            party.step(batches)
+        seconds = time.perf_counter() - start
+        shares.append(party.clock.waited_seconds / seconds)
+        return steps * min(run.options.batch_size, examples.num_rows) / seconds
+
+    return measure
 
 
 def _details(party: Any, validation: list[Any]) -> dict[str, float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 
 import tensorflow as tf
@@ -23,11 +22,19 @@ class TorchRechubMMoE:
       columns: number of ids by column.
       tasks: names.
       learning_rate: of Adam, dense for the embeddings too.
+      threads: of PyTorch.
     """
 
-    def __init__(self, columns: Mapping[str, int], tasks: Sequence[str], learning_rate: float):
-        torch.set_num_threads(len(os.sched_getaffinity(0)))
+    def __init__(
+        self,
+        columns: Mapping[str, int],
+        tasks: Sequence[str],
+        learning_rate: float,
+        *,
+        threads: int,
+    ):
         torch.manual_seed(0)
+        self.threads = threads
         self.tasks = tuple(tasks)
         self.columns = tuple(columns)
         features = [SparseFeature(name, size, EMBEDDING_DIM) for name, size in columns.items()]
@@ -46,6 +53,7 @@ class TorchRechubMMoE:
         return self._inputs(features), torch.stack(y, dim=1)
 
     def step(self, batches: Iterator[Batch]) -> float:
+        torch.set_num_threads(self.threads)
         x, y = next(batches)
         self.model.train()
         predictions = self.model(x)
