@@ -15,5 +15,10 @@ def by_row(values: tf.Tensor, user_row: tf.Tensor | None, axis: int = 0) -> tf.T
 
     Returns:
       [..., B, ...].
+
+    Example:
+
+    >>> by_row(tf.constant([1.0, 2.0]), tf.constant([0, 0, 1])).numpy()
+    array([1., 1., 2.], dtype=float32)
     """
     return values if user_row is None else tf.gather(values, user_row, axis=axis)
