@@ -143,6 +143,8 @@ def render(options: DeployOptions) -> dict[str, str]:
         "compose_volume": "" if options.is_remote else _COMPOSE_VOLUME,
         "compose_gpu": _COMPOSE_GPU if is_gpu else "",
         "pod_gpu": _POD_GPU if is_gpu else "",
+        "compose_environment": "" if is_gpu else _COMPOSE_ENVIRONMENT,
+        "pod_environment": "" if is_gpu else _POD_ENVIRONMENT,
         "pod_mount": "" if options.is_remote else _POD_MOUNT,
         "pod_volume": "" if options.is_remote else _POD_VOLUME,
         "volume_claim": options.volume_claim,
@@ -162,6 +164,16 @@ _COMPOSE_VOLUME = """
         source: $export_base
         target: /models
         read_only: true"""
+# oneDNN's kernels make a call with a hundred small rows take nearly twice as long.
+_COMPOSE_ENVIRONMENT = """
+    environment:
+      TF_ENABLE_ONEDNN_OPTS: "0"\
+"""
+_POD_ENVIRONMENT = """
+          env:
+            - name: TF_ENABLE_ONEDNN_OPTS
+              value: "0"\
+"""
 _COMPOSE_GPU = """
         reservations:
           devices:

@@ -10,8 +10,9 @@ import tensorflow as tf
 from mgoe_tf.layers.macro_embeddings import MacroEmbeddings
 from mgoe_tf.layers.macro_graph_experts import MacroGraphExperts
 from mgoe_tf.layers.macro_weights import MacroWeights
-from mgoe_tf.layers.neighbor_sets import NODES
+from mgoe_tf.layers.neighbor_sets import NODES, OWNERS
 from mgoe_tf.layers.task_gates import TaskGates
+from mgoe_tf.layers.user_rows import by_row
 
 
 class MacroGraphBottom(tf.keras.layers.Layer):
@@ -32,6 +33,8 @@ class MacroGraphBottom(tf.keras.layers.Layer):
     Call arguments:
       targets: `{"user": [B, D_u], "item": [B, D_i]}`, x_u and x_i.
       edges: edge weights by neighbour set, float32 [B, K].
+      user_row: int32 [B], where rows share users: `targets` and `edges` of users are then of R
+        users, and what depends on the user alone is computed R times.
 
     Returns:
       [T, B, 4 H].
@@ -93,20 +96,27 @@ class MacroGraphBottom(tf.keras.layers.Layer):
             self.gates.build([None, sum(self.gate_parts)])
         super().build(input_shape)
 
-    def alphas(self, edges: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def alphas(
+        self, edges: Mapping[str, tf.Tensor], user_row: tf.Tensor | None = None
+    ) -> dict[str, tf.Tensor]:
         """Macro weights by neighbour set: float32 [B, K]."""
-        return {name: self.macro_weights(edges[name]) for name in NODES}
+        return {
+            name: by_row(self.macro_weights(edges[name]), user_row if owner == "user" else None)
+            for name, owner in OWNERS.items()
+        }
 
     def gate_weights(
         self,
         targets: Mapping[str, tf.Tensor],
         alphas: Mapping[str, tf.Tensor],
         tables: Mapping[str, tf.Tensor],
+        user_row: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """g_t: float32 [T, B, X]."""
         # (sum_m alpha_m z_m) G = alpha (Z G), and Z G does not depend on the row: the gates see
         # [x ; alphas] and the tasks' [B, 4 D] summaries are never made.
-        inputs = tf.concat([targets["user"], targets["item"], *alphas.values()], axis=-1)
+        user = by_row(targets["user"], user_row)
+        inputs = tf.concat([user, targets["item"], *alphas.values()], axis=-1)
         own, *by_set = tf.split(
             tf.cast(self.gates.kernel, self.compute_dtype), self.gate_parts, axis=1
         )
@@ -118,11 +128,16 @@ class MacroGraphBottom(tf.keras.layers.Layer):
         kernel = tf.concat([own, *folded], axis=1)
         return self.gates(tf.cast(inputs, self.compute_dtype), kernel)
 
-    def call(self, targets: Mapping[str, tf.Tensor], edges: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def call(
+        self,
+        targets: Mapping[str, tf.Tensor],
+        edges: Mapping[str, tf.Tensor],
+        user_row: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         tables = self.tables()
-        alphas = self.alphas(edges)
-        gates = self.gate_weights(targets, alphas, tables)
-        return self.experts(targets, alphas, self.experts.project(tables), gates)
+        alphas = self.alphas(edges, user_row)
+        gates = self.gate_weights(targets, alphas, tables, user_row)
+        return self.experts(targets, alphas, self.experts.project(tables), gates, user_row)
 
     def tables(self) -> dict[str, tf.Tensor]:
         """Macro embeddings in the compute dtype: `{"user": [T, K_U, D], "item": [T, K_I, D]}`."""
@@ -132,7 +147,10 @@ class MacroGraphBottom(tf.keras.layers.Layer):
         }
 
     def explain(
-        self, targets: Mapping[str, tf.Tensor], edges: Mapping[str, tf.Tensor]
+        self,
+        targets: Mapping[str, tf.Tensor],
+        edges: Mapping[str, tf.Tensor],
+        user_row: tf.Tensor | None = None,
     ) -> dict[str, Any]:
         """What the bottom attends to.
 
@@ -141,11 +159,13 @@ class MacroGraphBottom(tf.keras.layers.Layer):
           neighbour set: float32 [T, B, K], the mean of r over the experts weighted by g_t.
         """
         tables = self.tables()
-        alphas = self.alphas(edges)
-        gates = self.gate_weights(targets, alphas, tables)
+        alphas = self.alphas(edges, user_row)
+        gates = self.gate_weights(targets, alphas, tables, user_row)
         attention = {
             name: tf.linalg.matvec(
-                self.experts.attention(name, targets, projection.scores), gates, transpose_a=True
+                self.experts.attention(name, targets, projection.scores, user_row),
+                gates,
+                transpose_a=True,
             )
             for name, projection in self.experts.project(tables).items()
         }

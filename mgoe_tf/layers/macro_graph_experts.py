@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from mgoe_tf.layers.expert_bank import ExpertBank
 from mgoe_tf.layers.neighbor_sets import NODES, QUERIES
+from mgoe_tf.layers.user_rows import by_row
 
 
 class Projection(NamedTuple):
@@ -120,7 +121,11 @@ class MacroGraphExperts(ExpertBank):
         )
 
     def attention(
-        self, name: str, queries: Mapping[str, tf.Tensor], scores: tf.Tensor
+        self,
+        name: str,
+        queries: Mapping[str, tf.Tensor],
+        scores: tf.Tensor,
+        user_row: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """r of one neighbour set (Eq. 16): float32 [T, B, X, K]."""
         query = tf.cast(queries[self.query_of[name]], scores.dtype)
@@ -128,7 +133,9 @@ class MacroGraphExperts(ExpertBank):
         logits = tf.cast(tf.matmul(query, scores), tf.float32)
         num_macro_nodes = scores.shape[-1] // self.experts_of_task
         shape = [self.num_tasks, -1, self.experts_of_task, num_macro_nodes]
-        return tf.nn.softmax(tf.reshape(logits, shape))
+        attention = tf.nn.softmax(tf.reshape(logits, shape))
+        # That of a user does not depend on the row.
+        return by_row(attention, user_row if self.query_of[name] == "user" else None, axis=1)
 
     def call(
         self,
@@ -136,13 +143,14 @@ class MacroGraphExperts(ExpertBank):
         alphas: Mapping[str, tf.Tensor],
         projections: Mapping[str, Projection],
         gates: tf.Tensor,
+        user_row: tf.Tensor | None = None,
     ) -> tf.Tensor:
         outputs = []
         for name, (scores, values) in projections.items():
             # shares: [T, B, X, K], g_j alpha_m; weights: [T, B, X * K]
             shares = gates[..., tf.newaxis] * alphas[name][:, tf.newaxis]
             weights = tf.reshape(
-                shares * self.attention(name, queries, scores),
+                shares * self.attention(name, queries, scores, user_row),
                 [self.num_tasks, -1, scores.shape[-1]],
             )
             outputs.append(tf.matmul(tf.cast(weights, values.dtype), values))

@@ -13,16 +13,12 @@ from input_pipeline.spec import USER_ROW, DatasetSpec, Feature
 from mgoe_tf.config import ModelOptions
 from mgoe_tf.layers.id_embeddings import Bags, IdEmbeddings
 from mgoe_tf.layers.id_lookup import neighbor_side_features, side_feature_of
+from mgoe_tf.layers.user_rows import by_row
 from mgoe_tf.optimizers import LazyAdam
 from mgoe_tf.tasks import MultiTask
 
 OWNERS = ("user", "item")
 Features = Mapping[str, tf.Tensor]
-
-
-def of_rows(values: tf.Tensor, features: Features, axis: int = 0) -> tf.Tensor:
-    """What is known of users, laid out by rows along `axis`; unchanged without `user_row`."""
-    return tf.gather(values, features[USER_ROW], axis=axis) if USER_ROW in features else values
 
 
 class RankingModel(tfrs.models.Model):
@@ -100,7 +96,7 @@ class RankingModel(tfrs.models.Model):
         user, item = (
             tf.concat([sums[name][0] for name in self.columns(owner)], axis=-1) for owner in OWNERS
         )
-        return {"user": of_rows(user, features), "item": item}
+        return {"user": by_row(user, features.get(USER_ROW)), "item": item}
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         """From `embed`'s answer to logits by task name."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from input_pipeline.spec import NEIGHBOR_SETS, DatasetSpec
+from input_pipeline.spec import NEIGHBOR_SETS, USER_ROW, DatasetSpec
 from mgoe_tf.config import ModelOptions
 from mgoe_tf.layers.cascading_towers import CascadingTowers
 from mgoe_tf.layers.id_embeddings import Bags
@@ -17,7 +17,8 @@ from mgoe_tf.layers.macro_micro_fusion import MacroMicroFusion
 from mgoe_tf.layers.neighbor_bags import NeighborBags
 from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.task_adjustment import TaskAdjustment
-from mgoe_tf.models.base import OWNERS, Features, RankingModel, of_rows
+from mgoe_tf.layers.user_rows import by_row
+from mgoe_tf.models.base import OWNERS, Features, RankingModel
 
 ADJUSTMENT_FEATURES = ("task_table", "item_macro")
 
@@ -130,7 +131,10 @@ class MGOE(RankingModel):
     def network_inputs(
         self, features: Features, sums: Mapping[str, list[tf.Tensor]]
     ) -> dict[str, Any]:
-        targets = super().network_inputs(features, sums)
+        rows = {"user_row": features[USER_ROW]} if USER_ROW in features else {}
+        user_row = rows.get("user_row")
+        # nodes: x_u [R, D_u] and x_i [B, D_i]
+        nodes = super().network_inputs({k: v for k, v in features.items() if k != USER_ROW}, sums)
         # neighbors: [T, R, D_i] of the user, [T, B, D_u] of the item
         shape = [len(self.spec.tasks), -1, self.options.embedding_dim]
         neighbors = {
@@ -139,25 +143,24 @@ class MGOE(RankingModel):
             )
             for owner in OWNERS
         }
-        neighbors["user"] = of_rows(neighbors["user"], features, axis=1)
-        by_row = {
-            name: of_rows(features[name], features)
-            if self.spec.feature(name).owner == "user"
-            else features[name]
-            for name in (*NEIGHBOR_SETS, *ADJUSTMENT_FEATURES)
-            if name in self.feature_names
-        }
         inputs = {
-            "targets": targets,
-            "neighbors": neighbors,
-            "edges": {name: by_row[name] for name in NEIGHBOR_SETS},
+            "targets": {**nodes, "user": by_row(nodes["user"], user_row)},
+            "neighbors": {**neighbors, "user": by_row(neighbors["user"], user_row, axis=1)},
+            "bottom": {
+                "targets": nodes,
+                "edges": {name: features[name] for name in NEIGHBOR_SETS},
+                **rows,
+            },
         }
         if self.adjustment is not None:
-            inputs["adjustment"] = {name: by_row[name] for name in ADJUSTMENT_FEATURES}
+            inputs["adjustment"] = {
+                "task_table": by_row(features["task_table"], user_row),
+                "item_macro": features["item_macro"],
+            }
         return inputs
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
-        bottom = self.bottom(inputs["targets"], inputs["edges"])
+        bottom = self.bottom(**inputs["bottom"])
         fused = self.fusion(inputs["targets"], bottom, inputs["neighbors"], training=training)
         logits = self.towers(fused, training=training)
         if self.adjustment is not None:
@@ -176,7 +179,7 @@ class MGOE(RankingModel):
           `weight_<task>_<set>`, their product. `adjustment_<task>`, float32 [B]: kappa_t a_t
           (Eq. 22), where the model adjusts.
         """
-        explained = self.bottom.explain(inputs["targets"], inputs["edges"])
+        explained = self.bottom.explain(**inputs["bottom"])
         found = {f"alpha_{name}": alpha for name, alpha in explained["alpha"].items()}
         for name, attention in explained["attention"].items():
             for task, of_task in zip(self.spec.task_names, tf.unstack(attention), strict=True):
@@ -197,8 +200,8 @@ class MGOE(RankingModel):
           `theta/<task>` and `kappa/<task>` where the stages have them.
         """
         inputs = self.embed(features)
-        explained = self.bottom.explain(inputs["targets"], inputs["edges"])
-        bottom = self.bottom(inputs["targets"], inputs["edges"])
+        explained = self.bottom.explain(**inputs["bottom"])
+        bottom = self.bottom(**inputs["bottom"])
         fusion_gates = self.fusion.gates(
             self.fusion.inputs(inputs["targets"], bottom, inputs["neighbors"])
         )

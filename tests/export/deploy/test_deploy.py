@@ -86,6 +86,7 @@ def test_docker_compose(base, tmp_path, device, image, gpus):
         f"--batching_parameters_file=/config/batching_parameters.{device}.txt"
         in (serving["command"])
     )
+    assert ("environment" in serving) == (device == "cpu")
     assert all(port.startswith("127.0.0.1:") for port in serving["ports"])
 
 
