@@ -57,10 +57,9 @@ setup(
             "ruff==0.17.6",
             "mypy==2.4.1",
             "moto[server]>=5",
-            # schemas of the deployment files; certificates of the server's tests
+            # schema of the compose file; certificates of the server's tests
             "compose-spec>=0.2",
             "cryptography>=42",
-            "kubernetes>=37",
             "pyyaml>=6",
         ],
     },

@@ -7,6 +7,9 @@ import input_pipeline  # noqa: F401  (selects Keras 2 before anything imports Te
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--run_slow", action="store_true", help="Also run the tests marked slow.")
+    parser.addoption(
+        "--soak_minutes", type=float, default=2.0, help="How long servers are soaked; in full: 10."
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
