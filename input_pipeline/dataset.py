@@ -10,6 +10,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -17,24 +18,48 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from input_pipeline import filesystem
 from input_pipeline.bad_records import (
     REFUSED,
     BadRecord,
     find_bad_records,
     open_records,
 )
-from input_pipeline.example_files import example_files, window_of
 from input_pipeline.parsing import Column, padded
 from input_pipeline.record_layouts import LAYOUTS, RecordLayout
 from input_pipeline.spec import DatasetSpec, Feature
 
+_SHARD = re.compile(r"-(\d+)-of-(\d+)\.tfrecord\.gz$")
 _OPEN_FILES = 16
 # Rows that are moved and shuffled as one: row by row costs as much as parsing.
 _ROWS_PER_BLOCK = 32
 _COUNTED_AT_ONCE = 256
-_CHOICES = 10_000
 
 Encode = Callable[[dict[str, Column]], Mapping[str, Column]]
+
+
+def example_files(data_dir: str, windows: Sequence[str]) -> tuple[str, ...]:
+    """The TFRecord shards of some windows, in a fixed order.
+
+    Raises:
+      ValueError: a window has no shards, or one is missing.
+    """
+    filesystem.prepare_remote(data_dir)
+    paths: list[str] = []
+    for window in windows:
+        pattern = filesystem.join(data_dir, "examples", f"{window}-*.tfrecord.gz")
+        found = sorted(filesystem.glob(pattern))
+        if not found:
+            raise ValueError(f"no TFRecord files match {pattern}")
+        shards = [match for match in map(_SHARD.search, found) if match]
+        expected = max((int(match[2]) for match in shards), default=0)
+        missing = set(range(expected)) - {int(match[1]) for match in shards}
+        if missing:
+            raise ValueError(
+                f"{pattern}: expected {expected} shards, but number {min(missing)} is missing"
+            )
+        paths += found
+    return tuple(paths)
 
 
 def open_examples(
@@ -61,7 +86,6 @@ def open_examples(
         tuple(feature for feature in spec.input_features if feature.name in feature_names),
         spec.label_features,
         LAYOUTS[spec.record_layout],
-        {window: spec.counts["records"].get(window, 0) for window in windows},
         sum(spec.counts["rows"].get(window, 0) for window in windows),
     )
     if not examples.num_rows:
@@ -97,7 +121,6 @@ class Examples:
       features: what is read of each row.
       labels: labels that are read of each row.
       layout: of the records.
-      num_records: how many the spec tells, by window.
       num_rows: how many there are.
       bad_records: records that are left out.
     """
@@ -106,7 +129,6 @@ class Examples:
     features: tuple[Feature, ...]
     labels: tuple[Feature, ...]
     layout: RecordLayout
-    num_records: Mapping[str, int]
     num_rows: int
     bad_records: tuple[BadRecord, ...] = ()
     _parsers: dict[Encode, Any] = dataclasses.field(
@@ -144,7 +166,7 @@ class Examples:
         # Blocks of another size every epoch, lest the same rows meet again and again.
         rows_per_block = int(random.integers(_ROWS_PER_BLOCK // 2, _ROWS_PER_BLOCK + 1))
         records_per_block = max(1, rows_per_block // self.layout.rows_per_record)
-        blocks = self._mixed(files, records_per_block, random).shuffle(
+        blocks = self._interleave(files, records_per_block).shuffle(
             max(1, shuffle_rows // (records_per_block * self.layout.rows_per_record)),
             seed=int(random.integers(2**31)),
             reshuffle_each_iteration=False,
@@ -226,22 +248,6 @@ class Examples:
 
     def _in_order(self) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices(self._sources(self.files)).flat_map(self._open)
-
-    def _mixed(
-        self, files: Sequence[str], records_per_block: int, random: np.random.Generator
-    ) -> tf.data.Dataset:
-        """Blocks of all windows in proportion, so that none is used up long before the others."""
-        windows = [window for window, records in self.num_records.items() if records]
-        parts = [
-            self._interleave([f for f in files if window_of(f) == window], records_per_block)
-            for window in windows
-        ]
-        if len(parts) == 1:
-            return parts[0]
-        shares = np.array([self.num_records[window] for window in windows], np.float64)
-        choices = random.choice(len(parts), _CHOICES, p=shares / shares.sum())
-        choices = tf.data.Dataset.from_tensor_slices(choices).repeat()
-        return tf.data.Dataset.choose_from_datasets(parts, choices, stop_on_empty_dataset=False)
 
     def _interleave(self, files: Sequence[str], records_per_block: int) -> tf.data.Dataset:
         return tf.data.Dataset.from_tensor_slices(self._sources(files)).interleave(

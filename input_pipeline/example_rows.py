@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from input_pipeline import filesystem
 from input_pipeline.bad_records import open_records
-from input_pipeline.example_files import example_files
+from input_pipeline.dataset import example_files
 from input_pipeline.spec import SPEC_FILE, DatasetSpec
 
 

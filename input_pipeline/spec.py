@@ -132,8 +132,8 @@ class DatasetSpec:
       cuts: the quantiles q_1 .. q_n as given.
       cut_times: t_1 .. t_n: timestamps, positions (`order`), or ranks in the permutation
         (`random`).
-      counts: of events, users, items, malformed lines, duplicates, rows and records by window, and
-        positives by window and task.
+      counts: of events, users, items, malformed lines, duplicates, rows by window, and positives
+        by window and task.
       source_files: what went in.
       flags: every preparation flag.
       record_layout: `example`, a tf.train.Example a row; or `request`, a tf.train.SequenceExample
@@ -254,10 +254,7 @@ class DatasetSpec:
         except json.JSONDecodeError as error:
             raise ValueError(f"{origin}: not JSON: {error}") from None
         if isinstance(fields, dict):
-            # Older specs knew no other layout, and a record was a row.
-            fields.setdefault("record_layout", "example")
-            if "rows" in fields.get("counts", {}):
-                fields["counts"].setdefault("records", fields["counts"]["rows"])
+            fields.setdefault("record_layout", "example")  # older specs knew no other
         known = {field.name for field in dataclasses.fields(cls)} | {"features"}
         if not isinstance(fields, dict) or set(fields) != known:
             found = set(fields) if isinstance(fields, dict) else set()

@@ -63,7 +63,6 @@ class DatasetWriter:
         splits = dict.fromkeys(self._windows.split(w) for w in range(self._windows.num_windows))
         self._counts: dict[str, Any] = {
             "rows": dict.fromkeys(splits, 0),
-            "records": dict.fromkeys(splits, 0),
             "positives": {split: dict.fromkeys(spec.task_names, 0) for split in splits},
             "missing_negatives": dict.fromkeys(splits, 0),
             "dropped_cold_rows": dict.fromkeys(splits, 0),
@@ -115,9 +114,7 @@ class DatasetWriter:
         }
         random = np.random.default_rng([self._options.seed, STREAM_REQUESTS, window])
         encoder = ENCODERS[self._spec.record_layout](self._spec, rows, payloads, random)
-        split = self._windows.split(window)
-        self._counts["records"][split] += len(encoder)
-        shards.add(split, encoder)
+        shards.add(self._windows.split(window), encoder)
 
     def _nodes(self, window: int) -> dict[str, NodeGraph]:
         """All users and items up to the window's end, as the window's rows see them."""

@@ -126,9 +126,7 @@ class TrainOptions:
         "Share of ids and side features replaced at random in training by the out-of-vocabulary "
         "row, so that a model learns to do without them.",
     )
-    shuffle_rows: int = option(
-        50_000, "Rows in the shuffle buffer. The files hold rows in random order already."
-    )
+    shuffle_rows: int = option(100_000, "Rows in the shuffle buffer.")
     resume: bool = option(False, "Go on from the latest checkpoint in --model_dir.")
     precision: str = option(
         "float32",

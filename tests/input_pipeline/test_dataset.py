@@ -11,19 +11,11 @@ import pytest
 import tensorflow as tf
 
 from input_pipeline import dataset
-from input_pipeline.dataset import Examples, open_examples
-from input_pipeline.example_files import example_files
+from input_pipeline.dataset import Examples, example_files, open_examples
 from input_pipeline.spec import MAX_CANDIDATES, RECORD_LAYOUTS, DatasetSpec
 from tests.data_sets import write_small_data_set
 
-READ = (
-    "user_id",
-    "item_id",
-    "user_1hop",
-    "item_2hop",
-    "user_neighbors_click",
-    "user_neighbor_weights_click",
-)
+READ = ("user_id", "item_id", "user_1hop", "user_neighbors_click", "user_neighbor_weights_click")
 
 
 @pytest.fixture(scope="module", params=RECORD_LAYOUTS)
@@ -110,18 +102,6 @@ def test_a_batch_holds_each_request_once_and_part_of_its_rows(prepared) -> None:
         assert len(rows) == len(batch["user_id"]) == len(batch["user_1hop"]) < 256 / 2
         largest.append(rows.max())
     assert np.mean(largest) < MAX_CANDIDATES / 2
-
-
-def test_windows_are_mixed_from_the_first_batch_to_the_last(prepared) -> None:
-    folder, spec = prepared
-    examples = open_all(folder, spec)
-    # A history row has no graph: in proportion all along, though history fills fewer records.
-    shares = [
-        np.mean(batch["item_2hop"].sum(axis=1) == 0.0)
-        for batch in shuffled(examples).as_numpy_iterator()
-    ]
-    third = len(shares) // 3
-    assert abs(np.mean(shares[:third]) - np.mean(shares[-third:])) < 0.15
 
 
 def test_every_epoch_draws_the_rows_that_it_leaves_out(prepared) -> None:
