@@ -91,7 +91,8 @@ def run(context: Context) -> list[Line]:
         *(
             Line(f"MMoE: {name}", "ms", samples["mmoe"], samples[peer], peer,
                  Goal("ratio", at_most=1), {"ours": told["mmoe"], "peer": told[peer]})
-            for peer in parties.keys() - {"mgoe", "mmoe"}
+            for peer in parties
+            if peer not in ("mgoe", "mmoe")
         ),
         *(
             Line(f"MGOE: training from disk, {layout} layout", "rows/s", samples[layout],
