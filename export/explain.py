@@ -12,11 +12,10 @@ import dataclasses
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from absl import app, flags
 
 from export.client import Client, Input
 from export.ranking import parse_ids
-from input_pipeline import filesystem, options
+from input_pipeline.command import run_command
 from input_pipeline.options import option
 from input_pipeline.spec import NEIGHBOR_SETS
 from mgoe_tf import tables
@@ -165,21 +164,17 @@ def draw(answer: Answer, title: str, path: str) -> None:
     pyplot.close(figure)
 
 
-def main() -> None:
-    """The command."""
-    options.define_flags(ExplainOptions, flags.FLAGS)
-    filesystem.run_main(lambda: app.run(_run))
-
-
-def _run(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        raise app.UsageError(f"unknown arguments: {arguments[1:]}")
-    explain_options = options.from_flags(ExplainOptions, flags.FLAGS)
+def _explain(explain_options: ExplainOptions) -> None:
     answer = explain(explain_options)
     print(as_table(answer, explain_options.top))
     title = f"user {explain_options.user_id}, item {explain_options.item_id}"
     draw(answer, title, explain_options.picture)
     print(f"\nwrote {explain_options.picture}")
+
+
+def main() -> None:
+    """The command."""
+    run_command(_explain, ExplainOptions)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from absl import app, flags, logging
+from absl import logging
 
 from export import gates, publication, warmup
 from export.batch_sizes import MAX_BATCH_SIZE
@@ -25,7 +25,8 @@ from export.row_checks import CHECK_FINITE
 from export.server.loading import load_servable
 from export.signatures import METHOD_NAMES, ServedModel
 from export.snapshot import GraphSnapshot
-from input_pipeline import filesystem, options
+from input_pipeline import filesystem
+from input_pipeline.command import run_command
 from input_pipeline.options import option
 from input_pipeline.spec import SPEC_FILE
 from input_pipeline.temporary_directory import temporary_directory
@@ -225,17 +226,14 @@ def _replay(folder: str) -> None:
         ) from error
 
 
+def _export(export_options: ExportOptions) -> None:
+    tf.get_logger().setLevel("ERROR")
+    print(f"exported {export(export_options)}")
+
+
 def main() -> None:
     """The command."""
-    options.define_flags(ExportOptions, flags.FLAGS)
-    filesystem.run_main(lambda: app.run(_run))
-
-
-def _run(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        raise app.UsageError(f"unknown arguments: {arguments[1:]}")
-    tf.get_logger().setLevel("ERROR")
-    print(f"exported {export(options.from_flags(ExportOptions, flags.FLAGS))}")
+    run_command(_export, ExportOptions)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,12 @@ import shutil
 import signal
 
 import tensorflow as tf
-from absl import app, flags
+from absl import flags
 
 from export.server.model_server import Server
 from export.server.options import ServeOptions
-from input_pipeline import filesystem, options
+from input_pipeline import options
+from input_pipeline.command import run_command
 from input_pipeline.options import option
 
 _REAL = "tensorflow_model_server"
@@ -55,18 +56,8 @@ def real_command(given: set[str], serve_options: ServeOptions) -> list[str]:
     return [binary, *(f"--{name}={text}" for name, text in texts.items())]
 
 
-def main() -> None:
-    """The command."""
-    for options_class in (BackendOptions, ServeOptions):
-        options.define_flags(options_class, flags.FLAGS)
-    filesystem.run_main(lambda: app.run(_run))
-
-
-def _run(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        raise app.UsageError(f"unknown arguments: {arguments[1:]}")
-    serve_options = options.from_flags(ServeOptions, flags.FLAGS)
-    if options.from_flags(BackendOptions, flags.FLAGS).backend == _REAL:
+def _serve(backend_options: BackendOptions, serve_options: ServeOptions) -> None:
+    if backend_options.backend == _REAL:
         command = real_command(options.given(ServeOptions, flags.FLAGS), serve_options)
         os.execv(command[0], command)
     tf.get_logger().setLevel("ERROR")  # it calls the loader of sessions deprecated
@@ -82,6 +73,11 @@ def _run(arguments: list[str]) -> None:
         print(f"Exporting HTTP/REST API at:{address} ...", flush=True)
     server.wait()
     server.stop()
+
+
+def main() -> None:
+    """The command."""
+    run_command(_serve, BackendOptions, ServeOptions)
 
 
 if __name__ == "__main__":

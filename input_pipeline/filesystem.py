@@ -11,15 +11,12 @@ from __future__ import annotations
 
 import glob as local_glob
 import io
-import logging
 import os
 import re
 import secrets
 import shutil
-import sys
-import traceback
-from collections.abc import Callable, Mapping
-from typing import Any, BinaryIO, NoReturn
+from collections.abc import Mapping
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -267,35 +264,3 @@ def publish(temporary: str, final: str) -> None:
         make_dirs(target.rpartition("/")[0])
         copy(join(temporary, name), target)
     remove_tree(temporary)
-
-
-def run_main(command: Callable[[], Any]) -> NoReturn:
-    """Runs a command and ends the process with its exit status: `run_main(lambda: app.run(main))`.
-
-    A caller's mistake (ValueError, OSError, ImportError) ends in its message alone and status 1;
-    `--verbosity=1` shows where it was raised. Once tensorflow-io was imported the process ends
-    without the interpreter's own shutdown, in which version 0.37.1 aborts ("pure virtual method
-    called", status 134) whatever the command returned.
-    """
-    status: Any = 0
-    try:
-        status = command()
-    except SystemExit as request:
-        status = request.code
-    except KeyboardInterrupt:
-        status = 130
-    except (ValueError, OSError, ImportError) as error:
-        logging.debug("raised here:", exc_info=True)
-        status = f"{type(error).__name__}: {error}"
-    except Exception:
-        traceback.print_exc()
-        status = 1
-    if "tensorflow_io" not in sys.modules:
-        sys.exit(status)
-    if isinstance(status, str):
-        print(status, file=sys.stderr)
-        status = 1
-    logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status or 0)

@@ -6,9 +6,8 @@ import dataclasses
 import json
 import tempfile
 
-from absl import app, flags
-
-from input_pipeline import filesystem, options, vocabulary
+from input_pipeline import filesystem, vocabulary
+from input_pipeline.command import run_command
 from input_pipeline.config import PreparationOptions
 from input_pipeline.events import EventLog
 from input_pipeline.interactions import Interactions, build_interactions
@@ -112,18 +111,14 @@ def describe(
     return spec
 
 
-def main() -> None:
-    """The command."""
-    options.define_flags(PreparationOptions, flags.FLAGS)
-    filesystem.run_main(lambda: app.run(_run))
-
-
-def _run(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        raise app.UsageError(f"unknown arguments: {arguments[1:]}")
-    preparation = options.from_flags(PreparationOptions, flags.FLAGS)
+def _prepare(preparation: PreparationOptions) -> None:
     spec = prepare(preparation)
     print(f"wrote {preparation.data_dir}: {json.dumps(spec.counts, indent=2)}")
+
+
+def main() -> None:
+    """The command."""
+    run_command(_prepare, PreparationOptions)
 
 
 if __name__ == "__main__":

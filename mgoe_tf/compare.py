@@ -11,10 +11,10 @@ import json
 from typing import Any
 
 import numpy as np
-from absl import app, flags
 
 from input_pipeline import filesystem
-from input_pipeline.options import define_flags, from_flags, option
+from input_pipeline.command import run_command
+from input_pipeline.options import option
 from mgoe_tf import checkpoints, tables
 from mgoe_tf.evaluator import SPLITS
 
@@ -104,15 +104,9 @@ def _spread(values: list[float | None]) -> str:
     return f"{np.mean(known):.4f} ± {np.std(known, ddof=1):.4f}"
 
 
-def _run(argv: list[str]) -> None:
-    if argv[1:]:
-        raise app.UsageError(f"unknown arguments {argv[1:]}")
-    print(compare(from_flags(CompareOptions, flags.FLAGS)))
-
-
 def main() -> None:
-    define_flags(CompareOptions, flags.FLAGS)
-    filesystem.run_main(lambda: app.run(_run))
+    """The command."""
+    run_command(lambda options: print(compare(options)), CompareOptions)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,9 @@ import dataclasses
 import os
 from typing import Any
 
-from absl import app, flags
-
 from input_pipeline import filesystem
-from input_pipeline.options import define_flags, from_flags, option
+from input_pipeline.command import run_command
+from input_pipeline.options import option
 from mgoe_tf import checkpoints, tables
 from mgoe_tf.evaluator import SPLITS, Evaluator
 
@@ -56,16 +55,13 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     return metrics
 
 
-def _run(argv: list[str]) -> None:
-    if argv[1:]:
-        raise app.UsageError(f"unknown arguments {argv[1:]}")
-    metrics = evaluate(from_flags(EvaluateOptions, flags.FLAGS))
-    print(tables.of_metrics(metrics))
+def _print_metrics(options: EvaluateOptions) -> None:
+    print(tables.of_metrics(evaluate(options)))
 
 
 def main() -> None:
-    define_flags(EvaluateOptions, flags.FLAGS)
-    filesystem.run_main(lambda: app.run(_run))
+    """The command."""
+    run_command(_print_metrics, EvaluateOptions)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from input_pipeline import filesystem
+from input_pipeline.command import refuse_arguments, run_main
 from input_pipeline.config import PreparationOptions
 from input_pipeline.prepare import prepare
 from mgoe_tf import checkpoints, tables
@@ -102,8 +103,7 @@ def _quiet_tensorflow() -> None:
 
 
 def _run(argv: list[str]) -> None:
-    if argv[1:]:
-        raise app.UsageError(f"unknown arguments {argv[1:]}")
+    refuse_arguments(argv)
     _quiet_tensorflow()
     model_options, options, preparation = train_flags.read_train_flags(flags.FLAGS)
     prepare_if_missing(flags.FLAGS, preparation)
@@ -117,7 +117,7 @@ def _run(argv: list[str]) -> None:
 def main() -> None:
     train_flags.define_train_flags(flags.FLAGS)
     argv = train_flags.find_flagfiles(sys.argv)
-    filesystem.run_main(lambda: app.run(_run, argv=argv))
+    run_main(lambda: app.run(_run, argv=argv))
 
 
 if __name__ == "__main__":

@@ -6,11 +6,10 @@ config/monitoring.config, and a docker compose file or Kubernetes manifests that
 
 from __future__ import annotations
 
-from absl import app, flags
-
 from export.deploy import files
 from export.deploy.options import DeployOptions
-from input_pipeline import filesystem, options
+from input_pipeline import filesystem
+from input_pipeline.command import run_command
 
 _NEXT = {
     "docker": "docker compose --file {output}/docker-compose.yaml up",
@@ -41,19 +40,15 @@ def deploy(deploy_options: DeployOptions) -> list[str]:
     return [filesystem.join(output, name) for name in rendered]
 
 
-def main() -> None:
-    """The command."""
-    options.define_flags(DeployOptions, flags.FLAGS)
-    filesystem.run_main(lambda: app.run(_run))
-
-
-def _run(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        raise app.UsageError(f"unknown arguments: {arguments[1:]}")
-    deploy_options = options.from_flags(DeployOptions, flags.FLAGS)
+def _deploy(deploy_options: DeployOptions) -> None:
     for path in deploy(deploy_options):
         print(path)
     print("next: " + _NEXT[deploy_options.platform].format(output=deploy_options.output))
+
+
+def main() -> None:
+    """The command."""
+    run_command(_deploy, DeployOptions)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,8 @@ class Listener:
 
     Args:
       prediction_service, model_service: what answers.
-      max_threads: calls under way at the same time; more are answered with RESOURCE_EXHAUSTED.
+      max_threads: calls that are answered at the same time. As many again may wait; more are
+        answered with RESOURCE_EXHAUSTED.
       arguments: of the channel, e.g. `("grpc.max_receive_message_length", 1 << 26)`.
       credentials: None: without TLS.
     """
@@ -68,7 +69,9 @@ class Listener:
         self._server = grpc.server(
             concurrent.futures.ThreadPoolExecutor(max_threads, thread_name_prefix="gRPC"),
             options=list((_DEFAULT_ARGUMENTS | dict(arguments)).items()),
-            maximum_concurrent_rpcs=max_threads,
+            # A call counts for a moment after its answer: with one a thread, a client that asks
+            # again at once would be refused.
+            maximum_concurrent_rpcs=2 * max_threads,
         )
         prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
             prediction_service, self._server

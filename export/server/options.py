@@ -49,8 +49,8 @@ class ServeOptions:
     )
     grpc_max_threads: int = option(
         _THREADS,
-        "gRPC calls under way at the same time; more are answered with RESOURCE_EXHAUSTED. "
-        "Default: 4 a core.",
+        "gRPC calls that are answered at the same time. As many again may wait; more are answered "
+        "with RESOURCE_EXHAUSTED. Default: 4 a core.",
     )
     grpc_channel_arguments: str = option(
         "", "key=value,... for gRPC, such as grpc.max_receive_message_length=67108864."

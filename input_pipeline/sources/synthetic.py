@@ -13,10 +13,10 @@ import dataclasses
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-from absl import app, flags
 from tqdm import tqdm
 
-from input_pipeline import filesystem, options
+from input_pipeline import filesystem
+from input_pipeline.command import run_command
 from input_pipeline.config import PreparationOptions
 from input_pipeline.options import option
 from input_pipeline.sources.funnel import TASKS
@@ -98,16 +98,9 @@ def _table(world: World, lines: Lines, exposures: bool) -> pa.Table:
     return pa.table(columns)
 
 
-def _run(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        raise app.UsageError(f"unknown arguments: {arguments[1:]}")
-    write_csv(options.from_flags(SyntheticOptions, flags.FLAGS))
-
-
 def main() -> None:
     """The command."""
-    options.define_flags(SyntheticOptions, flags.FLAGS)
-    filesystem.run_main(lambda: app.run(_run))
+    run_command(write_csv, SyntheticOptions)
 
 
 if __name__ == "__main__":

@@ -13,10 +13,9 @@ import multiprocessing
 import os
 import tempfile
 
-from absl import app, flags
-
 from input_pipeline import filesystem
-from input_pipeline.options import define_flags, from_flags, option
+from input_pipeline.command import run_command
+from input_pipeline.options import option
 from mgoe_tf import tables
 from tests.benchmarks.context import SCALES, Context
 from tests.benchmarks.line import Line
@@ -87,22 +86,18 @@ def _number(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def main() -> None:
-    """The command."""
-    define_flags(BenchmarkOptions, flags.FLAGS)
-    filesystem.run_main(lambda: app.run(_run))
-
-
-def _run(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        raise app.UsageError(f"unknown arguments: {arguments[1:]}")
-    options = from_flags(BenchmarkOptions, flags.FLAGS)
+def _measure(options: BenchmarkOptions) -> None:
     before = machine()
     results = benchmark(options)
     if options.output:
         suites = {name: [line.to_json() for line in lines] for name, lines in results.items()}
         report = {"scale": options.scale, "machine": before, "suites": suites}
         filesystem.write_text(options.output, json.dumps(report, indent=2) + "\n")
+
+
+def main() -> None:
+    """The command."""
+    run_command(_measure, BenchmarkOptions)
 
 
 if __name__ == "__main__":
