@@ -14,7 +14,11 @@ import tensorflow as tf
 
 @contextlib.contextmanager
 def frozen(variables: Sequence[tf.Variable]) -> Iterator[None]:
-    """Graphs traced inside read these variables as constants of their present values.
+    """A function that is being traced reads these variables as constants inside this context.
+
+    To be entered by the traced function itself, so that the constants are nodes of its graph: a
+    server multiplies out what depends on constants alone when it loads the graph, which it cannot
+    where they come in from outside.
 
     TensorFlow has no public way to freeze some of a function's variables and not the id tables,
     which are too large for constants. A variable with a caching device reads from a cached value;
@@ -24,7 +28,9 @@ def frozen(variables: Sequence[tf.Variable]) -> Iterator[None]:
     plain = [getattr(variable, "_variable", variable) for variable in variables]
     try:
         for variable in plain:
-            variable._cached_value = tf.constant(variable.numpy())
+            with tf.init_scope():
+                value = variable.numpy()
+            variable._cached_value = tf.constant(value)
         yield
     finally:
         for variable in plain:

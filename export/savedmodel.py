@@ -18,7 +18,6 @@ from absl import logging
 from export import gates, publication, warmup
 from export.batch_sizes import MAX_BATCH_SIZE
 from export.client import Input
-from export.frozen import frozen
 from export.graph_tables import table_bytes
 from export.ranking import join
 from export.row_checks import CHECK_FINITE
@@ -129,8 +128,7 @@ def export(export_options: ExportOptions) -> str:
     publication.choose_version(base_path, export_options.version)  # fails early where it exists
     temporary = temporary_directory(base_path)
     try:
-        with frozen(_dense_variables(loaded.model)):
-            signatures = served.signatures()
+        signatures = served.signatures()
         _save(served, signatures, temporary)
         extra = filesystem.join(temporary, "assets.extra")
         filesystem.make_dirs(extra)
@@ -153,12 +151,6 @@ def export(export_options: ExportOptions) -> str:
     for old in publication.prune(base_path, export_options.keep):
         logging.info("removed version %d: --keep=%d", old, export_options.keep)
     return filesystem.join(base_path, str(version))
-
-
-def _dense_variables(model: RankingModel) -> list[tf.Variable]:
-    """Every weight but the id tables."""
-    tables = {id(table) for table in model.embeddings.variables}
-    return [variable for variable in model.variables if id(variable) not in tables]
 
 
 def _metrics(export_options: ExportOptions, loaded: checkpoints.LoadedModel) -> dict[str, Any]:

@@ -5,11 +5,12 @@ Axes: B users, or flat rows; N candidates of a user; T tasks; K macro nodes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from export.frozen import frozen
 from export.graph_tables import GraphTables
 from export.row_checks import RowChecks
 from export.snapshot import GraphSnapshot
@@ -72,6 +73,8 @@ class ServedModel(tf.Module):
         self._explains = hasattr(model, "explain")
         self._explain = lambda inputs: model.explain(inputs)
         self._held = [*model.variables, *lookup.variables, *lookup.tables.values()]
+        id_tables = {id(table) for table in model.embeddings.variables}
+        self._dense = [weight for weight in model.variables if id(weight) not in id_tables]
         self._tables: dict[str, GraphTables] = {}
         if snapshot is not None:
             self._tables = {
@@ -194,9 +197,18 @@ class ServedModel(tf.Module):
             if self._explains:
                 functions["explain"] = (self.explain, ids)
         return {
-            name: tf.function(function).get_concrete_function(**specs)
+            name: tf.function(self._with_constants(function)).get_concrete_function(**specs)
             for name, (function, specs) in functions.items()
         }
+
+    def _with_constants(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function with dense weights as constants: what depends on them alone is folded."""
+
+        def call(**inputs: tf.Tensor) -> Any:
+            with frozen(self._dense):
+                return function(**inputs)
+
+        return call
 
 
 class _Rows:

@@ -16,9 +16,12 @@ def test_a_function_traced_inside_keeps_the_values_of_that_time():
     def call(ids):
         return tf.gather(table, ids) @ kernel
 
+    def call_inside(ids):
+        with frozen([kernel]):
+            return call(ids)
+
     ids = tf.TensorSpec([None], tf.int64)
-    with frozen([kernel]):
-        inside = tf.function(call).get_concrete_function(ids)
+    inside = tf.function(call_inside).get_concrete_function(ids)
     outside = tf.function(call).get_concrete_function(ids)
     kernel.assign([[10.0]])
     table.assign([[1.0], [4.0]])
@@ -33,9 +36,12 @@ def test_weights_of_mixed_precision_are_frozen_too():
     policy = tf.keras.mixed_precision.Policy("mixed_bfloat16")
     layer = tf.keras.layers.Dense(1, dtype=policy, kernel_initializer="ones")
     layer(tf.zeros([1, 2]))
-    with frozen(layer.variables):
-        spec = tf.TensorSpec([None, 2])
-        function = tf.function(lambda x: layer(x)).get_concrete_function(spec)
+
+    def call(x):
+        with frozen(layer.variables):
+            return layer(x)
+
+    function = tf.function(call).get_concrete_function(tf.TensorSpec([None, 2]))
     layer.kernel.assign([[5.0], [5.0]])
     np.testing.assert_array_equal(tf.cast(function(tf.ones([1, 2])), tf.float32), [[2.0]])
     assert not _reads(function)
