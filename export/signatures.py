@@ -66,15 +66,16 @@ class ServedModel(tf.Module):
         self._weights = score_weights(weights, len(spec.tasks))
         self._task_names = spec.task_names
         # Closures, not attributes: tracking the layers would save their Keras side too.
-        self._encode = lambda features: lookup.encode(features)
-        self._logits = lambda features: model(features, training=False)
+        self._embed = lambda features: model.embed(features, lookup=lookup)
         self._network = lambda inputs: model.network(inputs, training=False)
         self._network_inputs = lambda features, sums: model.network_inputs(features, sums)
         self._explains = hasattr(model, "explain")
         self._explain = lambda inputs: model.explain(inputs)
         self._held = [*model.variables, *lookup.variables, *lookup.tables.values()]
         id_tables = {id(table) for table in model.embeddings.variables}
-        self._dense = [weight for weight in model.variables if id(weight) not in id_tables]
+        self._constants = [weight for weight in model.variables if id(weight) not in id_tables]
+        if model.compute_dtype != "float32":
+            self._constants = []  # half precision would be folded with other roundings
         self._tables: dict[str, GraphTables] = {}
         if snapshot is not None:
             self._tables = {
@@ -108,7 +109,7 @@ class ServedModel(tf.Module):
         """Probabilities [B] by task and `score` [B], float32, of raw features [B, ...]."""
         user_valid, user = self._check("user", features)
         item_valid, item = self._check("item", features)
-        logits = self._logits(self._encode(user | item))
+        logits = self._network(self._embed(user | item))
         return self._outputs(logits, _both(user_valid, item_valid))
 
     def rank(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
@@ -129,7 +130,7 @@ class ServedModel(tf.Module):
         item_valid, item = self._check("item", flat)
         if user_valid is not None:
             user_valid = tf.gather(user_valid, rows.user_row)
-        logits = self._logits(self._encode(user | item) | {USER_ROW: rows.user_row})
+        logits = self._network(self._embed(user | item | {USER_ROW: rows.user_row}))
         return rows.unflatten(self._outputs(logits, _both(user_valid, item_valid)))
 
     def _same_candidates(self, features: Mapping[str, tf.Tensor]) -> tf.Operation:
@@ -205,7 +206,7 @@ class ServedModel(tf.Module):
         """The function with dense weights as constants: what depends on them alone is folded."""
 
         def call(**inputs: tf.Tensor) -> Any:
-            with frozen(self._dense):
+            with frozen(self._constants):
                 return function(**inputs)
 
         return call

@@ -33,10 +33,10 @@ class Bags(NamedTuple):
 class IdEmbeddings(tf.keras.layers.Layer):
     """Learned embeddings of ids; row 0 of each table is shared by all ids not seen in training.
 
-    Every lookup is a weighted sum of rows: a target id is a list of one. All lists that read a
-    table are looked up together: their distinct rows are gathered once, so that the gradient of a
-    table is one `tf.IndexedSlices` of distinct rows and its cost follows the batch and never the
-    table.
+    Every lookup is a weighted sum of rows: a target id is a list of one. In training all lists that
+    read a table are looked up together: their distinct rows are gathered once, so that the gradient
+    of a table is one `tf.IndexedSlices` of distinct rows and its cost follows the batch and never
+    the table.
 
     Everything is float32 under any policy: the rows are what the optimizer scatters into.
 
@@ -46,6 +46,7 @@ class IdEmbeddings(tf.keras.layers.Layer):
 
     Call arguments:
       bags: for each table that is read, a sequence of `Bags`.
+      training: whether there will be gradients.
 
     Returns:
       For each table, one float32 [size, D] per `Bags`: the weighted sums of their rows.
@@ -78,10 +79,21 @@ class IdEmbeddings(tf.keras.layers.Layer):
         }
         super().build(input_shape)
 
-    def call(self, bags: Mapping[str, Sequence[Bags]]) -> dict[str, list[tf.Tensor]]:
-        return {name: self._lookup(self.tables[name], lists) for name, lists in bags.items()}
+    def call(
+        self, bags: Mapping[str, Sequence[Bags]], training: bool = False
+    ) -> dict[str, list[tf.Tensor]]:
+        sums = self._sums_of_distinct_rows if training else self._sums
+        return {name: sums(self.tables[name], lists) for name, lists in bags.items()}
 
-    def _lookup(self, table: tf.Variable, lists: Sequence[Bags]) -> list[tf.Tensor]:
+    def _sums(self, table: tf.Variable, lists: Sequence[Bags]) -> list[tf.Tensor]:
+        return [
+            tf.math.unsorted_segment_sum(
+                tf.gather(table, bags.ids) * bags.weights[:, tf.newaxis], bags.bag_of, bags.size
+            )
+            for bags in lists
+        ]
+
+    def _sums_of_distinct_rows(self, table: tf.Variable, lists: Sequence[Bags]) -> list[tf.Tensor]:
         # rows: [R, D], the distinct rows; positions: [N] in rows
         distinct, positions = tf.unique(tf.concat([bags.ids for bags in lists], axis=0))
         rows = tf.gather(table, distinct)

@@ -133,20 +133,24 @@ class IdLookup(tf.keras.layers.Layer):
 
     def encode(self, features: Mapping[str, Column]) -> dict[str, Column]:
         """Encodes what is given of the input features in `names`; what holds no ids is kept."""
-        rows = {name: self._rows(name, value) for name, value in features.items()}
-        for name in features:
+        encoded = dict(features)
+        for name, value in features.items():
+            if name in self.vocabulary_of:
+                rows = functools.partial(self.rows, self.vocabulary_of[name])
+                encoded[name] = _flat(rows, value)
             for column in neighbor_side_features(self.spec, name):
-                table = self.side_features[column]
-                rows[side_feature_of(name, column)] = _flat(
-                    functools.partial(tf.gather, table), rows[name]
+                encoded[side_feature_of(name, column)] = _flat(
+                    functools.partial(self.side_feature, column), encoded[name]
                 )
-        return rows
+        return encoded
 
-    def _rows(self, name: str, values: Column) -> Column:
-        if name not in self.vocabulary_of:
-            return values
-        table = self.tables[self.vocabulary_of[name]]
-        return _flat(lambda ids: tf.cast(table.lookup(ids) + 1, tf.int32), values)
+    def rows(self, column: str, ids: tf.Tensor) -> tf.Tensor:
+        """Embedding rows of the raw ids of a column, int32, of the same shape."""
+        return tf.cast(self.tables[column].lookup(ids) + 1, tf.int32)
+
+    def side_feature(self, column: str, rows: tf.Tensor) -> tf.Tensor:
+        """A side feature of the users or items with these embedding rows, itself as a row."""
+        return tf.gather(self.side_features[column], rows)
 
     def get_config(self) -> dict[str, Any]:
         return {

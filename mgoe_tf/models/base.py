@@ -12,7 +12,7 @@ import tensorflow_recommenders as tfrs
 from input_pipeline.spec import USER_ROW, DatasetSpec, Feature
 from mgoe_tf.config import ModelOptions
 from mgoe_tf.layers.id_embeddings import Bags, IdEmbeddings
-from mgoe_tf.layers.id_lookup import neighbor_side_features, side_feature_of
+from mgoe_tf.layers.id_lookup import IdLookup, neighbor_side_features, side_feature_of
 from mgoe_tf.layers.user_rows import by_row
 from mgoe_tf.optimizers import LazyAdam
 from mgoe_tf.tasks import MultiTask
@@ -69,16 +69,32 @@ class RankingModel(tfrs.models.Model):
         """The id and the side features of `user` or `item`."""
         return (f"{owner}_id", *self.spec.side_features(owner))
 
-    def bags(self, features: Features) -> dict[str, list[Bags]]:
-        """The lookups in each id table; the first one is the row's own id."""
+    def bags(self, features: Features, lookup: IdLookup | None = None) -> dict[str, list[Bags]]:
+        """The lookups in each id table; the first one is the row's own id.
+
+        Args:
+          features: encoded; with `lookup`, raw ones, of which no padding is then looked up.
+          lookup: from raw ids to rows.
+        """
         return {
-            name: [Bags.of_single_ids(features[name])]
+            name: [
+                Bags.of_single_ids(
+                    features[name] if lookup is None else lookup.rows(name, features[name])
+                )
+            ]
             for owner in OWNERS
             for name in self.columns(owner)
         }
 
-    def embed(self, features: Features) -> dict[str, Any]:
+    def embed(
+        self, features: Features, *, lookup: IdLookup | None = None, training: bool = False
+    ) -> dict[str, Any]:
         """Everything that reads the id tables.
+
+        Args:
+          features: encoded; with `lookup`, raw ones.
+          lookup: from raw ids to rows.
+          training: whether there will be gradients.
 
         Returns:
           The inputs of `network`; `user` [B, D_u] and `item` [B, D_i] are x_u and x_i: the
@@ -87,7 +103,8 @@ class RankingModel(tfrs.models.Model):
         missing = [name for name in self.feature_names if name not in features]
         if missing:
             raise ValueError(f"features: must have {missing}, got {sorted(features)}")
-        return self.network_inputs(features, self.embeddings(self.bags(features)))
+        sums = self.embeddings(self.bags(features, lookup), training=training)
+        return self.network_inputs(features, sums)
 
     def network_inputs(
         self, features: Features, sums: Mapping[str, list[tf.Tensor]]
@@ -107,7 +124,8 @@ class RankingModel(tfrs.models.Model):
         return dict(zip(self.spec.task_names, tf.unstack(logits), strict=True))
 
     def call(self, features: Features, training: bool = False) -> dict[str, tf.Tensor]:
-        return self.network(self.embed(features), training=bool(training))
+        inputs = self.embed(features, training=bool(training))
+        return self.network(inputs, training=bool(training))
 
     def diagnostics(self, features: Features) -> dict[str, tf.Tensor]:
         """Inner quantities of a batch worth plotting, by name; not a part of the training step."""
@@ -175,7 +193,8 @@ class RankingModel(tfrs.models.Model):
         features, labels = inputs
         labels = {task: labels[task] for task in self.spec.task_names}
         loss = tf.function(self._loss, jit_compile=True) if self.jit_network else self._loss
-        total, sums = loss(self.embed(features), labels, self.task.count_labels(labels), training)
+        inputs = self.embed(features, training=training)
+        total, sums = loss(inputs, labels, self.task.count_labels(labels), training)
         self.task.update_metrics(labels, sums)
         return total
 

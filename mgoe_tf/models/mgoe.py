@@ -11,7 +11,7 @@ from input_pipeline.spec import NEIGHBOR_SETS, USER_ROW, DatasetSpec
 from mgoe_tf.config import ModelOptions
 from mgoe_tf.layers.cascading_towers import CascadingTowers
 from mgoe_tf.layers.id_embeddings import Bags
-from mgoe_tf.layers.id_lookup import side_feature_of
+from mgoe_tf.layers.id_lookup import IdLookup, side_feature_of
 from mgoe_tf.layers.macro_graph_bottom import MacroGraphBottom
 from mgoe_tf.layers.macro_micro_fusion import MacroMicroFusion
 from mgoe_tf.layers.neighbor_bags import NeighborBags
@@ -106,21 +106,29 @@ class MGOE(RankingModel):
         """
         return self.bottom.experts.score_kernels
 
-    def bags(self, features: Features) -> dict[str, list[Bags]]:
-        lists = super().bags(features)
+    def bags(self, features: Features, lookup: IdLookup | None = None) -> dict[str, list[Bags]]:
+        lists = super().bags(features, lookup)
         # A user's neighbours are items, and the other way round.
         for owner, table in (("user", "item_id"), ("item", "user_id")):
-            ids = [f"{owner}_neighbors_{task}" for task in self.spec.task_names]
-            neighbors = {table: tf.stack([features[name] for name in ids])}
-            for column in self.neighbor_columns(owner)[1:]:
-                neighbors[column] = tf.stack(
-                    [features[side_feature_of(name, column)] for name in ids]
-                )
+            columns = self.neighbor_columns(owner)
+            names = [f"{owner}_neighbors_{task}" for task in self.spec.task_names]
+            neighbors = {table: tf.stack([features[name] for name in names])}
+            if lookup is None:
+                for column in columns[1:]:
+                    encoded = [features[side_feature_of(name, column)] for name in names]
+                    neighbors[column] = tf.stack(encoded)
             scores = tf.stack(
                 [features[f"{owner}_neighbor_weights_{task}"] for task in self.spec.task_names]
             )
-            for column, bags in self.neighbor_bags(neighbors, scores).items():
-                lists[column].append(bags)
+            bags = self.neighbor_bags(neighbors, scores)
+            if lookup is not None:
+                own = bags[table]._replace(ids=lookup.rows(table, bags[table].ids))
+                bags = {table: own} | {
+                    column: own._replace(ids=lookup.side_feature(column, own.ids))
+                    for column in columns[1:]
+                }
+            for column in columns:
+                lists[column].append(bags[column])
         return lists
 
     def neighbor_columns(self, owner: str) -> tuple[str, ...]:
