@@ -15,15 +15,20 @@ class _Known:
 
     feature_names = ("user_id", "user_1hop", "item_macro")
     variables = ()
+    compute_dtype = "float32"
+    embeddings = types.SimpleNamespace(variables=())
 
-    def __call__(self, features, training=False):
+    def embed(self, features, *, lookup):
+        return features
+
+    def network(self, features, training):
         assert not training
         return {"click": features["user_1hop"][:, 0], "buy": features["user_1hop"][:, 1]}
 
 
 def _served(run, model=None, **options):
     spec = checkpoints.read_spec(run.data_dir)
-    lookup = types.SimpleNamespace(encode=lambda features: features, variables=(), tables={})
+    lookup = types.SimpleNamespace(variables=(), tables={})
     return ServedModel(model=model or _Known(), lookup=lookup, spec=spec, **options)
 
 
@@ -55,7 +60,7 @@ def test_equal_weights_are_the_default(run):
 
 def test_a_score_of_tiny_probabilities_does_not_vanish(run):
     class Negative(_Known):
-        def __call__(self, features, training=False):
+        def network(self, features, training):
             return {"click": tf.constant([-80.0, -80.0]), "buy": tf.constant([-80.0, -80.0])}
 
     served = _served(run, model=Negative())
@@ -78,7 +83,7 @@ class _Listed(_Known):
 
     feature_names = ("user_id", "user_1hop", "item_id", "item_macro")
 
-    def __call__(self, features, training=False):
+    def network(self, features, training):
         edges = tf.gather(features["user_1hop"], features["user_row"])
         click = edges[:, 0] + tf.cast(features["item_macro"], tf.float32)
         return {"click": click, "buy": tf.zeros_like(click)}

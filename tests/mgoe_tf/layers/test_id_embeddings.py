@@ -22,11 +22,12 @@ def embeddings():
     return layer
 
 
-def test_hand_worked():
+@pytest.mark.parametrize("training", [False, True])
+def test_hand_worked(training):
     targets = Bags.of_single_ids(tf.constant([2, 0]))
     # list 0 holds 1/4 of row 1 and 3/4 of row 3; list 1 is empty; list 2 holds row 3
     lists = bags([1, 3, 3], [0.25, 0.75, 1.0], [0, 0, 2], 3)
-    own, sums = embeddings()({"item_id": [targets, lists]})["item_id"]
+    own, sums = embeddings()({"item_id": [targets, lists]}, training=training)["item_id"]
     np.testing.assert_allclose(own, [[2, 20], [0.5, 0.5]])
     # 1/4 * 1 + 3/4 * 3 = 2.5
     np.testing.assert_allclose(sums, [[2.5, 25], [0, 0], [3, 30]])
@@ -36,7 +37,8 @@ def test_gradient_has_each_touched_row_once():
     layer = embeddings()
     with tf.GradientTape() as tape:
         own, sums = layer(
-            {"item_id": [Bags.of_single_ids(tf.constant([3, 3])), bags([3, 1], [2, 1], [0, 0], 1)]}
+            {"item_id": [Bags.of_single_ids(tf.constant([3, 3])), bags([3, 1], [2, 1], [0, 0], 1)]},
+            training=True,
         )["item_id"]
         loss = tf.reduce_sum(own) + tf.reduce_sum(sums)
     gradient = tape.gradient(loss, layer.tables["item_id"])
@@ -48,8 +50,10 @@ def test_gradient_has_each_touched_row_once():
     np.testing.assert_allclose(found[1], [1, 1])
 
 
-def test_no_entries_at_all():
-    (sums,) = embeddings()({"item_id": [bags([], [], [], 2)]})["item_id"]
+@pytest.mark.parametrize("training", [False, True])
+def test_no_entries_at_all(training):
+    lists = [bags([], [], [], 2)]
+    (sums,) = embeddings()({"item_id": lists}, training=training)["item_id"]
     np.testing.assert_array_equal(sums, np.zeros((2, 2)))
 
 
