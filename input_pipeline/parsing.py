@@ -98,9 +98,11 @@ def checked(columns: Mapping[str, Column], wrong: Mapping[str, tf.Tensor]) -> di
     if not wrong:
         return dict(columns)
     flags = tf.stack(list(wrong.values()))
-    names = tf.boolean_mask(tf.constant(list(wrong)), flags)
+    names = tf.where(flags, tf.constant(list(wrong)), "")
     check = tf.debugging.Assert(
-        tf.logical_not(tf.reduce_any(flags)), ["lists of a wrong length:", names], summarize=9
+        tf.logical_not(tf.reduce_any(flags)),
+        ["lists of a wrong length:", names],
+        summarize=len(wrong),
     )
     with tf.control_dependencies([] if check is None else [check]):  # None where it ran already
         return {
@@ -117,11 +119,16 @@ def wrong_lists(columns: Mapping[str, Column], features: Sequence[Feature]) -> d
     Returns:
       By feature name, a bool scalar.
     """
-    wrong = {
-        feature.name: tf.reduce_any(columns[feature.name].row_lengths() > feature.length)
-        for feature in features
-        if feature.ragged
-    }
-    for name, weights in neighbor_pairs(features):
-        wrong[weights] |= tf.reduce_any(columns[name].row_splits != columns[weights].row_splits)
-    return wrong
+    ragged = {feature.name: feature for feature in features if feature.ragged}
+    if not ragged:
+        return {}
+    # All lists at once: an operation on a thousand numbers costs less than to call it.
+    places = {name: place for place, name in enumerate(ragged)}
+    listed = places | {weights: places[name] for name, weights in neighbor_pairs(features)}
+    longest = tf.constant([[feature.length] for feature in ragged.values()], tf.int32)
+    # [lists, B + 1]
+    splits = tf.stack([columns[name].row_splits for name in ragged])
+    too_long = splits[:, 1:] - splits[:, :-1] > longest
+    unlike = splits != tf.gather(splits, [listed[name] for name in ragged])
+    wrong = tf.reduce_any(too_long, axis=1) | tf.reduce_any(unlike, axis=1)
+    return dict(zip(ragged, tf.unstack(wrong), strict=True))

@@ -65,9 +65,12 @@ def parse_requests(
         known = tf.concat([rows[label.name].values, [UNLABELED]], axis=0)
         begin = rows[label.name].row_splits[:-1]
         columns[label.name] = tf.where(lengths > 0, tf.gather(known, begin), UNLABELED)
-    for name, values in lists.items():
-        wrong[name] |= tf.reduce_any(values.row_splits != first.row_splits)
-        wrong[name] |= tf.reduce_any(values.row_lengths() == 0)
+    # [lists, R + 1]
+    splits = tf.stack([values.row_splits for values in lists.values()])
+    unlike = tf.reduce_any(splits != splits[0], axis=1)
+    unlike |= tf.reduce_any(splits[0, 1:] == splits[0, :-1])  # no candidates
+    for name, is_unlike in zip(lists, tf.unstack(unlike), strict=True):
+        wrong[name] |= is_unlike
     columns[USER_ROW] = first.value_rowids()
     return checked(columns, wrong)
 
