@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grpc
+import tensorflow as tf
 
 _MESSAGE_LIMIT = 1024  # gRPC carries the message in a header; the real server cuts there too
 
@@ -36,6 +37,14 @@ def unavailable(message: str) -> ServingError:
     return ServingError(grpc.StatusCode.UNAVAILABLE, message)
 
 
+def internal(message: str) -> ServingError:
+    return ServingError(grpc.StatusCode.INTERNAL, message)
+
+
+def unknown(message: str) -> ServingError:
+    return ServingError(grpc.StatusCode.UNKNOWN, message)
+
+
 def unimplemented(message: str) -> ServingError:
     return ServingError(grpc.StatusCode.UNIMPLEMENTED, message)
 
@@ -46,3 +55,9 @@ def code_of(number: int) -> grpc.StatusCode:
         if code.value[0] == number:
             return code
     return grpc.StatusCode.UNKNOWN
+
+
+def of_operation(error: tf.errors.OpError) -> ServingError:
+    """What the runtime said, without what Session.run adds to it of Python's stack."""
+    plain = error.__context__ if isinstance(error.__context__, tf.errors.OpError) else error
+    return ServingError(code_of(error.error_code), plain.message)
