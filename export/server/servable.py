@@ -296,7 +296,8 @@ class _Inputs:
 
 def _parse(name: str, message: Any) -> np.ndarray:
     try:
-        if message.dtype in tensors.TYPES:
+        packed_strings = message.dtype == tensors.DT_STRING and message.tensor_content
+        if message.dtype in tensors.TYPES and not packed_strings:
             return tensors.decode(message)
         tensors.shape(message)
         return tf.io.parse_tensor(message.SerializeToString(), message.dtype).numpy()

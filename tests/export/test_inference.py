@@ -81,6 +81,14 @@ def test_classify_gives_every_task_of_every_example(stub, examples, expected):
     assert response.model_spec.signature_name == "classify"
 
 
+def test_warm_up_is_timed(server, exported):
+    lines = server.metrics.warmup_latency.lines()
+    assert (
+        f':tensorflow:serving:model_warmup_latency_count{{model_path="{exported[0]}",' in lines[-1]
+    )
+    assert lines[-1].endswith('status="OK"} 1')
+
+
 def test_regress_gives_the_score(stub, examples, expected):
     request = _request(regression_pb2.RegressionRequest, "regress", examples)
     values = [one.value for one in stub.Regress(request, timeout=20).result.regressions]

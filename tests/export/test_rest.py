@@ -131,7 +131,8 @@ def _with(**changes):
             ":predict",
             {"instances": [INSTANCES[0], {"user_id": 1}]},
             400,
-            "Failed to process element: 1 of 'instances' list. JSON object: {\n    \"user_id\": 1\n}"
+            "Failed to process element: 1 of 'instances' list. JSON object: "
+            '{\n    "user_id": 1\n}'
             " keys must be equal to: edges,name,user_id",
         ),
         (
