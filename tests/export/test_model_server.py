@@ -266,6 +266,19 @@ def test_the_configuration_file_is_read_again(base, tmp_path):
         assert score(prediction, version=1) == 108.0
 
 
+def test_without_polling_a_new_version_is_not_seen(tmp_path):
+    path = tmp_path / "small"
+    save_version(path, 1, add=100.0)
+    flags = {"model_name": "small", "model_base_path": str(path)}
+    with (
+        running(**flags, file_system_poll_wait_seconds=0.0) as server,
+        stubs(server) as (prediction, _),
+    ):
+        save_version(path, 2, add=200.0)
+        time.sleep(0.5)
+        assert score(prediction) == 108.0
+
+
 def test_concurrent_requests_are_merged_and_answered_apart(base, tmp_path):
     batching = tmp_path / "batching.txt"
     batching.write_text(

@@ -1,8 +1,11 @@
 """The REST interface over the small model of test_server."""
 
+import gzip
+import http.client
 import json
 import socket
 import urllib.error
+import urllib.parse
 import urllib.request
 
 import numpy as np
@@ -238,6 +241,24 @@ def test_other_verbs_and_addresses(url):
     assert "Missing model name in request." in ask(f"{root}/v1/models")[1]
     assert "Malformed request: GET /v1/" in ask(f"{root}/v1/")[1]
     assert call(f"{url}?verbose=1")[0] == 200
+
+
+def test_bodies_may_be_compressed_and_come_in_chunks(url):
+    body = json.dumps({"instances": INSTANCES}).encode()
+    address = urllib.parse.urlsplit(url)
+    connection = http.client.HTTPConnection(address.netloc, timeout=10)
+    for data, headers, status in (
+        (gzip.compress(body), {"Content-Encoding": "gzip"}, 200),
+        (iter([body[:10], body[10:]]), {"Transfer-Encoding": "chunked"}, 200),
+        (body, {"Content-Encoding": "gzip"}, 400),
+        (b"", {"Content-Length": "x"}, 400),
+    ):
+        connection.request(
+            "POST", f"{address.path}:predict", data, headers, encode_chunked=status == 200
+        )
+        answer = connection.getresponse()
+        assert (answer.status, bool(json.load(answer))) == (status, True)
+    connection.close()
 
 
 def test_numbers_that_json_has_no_word_for(url):
