@@ -5,8 +5,6 @@ from __future__ import annotations
 import grpc
 import tensorflow as tf
 
-_MESSAGE_LIMIT = 1024  # gRPC carries the message in a header; the real server cuts there too
-
 
 class ServingError(Exception):
     """An answer other than OK: a gRPC status and a message for the caller."""
@@ -14,7 +12,7 @@ class ServingError(Exception):
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
         super().__init__(message)
         self.code = code
-        self.message = message[:_MESSAGE_LIMIT]
+        self.message = message
 
 
 def invalid_argument(message: str) -> ServingError:

@@ -174,12 +174,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             body = self._body()  # read even if the path is wrong, or it would be the next request
             if path == self._rest.metrics_path:
                 kind, content = "text/plain", self._rest.metrics.page()
+                if path != self.path:
+                    status, content = 400, f"Unexpected path: {self.path}. Should be {path}"
             elif not path.lower().startswith("/v1/"):
                 status, kind = 404, "text/html"
                 content = "<html><head><title>404 Not Found</title></head></html>"
             else:
                 with self._rest.threads:
-                    content = json.dumps(self._rest.api(self.command, path, body), indent=4)
+                    content = json.dumps(self._rest.api(self.command, self.path, body), indent=4)
         except Exception as error:  # nothing that a request does ends the server
             failure = as_serving_error(error)
             status = _HTTP_STATUS.get(failure.code, 500)
@@ -197,7 +199,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             body = b"".join(self._chunks())
         else:
             body = self.rfile.read(self._size(self.headers.get("Content-Length", "0"), 10))
-        if self.headers.get("Content-Encoding", "").lower() != "gzip":
+        if "gzip" not in self.headers.get("Content-Encoding", ""):
             return body
         try:
             return gzip.decompress(body)

@@ -31,6 +31,7 @@ from export.server.servable import DEFAULT_SIGNATURE
 from export.server.versions import ModelVersions
 
 _METADATA_FIELD = "signature_def"
+_MESSAGE_LIMIT = 1024  # of gRPC, which carries messages in a header
 WaitForModels = Callable[[list[ModelVersions], float | None], None]
 
 
@@ -68,7 +69,10 @@ def _answers(call: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, Any], 
             return call(self, request, context)
         except Exception as error:
             failure = as_serving_error(error)
-        context.abort(failure.code, failure.message)
+        message, limit = failure.message, _MESSAGE_LIMIT
+        context.abort(
+            failure.code, message if len(message) <= limit else f"{message[:limit]}...TRUNCATED"
+        )
 
     return answer
 

@@ -266,6 +266,12 @@ def test_other_shapes_than_the_signatures_are_up_to_the_graph(stub):
         stub.Predict(request, timeout=10)
 
 
+def test_long_messages_are_cut(stub):
+    with pytest.raises(grpc.RpcError) as error:
+        stub.Predict(request_for(ROWS, signature="x" * 2000), timeout=10)
+    assert error.value.details() == f'Serving signature key "{"x" * 1001}...TRUNCATED'
+
+
 def test_values_beyond_the_shape_are_not_read(stub):
     request = _with_edges([2, 3], float_val=[1.0] * 6 + [100.0])
     assert list(stub.Predict(request, timeout=10).outputs["score"].float_val) == [5.0, 7.0]
