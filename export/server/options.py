@@ -11,7 +11,7 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from export import server_files
 from export.server import listener, models
-from export.server.batching import BatchingOptions
+from export.server.batching_options import BatchingOptions
 from export.server.monitoring import Metrics
 from export.server.servable import Runtime
 from input_pipeline.options import option

@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import saved_model_pb2
 
-from export import publication, tensors
+from export import publication
 from export.server import errors
-from export.server.batching import Arrays, BatchingOptions, BatchQueue
+from export.server.batching import Arrays, BatchQueue
+from export.server.batching_options import BatchingOptions
+from export.server.inputs import Inputs, names_text
 from export.server.monitoring import Metrics
 from input_pipeline import filesystem
 
@@ -98,7 +99,7 @@ class Servable:
         self._runner = functools.lru_cache(maxsize=64)(self._make_runner)
         self._caller = functools.lru_cache(maxsize=64)(self._make_call)
         self._inputs = {
-            name: _Inputs(signature.inputs) for name, signature in self.signatures.items()
+            name: Inputs(signature.inputs) for name, signature in self.signatures.items()
         }
         self._users = 0
         self._idle = threading.Condition()
@@ -227,100 +228,13 @@ class Servable:
         return dict(zip(names, values, strict=True))
 
 
-class _Inputs:
-    """What the inputs of a signature must be.
-
-    Args:
-      infos: TensorInfo by name.
-    """
-
-    def __init__(self, infos: Mapping[str, Any]) -> None:
-        self._infos = dict(sorted(infos.items()))
-        self._by_tensor = sorted(self._infos, key=lambda name: self._infos[name].name)
-        self._shapes = {
-            name: None
-            if info.tensor_shape.unknown_rank
-            else tuple(dim.size for dim in info.tensor_shape.dim)
-            for name, info in self._infos.items()
-        }
-
-    def read(self, inputs: Mapping[str, Any]) -> list[np.ndarray]:
-        """The arrays of a request's TensorProtos, in the order of their names."""
-        extra, missing = set(inputs) - set(self._infos), set(self._infos) - set(inputs)
-        if len(inputs) != len(self._infos):
-            raise errors.invalid_argument(
-                f"input size does not match signature: {len(inputs)}!={len(self._infos)} "
-                f"len({_names(inputs)}) != len({_names(self._infos)}). "
-                f"Sent extra: {_names(extra)}. Missing but required: {_names(missing)}."
-            )
-        if missing:
-            name = min(missing)
-            raise errors.invalid_argument(
-                f"Signature input alias: {name}(feed name: {self._infos[name].name}) not found in "
-                "request and no default value provided. Inputs expected to be in the request "
-                f"{_names(inputs)}, or default input alias set: "
-            )
-        return [_parse(name, inputs[name]) for name in self._infos]
-
-    def check_types(self, inputs: Mapping[str, Any]) -> None:
-        """Refuses tensors of another type, which the real server's session does in this order."""
-        for position, name in enumerate(self._by_tensor):
-            want, got = self._infos[name].dtype, inputs[name].dtype
-            if want != got:
-                raise errors.invalid_argument(
-                    f"Expects arg[{position}] to be {_type_name(want)} but "
-                    f"{_type_name(got)} is provided: input {name}"
-                )
-
-    def misfits(self, arrays: Sequence[np.ndarray]) -> str:
-        """What of the inputs' shapes is not as the signature says; empty if nothing."""
-        found = [
-            f"input {name} must have shape {list(want)}, got {list(array.shape)}"
-            for (name, want), array in zip(self._shapes.items(), arrays, strict=True)
-            if want is not None
-            and (
-                len(want) != array.ndim
-                or any(w not in (-1, size) for w, size in zip(want, array.shape, strict=True))
-            )
-        ]
-        batches = {
-            name: len(array)
-            for (name, want), array in zip(self._shapes.items(), arrays, strict=True)
-            if want and want[0] == -1 and array.ndim
-        }
-        if len(set(batches.values())) > 1:
-            sizes = ", ".join(f"{name} {size}" for name, size in batches.items())
-            found.append(f"inputs must have one batch size, got {sizes}")
-        return ", ".join(found)
-
-
-def _parse(name: str, message: Any) -> np.ndarray:
-    try:
-        packed_strings = message.dtype == tensors.DT_STRING and message.tensor_content
-        if message.dtype in tensors.TYPES and not packed_strings:
-            return tensors.decode(message)
-        tensors.shape(message)
-        return tf.io.parse_tensor(message.SerializeToString(), message.dtype).numpy()
-    except (ValueError, TypeError, NotImplementedError, tf.errors.OpError) as error:
-        raise errors.invalid_argument(f"tensor parsing error: {name}: {error}") from None
-
-
-def _names(names: Any) -> str:
-    return "{" + ",".join(sorted(names)) + "}"
-
-
 def _check_filter(signature: Any, output_filter: Sequence[str]) -> tuple[str, ...]:
     for position, name in enumerate(output_filter):
         if name not in signature.outputs:
             raise errors.invalid_argument(
                 f"output tensor alias not found in signature: {name} Outputs expected to be in the "
-                f"set {_names(signature.outputs)}."
+                f"set {names_text(signature.outputs)}."
             )
         if name in output_filter[:position]:
             raise errors.invalid_argument(f"duplicate output tensor alias: {name}")
     return tuple(output_filter) or tuple(sorted(signature.outputs))
-
-
-def _type_name(number: int) -> str:
-    """As TensorFlow's messages write it: float, not float32."""
-    return str(types_pb2.DataType.Name(number)).removeprefix("DT_").lower()

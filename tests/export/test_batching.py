@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from export import server_files
-from export.server.batching import BatchingOptions, BatchQueue
+from export.server.batching import BatchQueue
+from export.server.batching_options import BatchingOptions
 from export.server.errors import ServingError
 from export.server.monitoring import Metrics
 
