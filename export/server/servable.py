@@ -68,6 +68,7 @@ def _shapeless(path: str) -> dict[str, tf.Tensor]:
         if list(meta_graph.meta_info_def.tags) == [_TAG]
         for signature in meta_graph.signature_def.values()
         for info in signature.inputs.values()
+        if info.name
     }
 
 
@@ -76,7 +77,7 @@ class Servable:
 
     Args:
       version: the number of its directory.
-      path: that directory. Any SavedModel with the tag `serve` will do; a broken one raises
+      path: that directory. Any SavedModel with the tag `serve` will do; a broken one raises DecodeError,
         tf.errors.OpError or OSError.
       runtime: see `Runtime`.
     """
