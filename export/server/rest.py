@@ -99,12 +99,11 @@ class RestApi:
         match = _PATH.fullmatch(path)
         kind = (match["call"] or "") if match else ""
         call = self._calls.get((method, kind)) if match else None
-        model = urllib.parse.unquote(match["model"] or "") if match else ""
-        with counted(
-            self._metrics, model, kind.removeprefix(":").removeprefix("/metadata"), "REST"
-        ):
-            if match is None or call is None or (kind.startswith(":") and not model):
+        if match is None or call is None or (kind.startswith(":") and not match["model"]):
+            with counted(self._metrics, "", "", "REST"):
                 raise errors.invalid_argument(f"Malformed request: {method} {path}")
+        api = kind.removeprefix(":") if kind.startswith(":") else ""
+        with counted(self._metrics, urllib.parse.unquote(match["model"] or ""), api, "REST"):
             return call(match, body)
 
     def _predict(self, path: re.Match[str], body: bytes) -> Any:

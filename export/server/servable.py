@@ -77,8 +77,8 @@ class Servable:
 
     Args:
       version: the number of its directory.
-      path: that directory. Any SavedModel with the tag `serve` will do; a broken one raises DecodeError,
-        tf.errors.OpError or OSError.
+      path: that directory. Any SavedModel with the tag `serve` will do; a broken one raises
+        DecodeError, tf.errors.OpError or OSError.
       runtime: see `Runtime`.
     """
 
