@@ -5,8 +5,8 @@
     python -m export.client --signature=classify --examples=FILE.tfrecord.gz
 
 Ranks candidates of a user: by the signature rank_ids where the model has it, else by rank with
-features that are joined from the graph of --data_dir. Or replays rows of a TFRecord. Needs grpcio,
-protobuf and NumPy only.
+features that are joined from the graph of --data_dir. Or replays a TFRecord: rows by examples,
+classify and regress, records of the request layout by rank. Needs grpcio, protobuf and NumPy only.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 from export import ranking
 from export.client import CallError, Client, Signature
 from export.records import read_records
+from export.request_records import request_inputs
 from export.snapshot import GraphSnapshot
 
 _RANKING = ("rank_ids", "rank", "serving_default")
@@ -84,7 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--data_dir", help="data set whose graph is joined, or whose popular items are ranked")
     add("--snapshot", default="latest", help="graph of the data set (default: %(default)s)")
-    add("--examples", help="TFRecord file of rows, for examples, classify and regress")
+    add(
+        "--examples",
+        help="TFRecord file of rows, for examples, classify and regress; or of the request layout, "
+        "for --signature=rank",
+    )
     add("--top", type=int, default=10, help="how many are printed (default: %(default)s)")
     add(
         "--timeout_seconds",
@@ -116,7 +121,8 @@ def _chosen(options: argparse.Namespace, signatures: Mapping[str, Signature]) ->
     name = options.signature or default
     if name not in signatures:
         raise ValueError(f"--signature: the model has {sorted(signatures)}, got {name!r}")
-    needed = "examples" if name in _OF_EXAMPLES else "user_id"
+    replayed = name in _OF_EXAMPLES or (name == "rank" and options.examples)
+    needed = "examples" if replayed else "user_id"
     if getattr(options, needed) is None:
         raise ValueError(f"--{needed}: must be given for signature {name}, got none")
     return name
@@ -174,6 +180,21 @@ def _replay(client: Client, options: argparse.Namespace, name: str) -> str:
     return _rows_text({"row": np.arange(len(examples)), **outputs}, "row", options.top)
 
 
+def _replay_requests(client: Client, options: argparse.Namespace, signature: Signature) -> str:
+    """Answers to the candidates of the first records, in their order: record.candidate."""
+    answers: list[dict[str, np.ndarray]] = []
+    for number, record in enumerate(read_records(options.examples, options.top)):
+        inputs = request_inputs(record, signature.inputs)
+        count = inputs["item_id"].shape[1]
+        outputs = client.predict(inputs, "rank")
+        answer = {name: output[0, :count] for name, output in outputs.items()}
+        answers.append({"row": np.array([f"{number}.{n}" for n in range(count)]), **answer})
+    if not answers:
+        raise ValueError(f"--examples: {options.examples} is empty")
+    merged = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+    return _rows_text(merged, "row", options.top)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     try:
@@ -191,6 +212,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             name = _chosen(options, signatures)
             if name in _OF_EXAMPLES:
                 print(_replay(client, options, name))
+            elif name == "rank" and options.examples:
+                print(_replay_requests(client, options, signatures[name]))
             else:
                 print(_rank(client, options, name, signatures[name]))
     except (ValueError, OSError, CallError) as error:

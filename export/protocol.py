@@ -28,6 +28,16 @@ _TENSORFLOW = Package(
             "inputs:{TensorInfo}=1 outputs:{TensorInfo}=2 method_name:string=3 "
             "defaults:{TensorProto}=4"
         ),
+        "BytesList": "value:*bytes=1",
+        "FloatList": "value:*float=1",
+        "Int64List": "value:*int64=1",
+        "Feature": (
+            "bytes_list:BytesList=1|kind float_list:FloatList=2|kind int64_list:Int64List=3|kind"
+        ),
+        "Features": "feature:{Feature}=1",
+        "FeatureList": "feature:*Feature=1",
+        "FeatureLists": "feature_list:{FeatureList}=1",
+        "SequenceExample": "context:Features=1 feature_lists:FeatureLists=2",
     },
     {
         "DataType": (
@@ -101,6 +111,7 @@ def message_class(full_name: str) -> Any:
 
 
 TensorProto = message_class("tensorflow.TensorProto")
+SequenceExample = message_class("tensorflow.SequenceExample")
 ModelSpec = message_class("tensorflow.serving.ModelSpec")
 PredictRequest = message_class("tensorflow.serving.PredictRequest")
 PredictResponse = message_class("tensorflow.serving.PredictResponse")

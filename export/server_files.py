@@ -25,7 +25,9 @@ _POOL = build_pool(
                     "max_enqueued_batches:google.protobuf.Int64Value=3 "
                     "num_batch_threads:google.protobuf.Int64Value=4 "
                     "thread_pool_name:google.protobuf.StringValue=5 allowed_batch_sizes:*int64=6 "
-                    "pad_variable_length_inputs:bool=7"
+                    "pad_variable_length_inputs:bool=7 "
+                    "max_execution_batch_size:google.protobuf.Int64Value=8 "
+                    "enable_large_batch_splitting:google.protobuf.BoolValue=9"
                 ),
                 "PrometheusConfig": "enable:bool=1 path:string=2",
                 "MonitoringConfig": "prometheus_config:PrometheusConfig=1",

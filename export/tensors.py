@@ -10,7 +10,7 @@ import numpy as np
 
 DT_STRING = 7
 # DataType -> (NumPy type, the field that holds single values)
-_TYPES: dict[int, tuple[type, str]] = {
+TYPES: dict[int, tuple[type, str]] = {
     1: (np.float32, "float_val"),
     2: (np.float64, "double_val"),
     3: (np.int32, "int_val"),
@@ -18,10 +18,9 @@ _TYPES: dict[int, tuple[type, str]] = {
     9: (np.int64, "int64_val"),
     10: (np.bool_, "bool_val"),
 }
-_NUMBERS: dict[Any, int] = {np.dtype(kind): number for number, (kind, _) in _TYPES.items()}
-MAX_ELEMENTS = (
-    1 << 26
-)  # a proto may claim any shape for one value; this many are at most half a gigabyte
+_NUMBERS: dict[Any, int] = {np.dtype(kind): number for number, (kind, _) in TYPES.items()}
+# A proto may claim any shape for one value; this many are at most half a gigabyte.
+MAX_ELEMENTS = 1 << 26
 
 
 def _write_header(array: np.ndarray, message: Any) -> int:
@@ -52,7 +51,7 @@ def encode(array: np.ndarray, message: Any) -> None:
 def encode_values(array: np.ndarray, message: Any) -> None:
     """Writes `array` into the typed fields of a TensorProto, as TensorFlow Serving answers."""
     array = np.asarray(array)
-    field = _TYPES[_write_header(array, message)][1]
+    field = TYPES[_write_header(array, message)][1]
     getattr(message, field).extend(array.ravel().tolist())
 
 
@@ -61,41 +60,38 @@ def shape(message: Any) -> tuple[int, ...]:
     sizes = tuple(dim.size for dim in message.tensor_shape.dim)
     if message.tensor_shape.unknown_rank or any(size < 0 for size in sizes):
         raise ValueError(f"shape must have sizes of at least 0, got {list(sizes)}")
+    # Also of an empty tensor: what is computed from it may not be empty.
+    if math.prod(max(size, 1) for size in sizes) > MAX_ELEMENTS:
+        raise ValueError(f"shape {list(sizes)} has more than {MAX_ELEMENTS} elements")
     return sizes
 
 
 def _fill(values: Sequence[Any] | np.ndarray, kind: type, count: int) -> np.ndarray:
-    """`values`, the last one repeated up to `count`; zeros or empty strings where there is none."""
+    """The first of `values`, the last one repeated up to `count`; zeros or empty strings if none"""
     filled: np.ndarray = np.empty(count, kind)
-    filled[: len(values)] = values
+    filled[: len(values)] = values[:count]
     empty = b"" if kind is np.object_ else 0
     filled[len(values) :] = values[-1] if len(values) else empty
     return filled
 
 
 def decode(message: Any) -> np.ndarray:
-    """Reads a TensorProto: its content, or its values with the last one repeated.
+    """Reads a TensorProto as TensorFlow does: its content, or its values, the last one repeated.
 
-    Raises ValueError for a type that is not numbers or strings, a shape that is none, or more or
-    other values than the shape has room for; OverflowError where the shape claims more than
-    MAX_ELEMENTS.
+    Raises ValueError for a type that is not numbers or strings, a shape that is none or claims more
+    than MAX_ELEMENTS, and for content of another size.
     """
-    if message.dtype not in _TYPES:
-        raise ValueError(f"dtype must be one of {sorted(_TYPES)}, got {message.dtype}")
-    kind, field = _TYPES[message.dtype]
+    if message.dtype not in TYPES:
+        raise ValueError(f"dtype must be one of {sorted(TYPES)}, got {message.dtype}")
+    kind, field = TYPES[message.dtype]
     sizes = shape(message)
     count = math.prod(sizes)
-    if count > MAX_ELEMENTS:
-        raise OverflowError(f"shape {list(sizes)} has more than {MAX_ELEMENTS} elements")
     content = message.tensor_content
-    if content and kind is not np.object_:
+    if count and content and kind is not np.object_:
         if len(content) != count * np.dtype(kind).itemsize:
             raise ValueError(
                 f"tensor_content must have {count * np.dtype(kind).itemsize} bytes for shape "
                 f"{list(sizes)}, got {len(content)}"
             )
         return np.frombuffer(content, kind).reshape(sizes)
-    values = getattr(message, field)
-    if len(values) > count:
-        raise ValueError(f"{field} must have at most {count} values, got {len(values)}")
-    return _fill(values, kind, count).reshape(sizes)
+    return _fill(getattr(message, field), kind, count).reshape(sizes)

@@ -6,82 +6,30 @@ The rules, the parameters and the statuses are those of TensorFlow Serving's bat
 from __future__ import annotations
 
 import bisect
-import dataclasses
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from export.server import errors
+from export.server.batching_options import BatchingOptions
+from export.server.monitoring import Metrics
 
 Arrays = Sequence[np.ndarray]
 Run = Callable[[Arrays, float | None], Arrays]
 
 
-@dataclasses.dataclass(frozen=True)
-class BatchingOptions:
-    """What a batching parameters file says.
-
-    Attributes:
-      max_batch_size: rows of a batch; a larger request is refused.
-      batch_timeout_micros: how long the first request of a batch waits for others.
-      max_enqueued_batches: batches of one signature that wait; beyond that requests are refused.
-      num_batch_threads: batches that run at the same time, over all models.
-      allowed_batch_sizes: a batch is filled up to the next one; ascending, the last one
-        `max_batch_size`; none: as large as it is.
-      pad_variable_length_inputs: whether requests of unequal lists are padded, or refused.
-    """
-
-    max_batch_size: int = 1000
-    batch_timeout_micros: int = 0
-    max_enqueued_batches: int = 10
-    num_batch_threads: int = os.cpu_count() or 1
-    allowed_batch_sizes: tuple[int, ...] = ()
-    pad_variable_length_inputs: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: must be at least 1, got {getattr(self, name)}")
-        if self.batch_timeout_micros < 0:
-            raise ValueError(
-                f"batch_timeout_micros: must be at least 0, got {self.batch_timeout_micros}"
-            )
-        sizes = self.allowed_batch_sizes
-        if sizes and (list(sizes) != sorted(set(sizes)) or sizes[-1] != self.max_batch_size):
-            raise ValueError(
-                "allowed_batch_sizes: must ascend to max_batch_size, "
-                f"{self.max_batch_size}, got {list(sizes)}"
-            )
-
-    @classmethod
-    def from_message(cls, message: Any) -> BatchingOptions:
-        """From a `BatchingParameters`; what it leaves out keeps its default."""
-        wrapped = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches")
-        given = {
-            name: getattr(message, name).value
-            for name in (*wrapped, "num_batch_threads")
-            if message.HasField(name)
-        }
-        return cls(
-            **given,
-            allowed_batch_sizes=tuple(message.allowed_batch_sizes),
-            pad_variable_length_inputs=message.pad_variable_length_inputs,
-        )
-
-
 class _Task:
     """One request in a batch; `done` is locked until it has `outputs` or an `error`."""
 
-    __slots__ = ("arrays", "deadline", "done", "error", "outputs", "size")
+    __slots__ = ("arrays", "deadline", "done", "error", "outputs", "size", "start")
 
-    def __init__(self, arrays: Arrays, size: int, deadline: float | None) -> None:
+    def __init__(self, arrays: Arrays, size: int, seconds: float | None) -> None:
         self.arrays = arrays
         self.size = size
-        self.deadline = deadline
+        self.start = time.monotonic()
+        self.deadline = None if seconds is None else self.start + seconds
         self.outputs: Arrays | None = None
         self.error: BaseException | None = None
         self.done = threading.Lock()
@@ -111,6 +59,7 @@ class BatchQueue:
       names: of the inputs, for messages.
       options: see `BatchingOptions`.
       threads: a semaphore of `num_batch_threads`, which all queues of a server share.
+      metrics: to count in.
     """
 
     def __init__(
@@ -120,51 +69,80 @@ class BatchQueue:
         names: Sequence[str],
         options: BatchingOptions,
         threads: threading.Semaphore,
+        metrics: Metrics,
     ) -> None:
         self._run = run
         self._names = tuple(names)
         self._options = options
         self._threads = threads
+        self._metrics = metrics
         self._lock = threading.Lock()  # guards the two below
         self._open: _Batch | None = None
         self._enqueued = 0
 
-    def __call__(self, arrays: Arrays, seconds: float | None = None) -> Arrays:
+    def __call__(self, arrays: Arrays, seconds: float | None = None, alone: bool = False) -> Arrays:
         """The outputs of one request, as if it had run alone.
+
+        Args:
+          arrays: the inputs.
+          seconds: until it is given up; None: never.
+          alone: keeps it out of the batches of others, where it could not be merged.
 
         Raises:
           ServingError: INVALID_ARGUMENT for a size that cannot be batched, UNAVAILABLE where too
             many wait, RESOURCE_EXHAUSTED where it waited too long, FAILED_PRECONDITION for lists
             that differ from those of others.
         """
-        deadline = None if seconds is None else time.monotonic() + seconds
-        task = _Task(arrays, self._size_of(arrays), deadline)
-        batch, leads = self._enqueue(task)
-        if leads:
-            if self._options.batch_timeout_micros and len(batch.tasks) == 1:
-                batch.closed.acquire(timeout=self._options.batch_timeout_micros / 1e6)
+        size, largest = self._size_of(arrays), self._options.max_execution_batch_size
+        if size > largest:
+            cuts = range(largest, size, largest)
+            parts = zip(*(np.split(array, cuts) for array in arrays), strict=True)
+            answers = [self._answer(_Task(part, len(part[0]), seconds), alone) for part in parts]
+            return [np.concatenate(outputs) for outputs in zip(*answers, strict=True)]
+        return self._answer(_Task(arrays, size, seconds), alone)
+
+    def _answer(self, task: _Task, alone: bool) -> Arrays:
+        if alone:
+            batch, leads = _Batch(), True
+            batch.tasks.append(task)
+            batch.size = task.size
             with self._threads:
-                self._close(batch)
                 self._process(batch)
         else:
-            task.done.acquire()
+            batch, leads = self._enqueue(task)
+            self._wait(task, batch, leads)
         if task.error is not None:
             raise task.error
         assert task.outputs is not None
         return task.outputs
 
+    def _wait(self, task: _Task, batch: _Batch, leads: bool) -> None:
+        """Returns when the task is done; whoever opened the batch runs it."""
+        if not leads:
+            task.done.acquire()
+            return
+        if self._options.batch_timeout_micros and len(batch.tasks) == 1:
+            batch.closed.acquire(timeout=self._options.batch_timeout_micros / 1e6)
+        with self._threads:
+            self._close(batch)
+            self._process(batch)
+
     def _size_of(self, arrays: Arrays) -> int:
+        if not arrays:
+            raise errors.invalid_argument("Batching Run() must have at least one input tensor")
         if any(array.ndim == 0 for array in arrays):
             raise errors.invalid_argument(
-                "Batching session Run() input tensors must have at least one dimension"
+                "Batching Run() input tensors must have at least one dimension, got "
+                f"{self._shapes(arrays)}"
             )
         size = len(arrays[0])
         if any(len(array) != size for array in arrays):
-            sizes = ", ".join(f"{n} {len(a)}" for n, a in zip(self._names, arrays, strict=True))
             raise errors.invalid_argument(
-                "Batching session Run() input tensors must have equal 0th-dimension size, got "
-                f"{sizes}"
+                "Batching Run() input tensors must have equal 0th-dimension size, got "
+                f"{self._shapes(arrays)}"
             )
+        # The real server counts each tensor of a request.
+        self._metrics.input_batch_size.add(size, count=len(arrays))
         if size > self._options.max_batch_size:
             raise errors.invalid_argument(
                 f"Task size {size} is larger than maximum input batch size "
@@ -172,11 +150,15 @@ class BatchQueue:
             )
         return size
 
+    def _shapes(self, arrays: Arrays) -> str:
+        pairs = zip(self._names, arrays, strict=True)
+        return ", ".join(f"{name} {list(array.shape)}" for name, array in pairs)
+
     def _enqueue(self, task: _Task) -> tuple[_Batch, bool]:
         """Adds a task; its batch, and whether the task opened it."""
         with self._lock:
             batch, leads = self._open, False
-            if batch is None or batch.size + task.size > self._options.max_batch_size:
+            if batch is None or batch.size + task.size > self._options.max_execution_batch_size:
                 if self._enqueued >= self._options.max_enqueued_batches:
                     raise errors.unavailable(
                         "The batch scheduling queue to which this task was submitted is full; "
@@ -190,7 +172,7 @@ class BatchQueue:
                 self._enqueued += 1
             batch.tasks.append(task)
             batch.size += task.size
-            if batch.size >= self._options.max_batch_size:
+            if batch.size >= self._options.max_execution_batch_size:
                 self._open = None
                 batch.closed.release()
             return batch, leads
@@ -203,6 +185,9 @@ class BatchQueue:
 
     def _process(self, batch: _Batch) -> None:
         try:
+            now = time.monotonic()
+            for task in batch.tasks:
+                self._metrics.queuing_latency.add((now - task.start) * 1e6, "")
             seconds = _seconds_left(batch.tasks)
             merged = self._merge(batch)
             outputs = self._run(merged, seconds)
@@ -218,6 +203,8 @@ class BatchQueue:
         """The tasks' arrays one below the other, filled up to an allowed size."""
         sizes = self._options.allowed_batch_sizes
         total = sizes[bisect.bisect_left(sizes, batch.size)] if sizes else batch.size
+        self._metrics.padding_size.add(total - batch.size, str(total))
+        self._metrics.processed_batch_size.add(total)
         if len(batch.tasks) == 1 and total == batch.size:
             return batch.tasks[0].arrays
         merged = []
@@ -236,9 +223,10 @@ class BatchQueue:
             return parts
         if not self._options.pad_variable_length_inputs:
             raise errors.failed_precondition(
+                # Without the spaces that are missing in the real server's message too.
                 f"Tensors with name '{name}' from different tasks have different shapes and "
-                "padding is turned off. Set pad_variable_length_inputs to true, or ensure that all "
-                "tensors with the same name have equal dimensions starting with the first dim."
+                "padding is turned off.Set pad_variable_length_inputs to true, or ensure that all "
+                "tensors with the same namehave equal dimensions starting with the first dim."
             )
         shape = np.max([part.shape[1:] for part in parts], axis=0)
         return [_padded(part, shape) for part in parts]

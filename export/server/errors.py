@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import grpc
-
-_MESSAGE_LIMIT = 1024  # gRPC carries the message in a header; the real server cuts there too
+import tensorflow as tf
 
 
 class ServingError(Exception):
@@ -13,7 +12,7 @@ class ServingError(Exception):
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
         super().__init__(message)
         self.code = code
-        self.message = message[:_MESSAGE_LIMIT]
+        self.message = message
 
 
 def invalid_argument(message: str) -> ServingError:
@@ -36,6 +35,14 @@ def unavailable(message: str) -> ServingError:
     return ServingError(grpc.StatusCode.UNAVAILABLE, message)
 
 
+def internal(message: str) -> ServingError:
+    return ServingError(grpc.StatusCode.INTERNAL, message)
+
+
+def unknown(message: str) -> ServingError:
+    return ServingError(grpc.StatusCode.UNKNOWN, message)
+
+
 def unimplemented(message: str) -> ServingError:
     return ServingError(grpc.StatusCode.UNIMPLEMENTED, message)
 
@@ -46,3 +53,9 @@ def code_of(number: int) -> grpc.StatusCode:
         if code.value[0] == number:
             return code
     return grpc.StatusCode.UNKNOWN
+
+
+def of_operation(error: tf.errors.OpError) -> ServingError:
+    """What the runtime said, without what Session.run adds to it of Python's stack."""
+    plain = error.__context__ if isinstance(error.__context__, tf.errors.OpError) else error
+    return ServingError(code_of(error.error_code), plain.message)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
 
-import grpc
 from absl import logging
 
 from export.server import errors
@@ -38,7 +38,7 @@ class Server:
         self.port = serve_options.port
         self.metrics = Metrics()
         self._stopped = threading.Event()
-        self._runtime = serve_options.runtime()
+        self._runtime = serve_options.runtime(self.metrics)
         self._models = Models(
             self._versions_of, serve_options.allow_version_labels_for_unavailable_models
         )
@@ -88,14 +88,13 @@ class Server:
         """Loads the models, waiting for a version of each to appear, then listens.
 
         Raises:
-          ValueError: a base path does not exist, a newest version does not load, a configuration
-            file is wrong.
+          ValueError: a model does not load, a configuration file is wrong.
           OSError: a port is taken.
         """
         try:
-            self._models.configure(self.options.model_config(), self._wait_for_start)
+            self._models.configure(self.options.model_config(), self._wait_for)
         except errors.ServingError as error:
-            raise ValueError(error.message) from None
+            raise ValueError(f"Failed to start server. Error: {error.message}") from None
         if self._stopped.is_set():
             return
         # Only now: a port that is bound but not served keeps its callers waiting.
@@ -120,52 +119,38 @@ class Server:
         if self._rest is not None:
             self._rest.start()
 
-    def _wait_for_start(self) -> None:
-        """Waits until every model answers; ValueError where one cannot."""
-        warned: set[str] = set()
-        while waiting := self._not_available():
-            for model in waiting:
-                for version, state in model.states().items():
-                    if state.state == END:
-                        raise ValueError(
-                            f"version {version} under {model.base_path} does not load: "
-                            f"{state.message}"
-                        )
-                if model.name not in warned:
-                    logging.warning(
-                        "No versions of servable %s found under base path %s: waiting for one",
-                        model.name,
-                        model.base_path,
-                    )
-                    warned.add(model.name)
+    def _wait_for_reload(self, models: list[ModelVersions], seconds: float | None) -> None:
+        """As `_wait_for`; the real server would wait on after its caller's deadline."""
+        longest = _LONGEST_RELOAD_SECONDS
+        self._wait_for(models, min(longest if seconds is None else seconds, longest))
+
+    def _wait_for(self, models: list[ModelVersions], seconds: float = math.inf) -> None:
+        """Waits until every model answers; UNKNOWN where one does not load, or not in time."""
+        end = time.monotonic() + seconds
+        while True:
+            states = [(model.name, model.states()) for model in models]
+            waiting = [(n, s) for n, s in states if AVAILABLE not in {v.state for v in s.values()}]
+            loading = [name for name, s in waiting if END not in {v.state for v in s.values()}]
+            if not loading or time.monotonic() >= end:
+                break
             if self._stopped.wait(max(self.options.file_system_poll_wait_seconds, 0.1)):
                 return
             self._models.poll()
-
-    def _wait_for_reload(self, seconds: float | None) -> None:
-        """Waits until every model of a new configuration answers; UNKNOWN where one does not."""
-        end = time.monotonic() + min(seconds or _LONGEST_RELOAD_SECONDS, _LONGEST_RELOAD_SECONDS)
-        while waiting := self._not_available():
-            failed = any(s.state == END for model in waiting for s in model.states().values())
-            if failed or time.monotonic() >= end or self._stopped.wait(0.1):
-                names = ", ".join(model.name for model in waiting)
-                raise errors.ServingError(
-                    grpc.StatusCode.UNKNOWN, f"Some models did not become available: {{{names}}}"
-                )
-            self._models.poll()
-
-    def _not_available(self) -> list[ModelVersions]:
-        return [
-            model
-            for model in self._models.all()
-            if all(state.state != AVAILABLE for state in model.states().values())
-        ]
+        if waiting:
+            failed = [
+                f"{{{{name: {name} version: {version}}} due to error: {state.message}}}, "
+                for name, versions in waiting
+                for version, state in versions.items()
+            ]
+            raise errors.unknown(
+                f"{len(waiting)} model(s) did not become available: {{{''.join(failed)}}}"
+            )
 
     def _reload(self) -> None:
         """Reads the configuration file again; what is wrong with it is logged, nothing changes."""
         try:
             config = self.options.model_config()
-            self._models.configure(config, lambda: self._wait_for_reload(None))
+            self._models.configure(config, lambda new: self._wait_for_reload(new, None))
         except (ValueError, errors.ServingError) as error:
             logging.error("--model_config_file is not reloaded: %s", error)
 

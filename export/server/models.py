@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import grpc
 from absl import logging
 from tensorflow_serving.config import model_server_config_pb2
 
@@ -51,50 +50,56 @@ class Models:
     def __init__(self, make_versions: MakeVersions, labels_of_unavailable: bool = False) -> None:
         self._make_versions = make_versions
         self._labels_of_unavailable = labels_of_unavailable
-        self._models: dict[str, ModelVersions] = {}  # replaced as a whole, so read without a lock
+        # Replaced as a whole, so read without a lock.
+        self._models: dict[str, ModelVersions] = {}
+        self._labels: dict[str, dict[str, int]] = {}
+        self._gone: dict[str, ModelVersions] = {}  # whose states are still told
         self._configured = False
         self._configuring = threading.Lock()
 
-    def configure(self, config: Any, wait: Callable[[], None]) -> None:
+    def configure(self, config: Any, wait: Callable[[list[ModelVersions]], None]) -> None:
         """Serves what a ModelServerConfig says and nothing else.
 
         Args:
           config: the configuration.
-          wait: called after versions were looked for once, to wait until every model answers.
+          wait: called after versions were looked for once, to wait until the new models answer.
 
         Raises:
           ServingError: INVALID_ARGUMENT for a configuration that cannot be; FAILED_PRECONDITION
-            for a label of a version that is not available. Models that did serve still do.
+            for a label of a version that is not available. Nothing is changed then.
         """
         with self._configuring:
+            if config.WhichOneof("config") is None and not self._configured:
+                logging.info("Taking no action for empty config.")
+                return
             listed = self._checked(config)
+            # As on the real server, before anything is loaded: not even the versions that this
+            # configuration asks for count as available.
+            self._labels = self._checked_labels(listed)
             models = {
                 one.name: self._models.get(one.name)
                 or self._make_versions(one.name, one.base_path, _policy(one))
                 for one in listed
             }
-            new = [models[name] for name in models if name not in self._models]
-            for model in new:
-                model.find()  # a missing base path is a mistake now; later it may come back
             for one in listed:
                 models[one.name].base_path = one.base_path
                 models[one.name].policy = _policy(one)
-            gone = [model for name, model in self._models.items() if name not in models]
+            new = [model for name, model in models.items() if name not in self._models]
+            gone = {name: model for name, model in self._models.items() if name not in models}
+            self._gone |= gone
             self._models = models
-            self.poll()
-            for model in gone:
-                model.close()
-            # As on the real server, none counts as available while the first one is read.
-            wait()
-            self._set_labels(listed, at_start=not self._configured)
             self._configured = True
+            self.poll()
+            for model in gone.values():
+                model.close()
+            wait(new)
 
     def _checked(self, config: Any) -> list[Any]:
         """The ModelConfigs; INVALID_ARGUMENT where they cannot be served."""
         if config.WhichOneof("config") != "model_config_list":
-            raise errors.invalid_argument(
-                "ServerModelConfig type not supported by HandleReloadConfigRequest. Only "
-                "ModelConfigList is currently supported"
+            raise errors.failed_precondition(
+                "Cannot transition to requested config. It is only legal to transition from one "
+                "ModelConfigList to another."
             )
         names: set[str] = set()
         for one in config.model_config_list.config:
@@ -103,6 +108,18 @@ class Models:
                     f"Illegal to list model {one.name} multiple times in config list"
                 )
             names.add(one.name)
+            if one.model_platform and one.model_type:
+                raise errors.invalid_argument(
+                    "Illegal setting both ModelServerConfig::model_type (deprecated) and "
+                    "ModelServerConfig::model_platform."
+                )
+            if one.model_type not in (
+                model_server_config_pb2.MODEL_TYPE_UNSPECIFIED,
+                model_server_config_pb2.TENSORFLOW,
+            ):
+                raise errors.invalid_argument(
+                    f"ModelServerConfig::model_type choice {one.model_type} not supported."
+                )
             if not one.model_platform and not one.model_type:
                 raise errors.invalid_argument(
                     "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
@@ -119,27 +136,24 @@ class Models:
                 )
         return list(config.model_config_list.config)
 
-    def _set_labels(self, listed: list[Any], at_start: bool) -> None:
+    def _checked_labels(self, listed: list[Any]) -> dict[str, dict[str, int]]:
+        """Versions by label by model; FAILED_PRECONDITION where one is not available."""
         for one in listed:
-            model = self._models[one.name]
-            available = [] if at_start else model.available()
+            model, labels = self._models.get(one.name), self._labels.get(one.name, {})
+            available = model.available() if model else []
             for label, version in one.version_labels.items():
-                moves = model.labels.get(label, version) != version
+                moves = labels.get(label, version) != version
                 if version not in available and (moves or not self._labels_of_unavailable):
                     raise errors.failed_precondition(
                         f"Request to assign label to version {version} of model {one.name}, which "
                         "is not currently available for inference"
                     )
-        for one in listed:
-            self._models[one.name].labels = dict(one.version_labels)
+        return {one.name: dict(one.version_labels) for one in listed}
 
     def poll(self) -> None:
         """Looks once for new versions of every model."""
         for model in list(self._models.values()):
             model.poll()
-
-    def all(self) -> list[ModelVersions]:
-        return list(self._models.values())
 
     def _resolve(self, request: Any) -> tuple[ModelVersions, int | None]:
         """The model that a request names, and the version, None for the newest."""
@@ -149,15 +163,14 @@ class Models:
         if not spec.name:
             raise errors.invalid_argument("ModelSpec has no name specified.")
         choice = spec.WhichOneof("version_choice")
-        model = self._models.get(spec.name)
+        version = spec.version.value if choice == "version" else None
         if choice == "version_label":
-            version = model.labels.get(spec.version_label) if model else None
+            version = self._labels.get(spec.name, {}).get(spec.version_label)
             if version is None:
                 raise errors.invalid_argument(
                     f"Unrecognized servable version label: {spec.version_label}"
                 )
-        else:
-            version = spec.version.value if choice else None
+        model = self._models.get(spec.name)
         if model is None:
             wanted = f"Specific({spec.name}, {version})" if choice else f"Latest({spec.name})"
             raise errors.not_found(f"Servable not found for request: {wanted}")
@@ -171,25 +184,25 @@ class Models:
             yield servable
 
     def states(self, request: Any) -> dict[int, VersionState]:
-        """The states of the version that a request names, or of all; raises NOT_FOUND."""
-        name = request.model_spec.name
-        try:
-            model, version = self._resolve(request)
-        except errors.ServingError as error:
-            if error.code != grpc.StatusCode.NOT_FOUND:
-                raise
-            raise errors.not_found(f"Could not find any versions of model {name}") from None
-        states = model.states()
-        if version is not None:
-            states = {number: state for number, state in states.items() if number == version}
+        """The states of the version that a request names, or of all; raises NOT_FOUND.
+
+        A label is ignored, as on the real server.
+        """
+        if not request.HasField("model_spec"):
+            raise errors.invalid_argument("Missing ModelSpec")
+        spec = request.model_spec
+        model = self._models.get(spec.name) or self._gone.get(spec.name)
+        states, which = model.states() if model else {}, "any versions"
+        if spec.WhichOneof("version_choice") == "version":
+            version = spec.version.value
+            states, which = {n: s for n, s in states.items() if n == version}, f"version {version}"
         if not states:
-            which = "any versions" if version is None else f"version {version}"
-            raise errors.not_found(f"Could not find {which} of model {name}")
+            raise errors.not_found(f"Could not find {which} of model {spec.name}")
         return states
 
     def close(self) -> None:
         """Unloads everything, after the requests under way."""
         with self._configuring:
-            for model in self.all():
+            for model in list(self._models.values()):
                 model.close()
         logging.info("all models are unloaded")

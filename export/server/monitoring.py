@@ -53,15 +53,15 @@ class Histogram:
         self._counts: dict[_Labels, list[int]] = {}
         self._sums: dict[_Labels, float] = {}
 
-    def add(self, value: float, *labels: str) -> None:
+    def add(self, value: float, *labels: str, count: int = 1) -> None:
         bucket = bisect.bisect_right(self._limits, value)
         with self._lock:
             counts = self._counts.get(labels)
             if counts is None:
                 counts = self._counts[labels] = [0] * (len(self._limits) + 1)
                 self._sums[labels] = 0.0
-            counts[bucket] += 1
-            self._sums[labels] += value
+            counts[bucket] += count
+            self._sums[labels] += value * count
 
     def lines(self) -> list[str]:
         with self._lock:
@@ -70,9 +70,10 @@ class Histogram:
         limits = [f"{limit:.6g}" for limit in self._limits] + ["+Inf"]
         for labels, counts, total in found:
             text = _label_text(self._label_names, labels)
+            prefix = f"{text}," if text else ""
             cumulative = list(itertools.accumulate(counts))
             lines += [
-                f'{self.name}_bucket{{{text},le="{limit}"}} {count}'
+                f'{self.name}_bucket{{{prefix}le="{limit}"}} {count}'
                 for limit, count in zip(limits, cumulative, strict=True)
             ]
             lines.append(f"{self.name}_sum{{{text}}} {total:.6g}")
@@ -101,9 +102,17 @@ class Metrics:
         self.load_attempts = Counter(
             ":tensorflow:cc:saved_model:load_attempt_count", ("model_path", "status")
         )
+        self.load_latency = Counter(":tensorflow:cc:saved_model:load_latency", ("model_path",))
         self.warmup_latency = Histogram(
             ":tensorflow:serving:model_warmup_latency", ("model_path", "status"), latencies
         )
+        batching, rows = ":tensorflow:serving:batching_session", _exponential(1, 2, 14)
+        self.queuing_latency = Histogram(
+            f"{batching}:queuing_latency", ("thread_pool_name",), _exponential(100, 1.2, 52)
+        )
+        self.input_batch_size = Histogram(f"{batching}:input_batch_size", (), rows)
+        self.processed_batch_size = Histogram(f"{batching}:processed_batch_size", (), rows)
+        self.padding_size = Histogram(f"{batching}:padding_size", ("execution_batch_size",), rows)
 
     def count_examples(self, model: str, count: int) -> None:
         """Counts the examples of a Classify, Regress or MultiInference call."""

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import threading
 from typing import Any
 
 from tensorflow_serving.config import model_server_config_pb2
 
 from export import server_files
 from export.server import listener, models
-from export.server.batching import BatchingOptions
+from export.server.batching_options import BatchingOptions
+from export.server.monitoring import Metrics
 from export.server.servable import Runtime
 from input_pipeline.options import option
 
@@ -72,6 +74,9 @@ class ServeOptions:
     )
     tensorflow_intra_op_parallelism: int = option(0, "Threads within an operation.")
     tensorflow_inter_op_parallelism: int = option(0, "Threads between operations.")
+    enable_signature_method_name_check: bool = option(
+        False, "Refuses Classify and Regress on signatures without that method name."
+    )
     file_system_poll_wait_seconds: float = option(
         1.0, "Seconds between two looks for a new version. 0: look once."
     )
@@ -117,7 +122,7 @@ class ServeOptions:
         config = model_server_config_pb2.ModelServerConfig()
         return server_files.read(self.model_config_file, config, "model_config_file")
 
-    def runtime(self) -> Runtime:
+    def runtime(self, metrics: Metrics) -> Runtime:
         """What all versions share."""
         batching = BatchingOptions() if self.enable_batching else None
         if self.batching_parameters_file:
@@ -129,10 +134,13 @@ class ServeOptions:
             except ValueError as error:
                 raise ValueError(f"--{flag}: {error}") from None
         threads = self.tensorflow_session_parallelism
-        return Runtime.of(
+        return Runtime(
             batching,
+            threading.Semaphore(batching.num_batch_threads if batching else 1),
             self.tensorflow_intra_op_parallelism or threads,
             self.tensorflow_inter_op_parallelism or threads,
+            self.enable_signature_method_name_check,
+            metrics,
         )
 
     def metrics_path(self) -> str | None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import http.server
 import json
 import re
 import threading
+import urllib.parse
+import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -18,13 +22,19 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from export.server import errors, rest_examples, rest_json
+from export.server import errors, rest_examples, rest_json, rest_values
 from export.server.models import Models
 from export.server.monitoring import Metrics
-from export.server.services import Inference, as_serving_error, model_metadata, model_status
+from export.server.services import (
+    Inference,
+    as_serving_error,
+    counted,
+    model_metadata,
+    model_status,
+)
 
 _PATH = re.compile(
-    r"/v1/models/(?P<model>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
+    r"/v1/models(?:/(?P<model>[^/:]+))?(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
     r"(?P<call>:predict|:classify|:regress|/metadata)?",
     re.IGNORECASE,
 )
@@ -32,8 +42,13 @@ _HTTP_STATUS = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
     grpc.StatusCode.FAILED_PRECONDITION: 400,
     grpc.StatusCode.OUT_OF_RANGE: 400,
+    grpc.StatusCode.UNAUTHENTICATED: 401,
+    grpc.StatusCode.PERMISSION_DENIED: 403,
     grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.ALREADY_EXISTS: 409,
+    grpc.StatusCode.ABORTED: 409,
     grpc.StatusCode.RESOURCE_EXHAUSTED: 429,
+    grpc.StatusCode.CANCELLED: 499,
     grpc.StatusCode.UNIMPLEMENTED: 501,
     grpc.StatusCode.UNAVAILABLE: 503,
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
@@ -44,12 +59,16 @@ _LARGEST_BODY_BYTES = 1 << 30
 
 def _name_model(spec: Any, path: re.Match[str]) -> None:
     """Writes what the path names into a ModelSpec."""
-    spec.name = path["model"]
+    if not path["model"]:
+        raise errors.invalid_argument("Missing model name in request.")
+    spec.name = urllib.parse.unquote(path["model"])
     if path["label"]:
-        spec.version_label = path["label"]
+        spec.version_label = urllib.parse.unquote(path["label"])
     if path["version"]:
         if int(path["version"]) >= 2**63:
-            raise errors.invalid_argument(f"Failed to convert version: {path['version']}")
+            raise errors.invalid_argument(
+                f"Failed to convert version: {path['version']} to numeric."
+            )
         spec.version.value = int(path["version"])
 
 
@@ -64,7 +83,8 @@ class RestApi:
 
     def __init__(self, models: Models, metrics: Metrics, timeout_seconds: float) -> None:
         self._models = models
-        self._inference = Inference(models, metrics, "REST")
+        self._metrics = metrics
+        self._inference = Inference(models, metrics)
         self._timeout_seconds = timeout_seconds
         self._calls = {
             ("GET", ""): self._status,
@@ -77,15 +97,19 @@ class RestApi:
     def __call__(self, method: str, path: str, body: bytes) -> Any:
         """The answer to a call; raises ServingError."""
         match = _PATH.fullmatch(path)
-        call = self._calls.get((method, (match["call"] or "").lower())) if match else None
-        if match is None or call is None:
-            raise errors.invalid_argument(f"Malformed request: {method} {path}")
-        return call(match, body)
+        kind = (match["call"] or "") if match else ""
+        call = self._calls.get((method, kind)) if match else None
+        if match is None or call is None or (kind.startswith(":") and not match["model"]):
+            with counted(self._metrics, "", "", "REST"):
+                raise errors.invalid_argument(f"Malformed request: {method} {path}")
+        api = kind.removeprefix(":") if kind.startswith(":") else ""
+        with counted(self._metrics, urllib.parse.unquote(match["model"] or ""), api, "REST"):
+            return call(match, body)
 
     def _predict(self, path: re.Match[str], body: bytes) -> Any:
         request = predict_pb2.PredictRequest()
         _name_model(request.model_spec, path)
-        decoded = _decoded(body)
+        decoded = rest_values.parsed(body)
         with self._models.in_use(request) as servable:
             rest_json.fill_request(decoded, servable.signatures, request)
         response = self._inference.predict(request, self._timeout_seconds)
@@ -94,14 +118,14 @@ class RestApi:
     def _classify(self, path: re.Match[str], body: bytes) -> Any:
         request = classification_pb2.ClassificationRequest()
         _name_model(request.model_spec, path)
-        rest_examples.fill_request(_decoded(body), request)
+        rest_examples.fill_request(rest_values.parsed(body), request)
         response = self._inference.classify(request, self._timeout_seconds)
         return rest_examples.classifications(response.result)
 
     def _regress(self, path: re.Match[str], body: bytes) -> Any:
         request = regression_pb2.RegressionRequest()
         _name_model(request.model_spec, path)
-        rest_examples.fill_request(_decoded(body), request)
+        rest_examples.fill_request(rest_values.parsed(body), request)
         response = self._inference.regress(request, self._timeout_seconds)
         return rest_examples.regressions(response.result)
 
@@ -128,13 +152,6 @@ class RestApi:
         }
 
 
-def _decoded(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise errors.invalid_argument(f"JSON Parse error: {error}") from None
-
-
 class _Handler(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"  # keeps connections open
     # Small answers are not held back for the acknowledgement of the headers before them.
@@ -145,37 +162,67 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         super().__init__(*arguments, **kwargs)
 
     def do_GET(self) -> None:
-        self._answer("GET")
+        self._answer()
 
-    def do_POST(self) -> None:
-        self._answer("POST")
+    do_POST = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = do_PATCH = do_GET  # noqa: N815
 
-    def _answer(self, method: str) -> None:
+    def _answer(self) -> None:
         status, kind = 200, "application/json"
+        path = urllib.parse.urlsplit(self.path).path
         try:
             body = self._body()  # read even if the path is wrong, or it would be the next request
-            if method == "GET" and self.path == self._rest.metrics_path:
+            if path == self._rest.metrics_path:
                 kind, content = "text/plain", self._rest.metrics.page()
+                if path != self.path:
+                    status, content = 400, f"Unexpected path: {self.path}. Should be {path}"
+            elif not path.lower().startswith("/v1/"):
+                status, kind = 404, "text/html"
+                content = "<html><head><title>404 Not Found</title></head></html>"
             else:
                 with self._rest.threads:
-                    content = json.dumps(self._rest.api(method, self.path, body), indent=1)
+                    content = json.dumps(self._rest.api(self.command, self.path, body), indent=4)
         except Exception as error:  # nothing that a request does ends the server
             failure = as_serving_error(error)
             status = _HTTP_STATUS.get(failure.code, 500)
-            content = json.dumps({"error": failure.message}, indent=1)
+            content = json.dumps({"error": failure.message}, indent=4)
         encoded = content.encode()
         self.send_response(status)
         self.send_header("Content-Type", kind)
         self.send_header("Content-Length", str(len(encoded)))
         self.end_headers()
-        self.wfile.write(encoded)
+        if self.command != "HEAD":
+            self.wfile.write(encoded)
 
     def _body(self) -> bytes:
-        length = self.headers.get("Content-Length", "0")
-        if not length.isdigit() or int(length) > _LARGEST_BODY_BYTES:
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            body = b"".join(self._chunks())
+        else:
+            body = self.rfile.read(self._size(self.headers.get("Content-Length", "0"), 10))
+        if "gzip" not in self.headers.get("Content-Encoding", ""):
+            return body
+        try:
+            return gzip.decompress(body)
+        except (OSError, EOFError, zlib.error):
+            return b""  # as the real server takes it
+
+    def _chunks(self) -> Iterator[bytes]:
+        while size := self._size(
+            self.rfile.readline().split(b";")[0].decode("ascii", "replace"), 16
+        ):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass  # fields after the last chunk
+
+    def _size(self, text: str, base: int) -> int:
+        try:
+            size = int(text.strip(), base)
+        except ValueError:
+            size = -1
+        if not 0 <= size <= _LARGEST_BODY_BYTES:
             self.close_connection = True
-            raise errors.invalid_argument(f"Content-Length: must be a size, got {length}")
-        return self.rfile.read(int(length))
+            raise errors.invalid_argument(f"Content-Length: must be a size, got {text.strip()}")
+        return size
 
     def log_message(self, format: str, *arguments: Any) -> None:
         """The real server logs no requests."""

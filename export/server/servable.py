@@ -11,12 +11,19 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
-from export import tensors
+from export import publication
 from export.server import errors
-from export.server.batching import BatchingOptions, BatchQueue
+from export.server.batching import Arrays, BatchQueue
+from export.server.batching_options import BatchingOptions
+from export.server.inputs import Inputs, names_text
+from export.server.monitoring import Metrics
+from input_pipeline import filesystem
 
 DEFAULT_SIGNATURE = "serving_default"
+_TAG = "serve"
+_METHODS = ("predict", "classify", "regress")
 _LONGEST_TIMEOUT_SECONDS = 24 * 3600.0
 
 
@@ -26,19 +33,18 @@ class Runtime:
 
     Attributes:
       batching: how requests are merged; None: each runs alone.
-      batch_threads: as many as `batching.num_batch_threads`.
+      batch_threads: as many as `batching.num_batch_threads`, which all versions share.
       intra_op_threads, inter_op_threads: of TensorFlow; 0: one a core.
+      check_methods: whether a signature's method name must be that of the call.
+      metrics: to count in.
     """
 
     batching: BatchingOptions | None = None
     batch_threads: threading.Semaphore = dataclasses.field(default_factory=threading.Semaphore)
     intra_op_threads: int = 0
     inter_op_threads: int = 0
-
-    @classmethod
-    def of(cls, batching: BatchingOptions | None, intra_op: int = 0, inter_op: int = 0) -> Runtime:
-        threads = threading.Semaphore(batching.num_batch_threads if batching else 1)
-        return cls(batching, threads, intra_op, inter_op)
+    check_methods: bool = False
+    metrics: Metrics = dataclasses.field(default_factory=Metrics)
 
     def session_config(self) -> tf.compat.v1.ConfigProto:
         return tf.compat.v1.ConfigProto(
@@ -48,33 +54,53 @@ class Runtime:
         )
 
 
+def _shapeless(path: str) -> dict[str, tf.Tensor]:
+    """Placeholders of any shape for the inputs of a SavedModel's signatures.
+
+    Session.run checks shapes before it feeds; the real server leaves that to the graph.
+    """
+    saved_model = saved_model_pb2.SavedModel.FromString(
+        filesystem.read_bytes(filesystem.join(path, publication.MARKER))
+    )
+    return {
+        info.name: tf.compat.v1.placeholder(info.dtype, name=f"any_{info.name.replace(':', '_')}")
+        for meta_graph in saved_model.meta_graphs
+        if list(meta_graph.meta_info_def.tags) == [_TAG]
+        for signature in meta_graph.signature_def.values()
+        for info in signature.inputs.values()
+        if info.name
+    }
+
+
 class Servable:
     """A SavedModel in a session of its own, so that unloading it frees its memory.
 
     Args:
       version: the number of its directory.
       path: that directory. Any SavedModel with the tag `serve` will do; a broken one raises
-        tf.errors.OpError or OSError.
+        DecodeError, tf.errors.OpError or OSError.
       runtime: see `Runtime`.
     """
 
     def __init__(self, version: int, path: str, runtime: Runtime | None = None) -> None:
         self.version = version
-        self._runtime = runtime or Runtime()
-        self._session = tf.compat.v1.Session(
-            graph=tf.Graph(), config=self._runtime.session_config()
-        )
+        self.runtime = runtime or Runtime()
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=self.runtime.session_config())
         try:
             with self._session.graph.as_default():
-                meta_graph = tf.compat.v1.saved_model.load(self._session, ["serve"], path)
+                placeholders = _shapeless(path)
+                meta_graph = tf.compat.v1.saved_model.load(
+                    self._session, [_TAG], path, input_map=placeholders
+                )
         except BaseException:
             self._session.close()
             raise
         self.signatures: dict[str, Any] = dict(meta_graph.signature_def)
+        self._placeholders = placeholders
         self._runner = functools.lru_cache(maxsize=64)(self._make_runner)
+        self._caller = functools.lru_cache(maxsize=64)(self._make_call)
         self._inputs = {
-            name: {key: _Expected.of(info) for key, info in sorted(signature.inputs.items())}
-            for name, signature in self.signatures.items()
+            name: Inputs(signature.inputs) for name, signature in self.signatures.items()
         }
         self._users = 0
         self._idle = threading.Condition()
@@ -95,41 +121,50 @@ class Servable:
         with self._idle:
             self._idle.wait_for(lambda: self._users == 0)
         self._runner.cache_clear()
+        self._caller.cache_clear()
         self._session.close()
 
-    def _make_runner(self, signature_name: str, outputs: tuple[str, ...]) -> Any:
-        """(arrays by name of the input, seconds left) -> the outputs; batched if all are wanted."""
-        signature = self.signatures[signature_name]
-        names = sorted(signature.inputs)
+    def _make_call(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Any:
+        """(arrays of the tensors `feeds`, seconds left) -> the tensors `fetches`."""
         call = self._session.make_callable(
-            [signature.outputs[name].name for name in outputs],
-            feed_list=[signature.inputs[name].name for name in names],
-            accept_options=True,
+            fetches, feed_list=[self._placeholders[feed] for feed in feeds], accept_options=True
         )
 
-        def run(arrays: Sequence[np.ndarray], seconds: float | None) -> Sequence[np.ndarray]:
+        def run(arrays: Arrays, seconds: float | None, alone: bool = True) -> Arrays:
             if seconds is None:
                 return call(*arrays)
             milliseconds = max(1, math.ceil(min(seconds, _LONGEST_TIMEOUT_SECONDS) * 1000))
             return call(*arrays, options=tf.compat.v1.RunOptions(timeout_in_ms=milliseconds))
 
+        return run
+
+    def _make_runner(self, signature_name: str, outputs: tuple[str, ...]) -> Any:
+        """(arrays by name of the input, seconds left, alone) -> the outputs, perhaps batched."""
+        signature = self.signatures[signature_name]
+        names = sorted(signature.inputs)
+        run = self._make_call(
+            tuple(signature.inputs[name].name for name in names),
+            tuple(signature.outputs[name].name for name in outputs),
+        )
         # As on the real server, a request for some of the outputs passes the batcher by.
-        if self._runtime.batching is None or set(outputs) != set(signature.outputs):
+        if self.runtime.batching is None or set(outputs) != set(signature.outputs):
             return run
         return BatchQueue(
             run=run,
             names=names,
-            options=self._runtime.batching,
-            threads=self._runtime.batch_threads,
+            options=self.runtime.batching,
+            threads=self.runtime.batch_threads,
+            metrics=self.runtime.metrics,
         )
 
     def run(
         self,
         signature_name: str,
-        arrays: Sequence[np.ndarray],
+        arrays: Arrays,
         outputs: tuple[str, ...],
         seconds: float | None = None,
-    ) -> Sequence[np.ndarray]:
+        alone: bool = False,
+    ) -> Arrays:
         """Runs a signature that there is.
 
         Args:
@@ -137,8 +172,15 @@ class Servable:
           arrays: of its inputs, in the order of their names.
           outputs: names of those to compute, in order of names where all are wanted.
           seconds: after which the run is abandoned with DEADLINE_EXCEEDED; None: never.
+          alone: whether not to merge it with other requests.
         """
-        return self._runner(signature_name, outputs)(arrays, seconds)
+        return self._runner(signature_name, outputs)(arrays, seconds, alone)
+
+    def run_tensors(
+        self, feeds: tuple[str, ...], array: np.ndarray, fetches: tuple[str, ...], seconds: Any
+    ) -> Arrays:
+        """Feeds one array to several tensors of the graph, in one run past the batcher."""
+        return self._caller(feeds, fetches)([array] * len(feeds), seconds)
 
     def predict(
         self,
@@ -149,6 +191,9 @@ class Servable:
     ) -> dict[str, np.ndarray]:
         """Runs a signature on a request's tensors.
 
+        As on the real server, only their names and types are checked here; tensors of a wrong shape
+        reach the graph, and what becomes of them is up to its operations.
+
         Args:
           signature_name: `serving_default` where it is empty.
           inputs: a TensorProto for each input of the signature.
@@ -157,55 +202,31 @@ class Servable:
 
         Raises:
           ServingError: INVALID_ARGUMENT naming the input or output at fault, FAILED_PRECONDITION
-            for an unknown signature, RESOURCE_EXHAUSTED for a tensor that claims too much, or as
-            `BatchQueue` says.
+            for an unknown signature, or as `BatchQueue` says.
           tf.errors.OpError: what the graph itself refused.
         """
         signature_name = signature_name or DEFAULT_SIGNATURE
         if signature_name not in self.signatures:
             raise errors.failed_precondition(f'Serving signature key "{signature_name}" not found.')
-        arrays = _read_inputs(self._inputs[signature_name], inputs)
-        names = _check_filter(self.signatures[signature_name], output_filter)
-        values = self.run(signature_name, arrays, names, timeout_seconds)
-        return dict(zip(names, values, strict=True))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Expected:
-    """What an input must be: its DataType number, and its shape or None for any."""
-
-    dtype: int
-    shape: tuple[int, ...] | None
-
-    @classmethod
-    def of(cls, info: Any) -> _Expected:
-        dims = info.tensor_shape.dim
-        shape = None if info.tensor_shape.unknown_rank else tuple(dim.size for dim in dims)
-        return cls(info.dtype, shape)
-
-    def read(self, name: str, message: Any) -> np.ndarray:
-        """The array in a TensorProto; raises where it is another one, naming the input."""
-        if message.dtype != self.dtype:
-            raise errors.invalid_argument(
-                f"input {name}: expects {_type_name(self.dtype)} but "
-                f"{_type_name(message.dtype)} is provided"
+        signature, expected = self.signatures[signature_name], self._inputs[signature_name]
+        known = [f"tensorflow/serving/{method}" for method in _METHODS]
+        if self.runtime.check_methods and signature.method_name not in known:
+            raise errors.internal(
+                "Expected prediction signature method_name to be one of {"
+                + f"{', '.join(known)}}}. Was: {signature.method_name}"
             )
+        arrays = expected.read(inputs)
+        names = _check_filter(signature, output_filter)
+        expected.check_types(inputs)
+        misfits = expected.misfits(arrays)
         try:
-            sizes = tensors.shape(message)
-            if self.shape is not None and (
-                len(sizes) != len(self.shape)
-                or any(want not in (-1, size) for want, size in zip(self.shape, sizes, strict=True))
-            ):
-                raise ValueError(f"shape must be {list(self.shape)}, got {list(sizes)}")
-            return tensors.decode(message)
-        except ValueError as error:
-            raise errors.invalid_argument(f"tensor parsing error: {name}: {error}") from None
-        except OverflowError as error:
-            raise errors.resource_exhausted(f"input {name}: {error}") from None
-
-
-def _names(names: Any) -> str:
-    return "{" + ",".join(sorted(names)) + "}"
+            values = self.run(signature_name, arrays, names, timeout_seconds, alone=bool(misfits))
+        except tf.errors.OpError as error:
+            if not misfits:
+                raise
+            failure = errors.of_operation(error)
+            raise errors.ServingError(failure.code, f"{failure.message}: {misfits}") from None
+        return dict(zip(names, values, strict=True))
 
 
 def _check_filter(signature: Any, output_filter: Sequence[str]) -> tuple[str, ...]:
@@ -213,36 +234,8 @@ def _check_filter(signature: Any, output_filter: Sequence[str]) -> tuple[str, ..
         if name not in signature.outputs:
             raise errors.invalid_argument(
                 f"output tensor alias not found in signature: {name} Outputs expected to be in the "
-                f"set {_names(signature.outputs)}."
+                f"set {names_text(signature.outputs)}."
             )
         if name in output_filter[:position]:
             raise errors.invalid_argument(f"duplicate output tensor alias: {name}")
     return tuple(output_filter) or tuple(sorted(signature.outputs))
-
-
-def _read_inputs(expected: Mapping[str, _Expected], inputs: Mapping[str, Any]) -> list[np.ndarray]:
-    """The tensors in the order of their names, checked against the signature."""
-    extra, missing = set(inputs) - set(expected), set(expected) - set(inputs)
-    if extra or missing:
-        raise errors.invalid_argument(
-            f"input size does not match signature: {len(inputs)}!={len(expected)} "
-            f"len({_names(inputs)}) != len({_names(expected)}). "
-            f"Sent extra: {_names(extra)}. Missing but required: {_names(missing)}."
-        )
-    arrays = {name: want.read(name, inputs[name]) for name, want in expected.items()}
-    batches = {
-        name: len(arrays[name])
-        for name, want in expected.items()
-        if want.shape and want.shape[0] == -1
-    }
-    if len(set(batches.values())) > 1:
-        sizes = ", ".join(f"{name} {size}" for name, size in sorted(batches.items()))
-        raise errors.invalid_argument(f"inputs must have one batch size, got {sizes}")
-    return list(arrays.values())
-
-
-def _type_name(number: int) -> str:
-    try:
-        return tf.dtypes.as_dtype(number).name
-    except (TypeError, KeyError):
-        return f"type {number}"

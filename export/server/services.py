@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import grpc
@@ -27,9 +28,11 @@ from export.server import errors, inference
 from export.server.models import Models
 from export.server.monitoring import Metrics
 from export.server.servable import DEFAULT_SIGNATURE
+from export.server.versions import ModelVersions
 
 _METADATA_FIELD = "signature_def"
-WaitForModels = Callable[[float | None], None]
+_MESSAGE_LIMIT = 1024  # of gRPC, which carries messages in a header
+WaitForModels = Callable[[list[ModelVersions], float | None], None]
 
 
 def as_serving_error(error: Exception) -> errors.ServingError:
@@ -37,11 +40,24 @@ def as_serving_error(error: Exception) -> errors.ServingError:
     if isinstance(error, errors.ServingError):
         return error
     if isinstance(error, tf.errors.OpError):
-        return errors.ServingError(errors.code_of(error.error_code), error.message)
+        return errors.of_operation(error)
     if isinstance(error, MemoryError):
         return errors.resource_exhausted("out of memory")
     logging.exception("a request failed")
     return errors.ServingError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
+
+
+@contextlib.contextmanager
+def counted(metrics: Metrics, model: str, api: str, entrypoint: str) -> Iterator[None]:
+    """Counts a call by its status, and its time if it is answered."""
+    start = time.perf_counter()
+    try:
+        yield
+    except Exception as error:
+        metrics.request_count.add(model, as_serving_error(error).code.name)
+        raise
+    metrics.request_latency.add((time.perf_counter() - start) * 1e6, model, api, entrypoint)
+    metrics.request_count.add(model, "OK")
 
 
 def _answers(call: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
@@ -53,42 +69,27 @@ def _answers(call: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, Any], 
             return call(self, request, context)
         except Exception as error:
             failure = as_serving_error(error)
-        context.abort(failure.code, failure.message)
+        message, limit = failure.message, _MESSAGE_LIMIT
+        context.abort(
+            failure.code, message if len(message) <= limit else f"{message[:limit]}...TRUNCATED"
+        )
 
     return answer
 
 
 class Inference:
-    """The calls that run a model, counted; gRPC and REST answer with these.
+    """The calls that run a model; gRPC and REST answer with these.
 
     Args:
       models: of the server.
       metrics: to count in.
-      entrypoint: `GRPC` or `REST`.
     """
 
-    def __init__(self, models: Models, metrics: Metrics, entrypoint: str) -> None:
+    def __init__(self, models: Models, metrics: Metrics) -> None:
         self._models = models
         self._metrics = metrics
-        self._entrypoint = entrypoint
-
-    def _counted(self, api: str, request: Any, call: Callable[[], Any]) -> Any:
-        name = request.model_spec.name
-        start = time.perf_counter()
-        try:
-            answer = call()
-        except Exception as error:
-            self._metrics.request_count.add(name, as_serving_error(error).code.name)
-            raise
-        micros = (time.perf_counter() - start) * 1e6
-        self._metrics.request_latency.add(micros, name, api, self._entrypoint)
-        self._metrics.request_count.add(name, "OK")
-        return answer
 
     def predict(self, request: Any, seconds: float | None) -> predict_pb2.PredictResponse:
-        return self._counted("Predict", request, lambda: self._predict(request, seconds))
-
-    def _predict(self, request: Any, seconds: float | None) -> predict_pb2.PredictResponse:
         spec = request.model_spec
         with self._models.in_use(request) as servable:
             start = time.perf_counter()
@@ -104,43 +105,32 @@ class Inference:
         return response
 
     def classify(self, request: Any, seconds: float | None) -> Any:
-        return self._counted("Classify", request, lambda: self._classify(request, seconds))
-
-    def _classify(self, request: Any, seconds: float | None) -> Any:
+        spec = request.model_spec
         response = classification_pb2.ClassificationResponse()
         with self._models.in_use(request) as servable:
-            name = request.model_spec.signature_name
-            result = inference.classify(servable, name, request.input, seconds)
+            result = inference.classify(
+                servable, spec.signature_name, request.input, spec.name, seconds
+            )
         response.result.CopyFrom(result)
-        _name_version(response.model_spec, request.model_spec, servable.version)
-        self._metrics.count_examples(request.model_spec.name, len(result.classifications))
+        _name_version(response.model_spec, spec, servable.version)
         return response
 
     def regress(self, request: Any, seconds: float | None) -> Any:
-        return self._counted("Regress", request, lambda: self._regress(request, seconds))
-
-    def _regress(self, request: Any, seconds: float | None) -> Any:
+        spec = request.model_spec
         response = regression_pb2.RegressionResponse()
         with self._models.in_use(request) as servable:
-            name = request.model_spec.signature_name
-            result = inference.regress(servable, name, request.input, seconds)
+            result = inference.regress(
+                servable, spec.signature_name, request.input, spec.name, seconds
+            )
         response.result.CopyFrom(result)
-        _name_version(response.model_spec, request.model_spec, servable.version)
-        self._metrics.count_examples(request.model_spec.name, len(result.regressions))
+        _name_version(response.model_spec, spec, servable.version)
         return response
 
     def multi_inference(self, request: Any, seconds: float | None) -> Any:
-        if not request.tasks:
-            raise errors.invalid_argument("Inference request contains no tasks.")
-        if not request.tasks[0].model_spec.name:
-            raise errors.invalid_argument("Found ModelSpec with an empty model name.")
-        with self._models.in_use(request.tasks[0]) as servable:
-            response = inference.multi_inference(servable, request, seconds)
-        first = response.results[0]
-        count = len(first.classification_result.classifications)
-        count += len(first.regression_result.regressions)
-        self._metrics.count_examples(request.tasks[0].model_spec.name, count)
-        return response
+        first = request.tasks[0] if request.tasks else inference_pb2.InferenceTask()
+        first.model_spec.SetInParent()  # without one, it has no name
+        with self._models.in_use(first) as servable:
+            return inference.multi_inference(servable, request, seconds)
 
 
 def _name_version(answer: Any, asked: Any, version: int) -> None:
@@ -159,7 +149,8 @@ def model_metadata(models: Models, request: Any) -> Any:
         )
     for field in request.metadata_field:
         if field != _METADATA_FIELD:
-            raise errors.invalid_argument(f"Metadata field {field} is not supported")
+            # With the placeholder that the real server's message has.
+            raise errors.invalid_argument(f"Metadata field %s is not supported{field}")
     signatures = get_model_metadata_pb2.SignatureDefMap()
     response = get_model_metadata_pb2.GetModelMetadataResponse()
     with models.in_use(request) as servable:
@@ -186,19 +177,24 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
 
     def __init__(self, models: Models, metrics: Metrics) -> None:
         self._models = models
-        self._inference = Inference(models, metrics, "GRPC")
+        self._metrics = metrics
+        self._inference = Inference(models, metrics)
+
+    def _counted(self, api: str, call: Any, request: Any, context: grpc.ServicerContext) -> Any:
+        with counted(self._metrics, request.model_spec.name, api, "GRPC"):
+            return call(request, context.time_remaining())
 
     @_answers
     def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        return self._inference.predict(request, context.time_remaining())
+        return self._counted("Predict", self._inference.predict, request, context)
 
     @_answers
     def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        return self._inference.classify(request, context.time_remaining())
+        return self._counted("Classify", self._inference.classify, request, context)
 
     @_answers
     def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        return self._inference.regress(request, context.time_remaining())
+        return self._counted("Regress", self._inference.regress, request, context)
 
     @_answers
     def MultiInference(  # noqa: N802
@@ -216,7 +212,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
 
     Args:
       models: of the server.
-      wait: waits for so many seconds until every model of a configuration answers.
+      wait: waits for so many seconds until the models that are new answer.
     """
 
     def __init__(self, models: Models, wait: WaitForModels) -> None:
@@ -231,9 +227,11 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     def HandleReloadConfigRequest(  # noqa: N802
         self, request: Any, context: grpc.ServicerContext
     ) -> Any:
-        try:
-            seconds = context.time_remaining()
-            self._models.configure(request.config, lambda: self._wait(seconds))
-        except ValueError as error:  # a base path that there is not
-            raise errors.not_found(str(error)) from None
+        if request.config.WhichOneof("config") != "model_config_list":
+            raise errors.invalid_argument(
+                "ServerModelConfig type not supported by HandleReloadConfigRequest. Only "
+                "ModelConfigList is currently supported"
+            )
+        seconds = context.time_remaining()
+        self._models.configure(request.config, lambda new: self._wait(new, seconds))
         return model_management_pb2.ReloadConfigResponse()

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 from absl import logging
@@ -18,6 +18,7 @@ from export.server.servable import Servable
 from input_pipeline import filesystem
 
 LOADING, AVAILABLE, UNLOADING, END = 20, 30, 40, 50  # ModelVersionStatus.State
+_UNKNOWN = 2  # the canonical code
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +68,6 @@ class ModelVersions:
         self.name = name
         self.base_path = base_path
         self.policy = policy
-        self.labels: Mapping[str, int] = {}
         self._max_load_retries = max_load_retries
         self._retry_interval_seconds = retry_interval_seconds
         self._load = load
@@ -78,7 +78,7 @@ class ModelVersions:
         self._polling = threading.Lock()
         self._closed = False
 
-    def find(self) -> dict[int, str]:
+    def _find(self) -> dict[int, str]:
         """Paths of the complete versions by number; ValueError where the base path is missing."""
         if not filesystem.exists(self.base_path):
             raise ValueError(f"Could not find base path {self.base_path} for servable {self.name}")
@@ -98,11 +98,25 @@ class ModelVersions:
             if self._closed:
                 return
             try:
-                found = self.find()
+                found = self._find()
             except (ValueError, OSError, tf.errors.OpError) as error:
-                logging.error("%s; the loaded versions go on answering", error)
+                logging.error(
+                    "FileSystemStoragePathSource encountered a filesystem access error: %s", error
+                )
                 return
             wanted = [version for version in self.policy(list(found)) if version in found]
+            if not wanted:
+                logging.log_every_n_seconds(
+                    logging.WARNING,
+                    "No versions of servable %s found under base path %s. Did you forget to name "
+                    "your leaf directory as a number (eg. '/1/')?",
+                    60,
+                    self.name,
+                    self.base_path,
+                )
+            for version in set(self._failures) - set(wanted):
+                self._set_state(version, VersionState(END, 1, "Load cancelled"))
+                del self._failures[version]
             for version in wanted:
                 if version not in self._live:
                     self._try_load(version, found[version])
@@ -121,12 +135,7 @@ class ModelVersions:
         try:
             servable = self._load(version, path)
         except Exception as error:  # whatever a broken export raises, the server goes on
-            tries = failure.tries + 1 if failure else 1
-            retry = time.monotonic() + self._retry_interval_seconds
-            self._failures[version] = _Failure(tries, retry)
-            code = error.error_code if isinstance(error, tf.errors.OpError) else 2
-            self._set_state(version, VersionState(END, code, f"{type(error).__name__}: {error}"))
-            logging.error("version %d of model %s failed to load: %s", version, self.name, error)
+            self._failed(version, error, failure.tries + 1 if failure else 1)
             return
         self._failures.pop(version, None)
         with self._lock:
@@ -135,6 +144,19 @@ class ModelVersions:
         logging.info(
             "Successfully loaded servable version {name: %s version: %d}", self.name, version
         )
+
+    def _failed(self, version: int, error: Exception, tries: int) -> None:
+        """The version is still LOADING until its last try, as on the real server."""
+        logging.error(
+            "Loading servable: {name: %s version: %d} failed: %s", self.name, version, error
+        )
+        retry = time.monotonic() + self._retry_interval_seconds
+        self._failures[version] = _Failure(tries, retry)
+        if tries > self._max_load_retries:
+            code, message = _UNKNOWN, f"{type(error).__name__}: {error}"
+            if isinstance(error, tf.errors.OpError):
+                code, message = error.error_code, error.message
+            self._set_state(version, VersionState(END, code, message))
 
     def _unload(self, version: int) -> None:
         with self._lock:

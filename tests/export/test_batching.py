@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from export import server_files
-from export.server.batching import BatchingOptions, BatchQueue
+from export.server.batching import BatchQueue
+from export.server.batching_options import BatchingOptions
 from export.server.errors import ServingError
+from export.server.monitoring import Metrics
 
 
 class Model:
@@ -36,6 +38,7 @@ def queue_for(model, threads=1, **options):
         names=("ids", "names"),
         options=BatchingOptions(**options),
         threads=threading.Semaphore(threads),
+        metrics=Metrics(),
     )
 
 
@@ -122,6 +125,43 @@ def test_lists_of_unequal_length_are_padded_with_their_first_entry_or_refused():
         assert "Tensors with name 'ids' from different tasks" in answer.message
 
 
+def test_a_large_request_is_split_where_that_is_wanted():
+    model = Model()
+    options = {"enable_large_batch_splitting": True, "max_execution_batch_size": 2}
+    queue = queue_for(model, max_batch_size=5, **options)
+    outputs = queue(request(2, 3, 4, 5, 6))
+    assert outputs[0].tolist() == [4, 6, 8, 10, 12]
+    assert outputs[1].tolist() == [b"2", b"3", b"4", b"5", b"6"]
+    assert model.shapes == [(2,), (2,), (1,)]
+    with pytest.raises(ServingError, match="Task size 6 is larger than maximum input batch size 5"):
+        queue(request(*range(6)))
+
+
+def test_what_could_not_be_merged_runs_alone():
+    model = Model()
+    queue = queue_for(model, max_batch_size=4, allowed_batch_sizes=(4,))
+    assert queue(request([1, 2]), alone=True)[0].tolist() == [[2, 4]]
+    assert model.shapes == [(4, 2)]
+
+
+def test_batches_are_counted():
+    metrics = Metrics()
+    queue = BatchQueue(
+        run=Model(),
+        names=("ids", "names"),
+        options=BatchingOptions(max_batch_size=4, allowed_batch_sizes=(4,)),
+        threads=threading.Semaphore(),
+        metrics=metrics,
+    )
+    queue(request(2, 3))
+    lines = metrics.page().splitlines()
+    name = ":tensorflow:serving:batching_session"
+    assert f"{name}:input_batch_size_sum{{}} 4" in lines  # of each of the two tensors
+    assert f"{name}:processed_batch_size_sum{{}} 4" in lines
+    assert f'{name}:padding_size_sum{{execution_batch_size="4"}} 2' in lines
+    assert f'{name}:queuing_latency_count{{thread_pool_name=""}} 1' in lines
+
+
 def test_a_full_queue_refuses_and_recovers():
     model = Model()
     queue = queue_for(model, max_batch_size=2, max_enqueued_batches=2)
@@ -152,8 +192,8 @@ def test_a_request_that_waited_too_long_is_given_up():
     ("arrays", "text"),
     [
         (request(1, 2, 3), "Task size 3 is larger than maximum input batch size 2"),
-        ([np.array(1), np.array(2)], "must have at least one dimension"),
-        ([np.zeros(1), np.zeros(2)], "equal 0th-dimension size, got ids 1, names 2"),
+        ([np.array(1), np.array(2)], r"must have at least one dimension, got ids \[\]"),
+        ([np.zeros(1), np.zeros(2)], r"equal 0th-dimension size, got ids \[1\], names \[2\]"),
     ],
 )
 def test_what_cannot_be_batched_is_refused(arrays, text):
@@ -174,10 +214,11 @@ def test_the_parameters_file_is_tensorflow_servings(tmp_path):
     path.write_text(
         "max_batch_size { value: 64 }\nbatch_timeout_micros { value: 500 }\n"
         "max_enqueued_batches { value: 7 }\nnum_batch_threads { value: 3 }\n"
-        "allowed_batch_sizes: 8\nallowed_batch_sizes: 64\npad_variable_length_inputs: true\n"
+        "allowed_batch_sizes: 8\nallowed_batch_sizes: 32\npad_variable_length_inputs: true\n"
+        "enable_large_batch_splitting { value: true }\nmax_execution_batch_size { value: 32 }\n"
     )
     message = server_files.read(str(path), server_files.BatchingParameters(), "f")
-    expected = BatchingOptions(64, 500, 7, 3, (8, 64), True)
+    expected = BatchingOptions(64, 500, 7, 3, (8, 32), True, True, 32)
     assert BatchingOptions.from_message(message) == expected
     empty = server_files.BatchingParameters()
     assert BatchingOptions.from_message(empty) == BatchingOptions()
@@ -194,7 +235,7 @@ def test_the_parameters_file_is_tensorflow_servings(tmp_path):
         ({"max_batch_size": 0}, "max_batch_size: must be at least 1, got 0"),
         ({"batch_timeout_micros": -1}, "batch_timeout_micros: must be at least 0, got -1"),
         ({"allowed_batch_sizes": (4, 2, 1000)}, r"must ascend to .* got \[4, 2, 1000\]"),
-        ({"allowed_batch_sizes": (4, 8)}, r"max_batch_size, 1000, got \[4, 8\]"),
+        ({"allowed_batch_sizes": (4, 8)}, r"the largest batch, 1000, got \[4, 8\]"),
     ],
 )
 def test_options_are_checked(options, text):

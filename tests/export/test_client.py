@@ -20,6 +20,8 @@ from export.ranking import ByFeatures, by_ids, join, rank
 from export.records import read_records
 from export.serve import ServeOptions, Server
 from export.snapshot import GraphSnapshot
+from input_pipeline.example_rows import examples_of_request
+from mgoe_tf import checkpoints
 
 
 @pytest.fixture(scope="module")
@@ -200,6 +202,36 @@ def test_rows_of_a_tfrecord_are_replayed(run, exported, target, capsys):
         for row, line in enumerate(lines):
             wanted = [row, *(expected[name].numpy()[row] for name in names)]
             np.testing.assert_allclose([float(cell) for cell in line.split()], wanted, atol=2e-6)
+
+
+@pytest.mark.parametrize("exported", ["mgoe"], indirect=True)
+def test_records_of_the_request_layout_are_replayed(run, exported, target, tmp_path, capsys):
+    spec = checkpoints.read_spec(run.data_dir)
+    path = sorted(map(str, Path(run.data_dir).glob("examples/test-*.tfrecord.gz")))[0]
+    rows = [tf.train.Example.FromString(record) for record in read_records(path, 3)]
+    request = tf.train.SequenceExample()
+    for feature in spec.input_features:
+        if feature.owner == "user":
+            request.context.feature[feature.name].CopyFrom(rows[0].features.feature[feature.name])
+            continue
+        for row in rows:
+            entry = request.feature_lists.feature_list[feature.name].feature.add()
+            entry.CopyFrom(row.features.feature[feature.name])
+    records = tmp_path / "requests.tfrecord"
+    with tf.io.TFRecordWriter(str(records)) as writer:
+        for _ in range(2):
+            writer.write(request.SerializeToString())
+    examples = tf.constant(examples_of_request(request.SerializeToString()))
+    expected = tf.saved_model.load(exported[0]).signatures["examples"](examples=examples)
+    flags = [f"--target={target}", "--model_name=m", "--signature=rank", "--timeout_seconds=30"]
+    header, *lines = _main(capsys, *flags, f"--examples={records}", "--top=5").splitlines()
+    assert header.split() == ["row", "score", "buy", "click"]
+    assert [line.split()[0] for line in lines] == ["0.0", "0.1", "0.2", "1.0", "1.1"]
+    for row, line in enumerate(lines):
+        wanted = [expected[name].numpy()[row % 3] for name in ("score", "buy", "click")]
+        np.testing.assert_allclose([float(c) for c in line.split()[1:]], wanted, atol=2e-6)
+    message = _main(capsys, *flags, f"--examples={path}")
+    assert "a record must have" in message or "is no tf.train.SequenceExample" in message
 
 
 def test_files_that_hold_no_records_are_named(tmp_path):

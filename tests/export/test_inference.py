@@ -15,6 +15,9 @@ from tensorflow_serving.apis import (
 )
 
 from export.serve import ServeOptions, Server
+from export.server import inference
+from export.server.errors import ServingError
+from export.server.servable import Runtime, Servable
 from tests.export.test_rest import call, free_port
 
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
@@ -78,6 +81,14 @@ def test_classify_gives_every_task_of_every_example(stub, examples, expected):
     assert response.model_spec.signature_name == "classify"
 
 
+def test_warm_up_is_timed(server, exported):
+    lines = server.metrics.warmup_latency.lines()
+    assert (
+        f':tensorflow:serving:model_warmup_latency_count{{model_path="{exported[0]}",' in lines[-1]
+    )
+    assert lines[-1].endswith('status="OK"} 1')
+
+
 def test_regress_gives_the_score(stub, examples, expected):
     request = _request(regression_pb2.RegressionRequest, "regress", examples)
     values = [one.value for one in stub.Regress(request, timeout=20).result.regressions]
@@ -114,12 +125,23 @@ def test_multi_inference_does_both(stub, examples, expected):
 @pytest.mark.parametrize(
     ("tasks", "code", "text"),
     [
-        ([], "INVALID_ARGUMENT", "contains no tasks"),
-        ([("classify", CLASSIFY, "")], "INVALID_ARGUMENT", "empty model name"),
+        ([], "INVALID_ARGUMENT", "ModelSpec has no name specified."),
+        ([("classify", CLASSIFY, "")], "INVALID_ARGUMENT", "ModelSpec has no name specified."),
+        (
+            [("classify", CLASSIFY, "m"), ("regress", REGRESS, "")],
+            "INVALID_ARGUMENT",
+            "Found ModelSpec with an empty model name.",
+        ),
         ([("classify", CLASSIFY, "m")] * 2, "INVALID_ARGUMENT", "Duplicate evaluation"),
         ([("classify", CLASSIFY, "x")], "NOT_FOUND", "Latest(x)"),
         ([("no", CLASSIFY, "m")], "INVALID_ARGUMENT", "not found in model graph: no"),
-        ([("regress", CLASSIFY, "m")], "INVALID_ARGUMENT", "method_name to be"),
+        (
+            [("regress", CLASSIFY, "m")],
+            "FAILED_PRECONDITION",
+            'Expected classification signature outputs to contain at least one of "classes" or '
+            '"scores". Signature was: ',
+        ),
+        ([("classify", REGRESS, "m")], "INVALID_ARGUMENT", "Expected one output Tensor."),
         ([("rank", "predict", "m")], "UNIMPLEMENTED", "Unsupported signature method_name"),
         (
             [("classify", CLASSIFY, "m"), ("regress", REGRESS, "x")],
@@ -137,8 +159,8 @@ def test_faults_of_multi_inference(stub, examples, tasks, code, text):
 @pytest.mark.parametrize(
     ("signature", "given", "text"),
     [
-        ("", 1, "method_name to be tensorflow/serving/regress. Was: tensorflow/serving/predict"),
-        ("classify", 1, "Was: tensorflow/serving/classify"),
+        ("", 1, "Expected one input Tensor."),
+        ("classify", 1, "Expected one output Tensor."),
         ("no", 1, "No signature was found with the name: no"),
         ("regress", 0, "Input is empty."),
     ],
@@ -149,6 +171,32 @@ def test_faults_of_regress(stub, examples, signature, given, text):
         stub.Regress(request, timeout=20)
     assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
     assert text in error.value.details()
+
+
+def test_a_signature_that_is_none_of_examples(stub, examples):
+    request = _request(classification_pb2.ClassificationRequest, "examples", examples)
+    with pytest.raises(grpc.RpcError) as error:
+        stub.Classify(request, timeout=20)
+    assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "Expected one or two output Tensors, found 3" in error.value.details()
+
+
+def test_an_example_without_a_feature_is_refused_by_the_graph(stub):
+    request = _request(regression_pb2.RegressionRequest, "regress", [tf.train.Example()])
+    with pytest.raises(grpc.RpcError) as error:
+        stub.Regress(request, timeout=20)
+    assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
+    assert "is required but could not be found" in error.value.details()
+
+
+def test_method_names_are_checked_where_that_is_wanted(exported, examples):
+    runtime = Runtime(check_methods=True)
+    servable = Servable(1, exported[0], runtime)
+    request = _request(regression_pb2.RegressionRequest, "classify", examples)
+    message = "Expected regression signature method_name to be tensorflow/serving/regress. Was: "
+    with pytest.raises(ServingError, match=f"{message}tensorflow/serving/classify"):
+        inference.regress(servable, "classify", request.input)
+    servable.unload()
 
 
 def _json_example(example):
@@ -179,17 +227,21 @@ def test_rest_has_classify_and_regress(server, examples, expected):
 @pytest.mark.parametrize(
     ("body", "text"),
     [
-        ([], "must be a JSON object"),
-        ({}, "key 'examples' is expected"),
+        ([], "JSON Value: [] Is not object"),
+        (
+            {},
+            "JSON Value: {} When method is classify, key 'examples' is expected and was not found",
+        ),
         ({"examples": {}}, "to be an list/array"),
         ({"examples": []}, "is an empty array"),
-        ({"examples": [1]}, "Example must be JSON object but got JSON int"),
+        ({"examples": [1]}, "Example must be JSON object but got JSON Number"),
         ({"examples": [{"a": None}]}, "Feature: a has element with unexpected JSON type: Null"),
         ({"examples": [{"a": [1, "x"]}]}, "Unexpected element type in feature: a expecting"),
         ({"examples": [{"a": 2**63}]}, "Only int64 is supported"),
-        ({"examples": [{"a": {"b64": "?"}}]}, "unable to base64 decode"),
+        ({"examples": [{"a": {"b64": "?"}}]}, "Unable to base64 decode"),
         ({"examples": [{}], "signature_name": 1}, "must be a string value"),
-        ({"examples": [{}]}, "Was: tensorflow/serving/predict"),
+        ({"examples": [{"a": 1e39}]}, "to float without loss of precision."),
+        ({"examples": [{}]}, "Expected one input Tensor."),
     ],
 )
 def test_faults_over_rest(server, body, text):

@@ -142,16 +142,39 @@ def test_a_reload_changes_policies_labels_and_models(base):
             "assign label to version 1 of model small, which is not currently available",
         )
         assert score(prediction, version_label="stable") == 208.0
+        # A version cannot be loaded and labelled by one configuration; nothing of it is done.
+        every = "specific { versions: 1 versions: 2 versions: 3 }"
+        refused(
+            lambda: reload(config_text(base, policy=every, labels=[("old", 1)])),
+            "FAILED_PRECONDITION",
+            "assign label to version 1 of model small, which is not currently available",
+        )
+        refused(lambda: score(prediction, version=1), "NOT_FOUND", "Specific(small, 1)")
+        assert score(prediction, name="other") == 1008.0
+        reload(config_text(base, policy=both))
+        refused(
+            lambda: score(prediction, version_label="stable"),
+            "INVALID_ARGUMENT",
+            "Unrecognized servable version label: stable",
+        )
         reload(config_text(base, "other"))
         refused(lambda: score(prediction), "NOT_FOUND", "Latest(small)")
+        status = get_model_status_pb2.GetModelStatusRequest()
+        status.model_spec.name = "small"  # what became of its versions is still told
+        states = model.GetModelStatus(status, timeout=10).model_version_status
+        assert [(state.version, state.state) for state in states] == [(3, 50), (2, 50)]
         for bad, code, text in (
             ([config_text(base, "other")] * 2, "INVALID_ARGUMENT", "list model other multiple"),
-            ([config_text(base, "nowhere")], "NOT_FOUND", "Could not find base path"),
             (['config { name: "x" base_path: "/x" }'], "INVALID_ARGUMENT", "Illegal setting"),
             (
                 ['config { name: "x" base_path: "/x" model_platform: "caffe" }'],
                 "INVALID_ARGUMENT",
                 "Model x requests unsupported platform caffe",
+            ),
+            (
+                ['config { name: "x" base_path: "/x" model_platform: "tensorflow" model_type: 1 }'],
+                "INVALID_ARGUMENT",
+                "Illegal setting both ModelServerConfig::model_type (deprecated)",
             ),
             (
                 ['config { name: "x" base_path: "x" model_platform: "tensorflow" }'],
@@ -170,6 +193,68 @@ def test_a_reload_changes_policies_labels_and_models(base):
         assert score(prediction, name="other") == 1008.0
 
 
+def test_a_reload_waits_for_new_models_until_its_deadline(base, tmp_path):
+    late = tmp_path / "late"
+    with (
+        running(model_name="small", model_base_path=str(base / "small")) as server,
+        stubs(server) as (prediction, model),
+    ):
+        request = reload_of(
+            config_text(base),
+            f'config {{ name: "late" base_path: "{late}" model_platform: "tensorflow" }}',
+        )
+        refused(
+            lambda: model.HandleReloadConfigRequest(request, timeout=0.5),
+            "DEADLINE_EXCEEDED",
+            "",
+        )
+        assert score(prediction) == 308.0
+        save_version(late, 1, add=1.0)
+        model.HandleReloadConfigRequest(request, timeout=20)
+        _wait(lambda: _scores(prediction, "late"))
+
+
+def _scores(prediction, name):
+    try:
+        return score(prediction, name=name)
+    except grpc.RpcError:
+        return None
+
+
+def test_a_reload_tells_why_a_model_does_not_load(base, tmp_path):
+    (tmp_path / "broken" / "4").mkdir(parents=True)
+    (tmp_path / "broken" / "4" / "saved_model.pb").write_bytes(b"no model")
+    flags = {"model_name": "small", "model_base_path": str(base / "small")}
+    with running(**flags, max_num_load_retries=0) as server, stubs(server) as (_, model):
+        refused(
+            lambda: model.HandleReloadConfigRequest(
+                reload_of(config_text(base), config_text(tmp_path, "broken")), timeout=20
+            ),
+            "UNKNOWN",
+            "1 model(s) did not become available: {{{name: broken version: 4} due to error: ",
+        )
+
+
+def test_a_label_may_point_at_a_version_to_come_where_that_is_allowed(base):
+    flags = {"model_name": "small", "model_base_path": str(base / "small")}
+    flags["allow_version_labels_for_unavailable_models"] = True
+    with running(**flags) as server, stubs(server) as (prediction, model):
+
+        def label(version):
+            text = config_text(base, policy="all { }", labels=[("canary", version)])
+            model.HandleReloadConfigRequest(reload_of(text), timeout=20)
+
+        label(9)
+        refused(
+            lambda: score(prediction, version_label="canary"),
+            "NOT_FOUND",
+            "Servable not found for request: Specific(small, 9)",
+        )
+        refused(lambda: label(8), "FAILED_PRECONDITION", "assign label to version 8")
+        label(2)  # an existing label moves to versions that are available only
+        assert score(prediction, version_label="canary") == 208.0
+
+
 def test_the_configuration_file_is_read_again(base, tmp_path):
     path = config_file(tmp_path, config_text(base, policy="specific { versions: 1 }"))
     flags = {"model_config_file": path, "model_config_file_poll_wait_seconds": 0.05}
@@ -179,6 +264,19 @@ def test_the_configuration_file_is_read_again(base, tmp_path):
         config_file(tmp_path, config_text(base, policy="all { }"))
         _wait(lambda: score(prediction) == 308.0)
         assert score(prediction, version=1) == 108.0
+
+
+def test_without_polling_a_new_version_is_not_seen(tmp_path):
+    path = tmp_path / "small"
+    save_version(path, 1, add=100.0)
+    flags = {"model_name": "small", "model_base_path": str(path)}
+    with (
+        running(**flags, file_system_poll_wait_seconds=0.0) as server,
+        stubs(server) as (prediction, _),
+    ):
+        save_version(path, 2, add=200.0)
+        time.sleep(0.5)
+        assert score(prediction) == 108.0
 
 
 def test_concurrent_requests_are_merged_and_answered_apart(base, tmp_path):
@@ -273,9 +371,14 @@ def test_metrics_have_tensorflow_servings_names(base, tmp_path):
             call(f"http://127.0.0.1:{port}/v1/models/small:predict", {"instances": [1]})[0] == 400
         )
         url = f"http://127.0.0.1:{port}/monitoring/prometheus/metrics"
+        assert call(f"http://127.0.0.1:{port}/v1/models/small")[0] == 200
         with urllib.request.urlopen(url, timeout=10) as page:
             lines = page.read().decode().splitlines()
-    assert ':tensorflow:serving:request_count{model_name="small",status="OK"} 3' in lines
+    name = ":tensorflow:serving:request_count"
+    assert f'{name}{{model_name="small",status="OK"}} 4' in lines  # three and a look at the status
+    assert f'{name}{{model_name="small",status="INVALID_ARGUMENT"}} 1' in lines
+    label = 'model_name="small",API="",entrypoint="REST"'
+    assert f":tensorflow:serving:request_latency_count{{{label}}} 1" in lines
     assert ':tensorflow:serving:request_count{model_name="small",status="NOT_FOUND"} 1' in lines
     label = 'model_name="small",API="Predict",entrypoint="GRPC"'
     assert f":tensorflow:serving:request_latency_count{{{label}}} 3" in lines
@@ -283,6 +386,8 @@ def test_metrics_have_tensorflow_servings_names(base, tmp_path):
     path = base / "small" / "3"
     name = ":tensorflow:cc:saved_model:load_attempt_count"
     assert f'{name}{{model_path="{path}",status="success"}} 1' in lines
+    name = f':tensorflow:cc:saved_model:load_latency{{model_path="{path}"}} '
+    assert [int(line.removeprefix(name)) > 0 for line in lines if line.startswith(name)] == [True]
 
 
 def test_limits_of_messages_and_of_calls_under_way(base, tmp_path):

@@ -148,27 +148,29 @@ FAULTS = {
     "misspelt input": (
         request_for({**_without("edges"), "edgse": ROWS["edges"]}),
         "INVALID_ARGUMENT",
-        "Sent extra: {edgse}. Missing but required: {edges}",
+        "Signature input alias: edges(feed name: serving_default_edges:0) not found in request and "
+        "no default value provided. Inputs expected to be in the request {edgse,name,user_id}, or "
+        "default input alias set: ",
     ),
     "wrong type": (
         request_for({**ROWS, "user_id": np.array(["1", "2"])}),
         "INVALID_ARGUMENT",
-        "user_id: expects int64 but string is provided",
+        "Expects arg[2] to be int64 but string is provided: input user_id",
     ),
-    "wrong rank": (
-        request_for({**ROWS, "user_id": np.array([[1], [2]])}),
+    "rare type": (
+        request_for({**ROWS, "edges": np.zeros((2, 3), np.float16)}),
         "INVALID_ARGUMENT",
-        r"user_id: shape must be [-1], got [2, 1]",
+        "Expects arg[0] to be float but half is provided: input edges",
     ),
-    "wrong width": (
-        request_for({**ROWS, "edges": np.zeros((2, 4), np.float32)}),
+    "wrong rank": (  # refused by the graph's own operations
+        request_for({**ROWS, "edges": np.zeros(2, np.float32)}),
         "INVALID_ARGUMENT",
-        r"edges: shape must be [-1, 3], got [2, 4]",
+        "Invalid reduction dimension",
     ),
     "two batch sizes": (
         request_for({**ROWS, "user_id": np.array([1, 2, 3])}),
         "INVALID_ARGUMENT",
-        "one batch size, got edges 2, name 2, user_id 3",
+        "{{node add}}]]: inputs must have one batch size, got edges 2, name 2, user_id 3",
     ),
     "unknown model": (
         request_for(ROWS, model="smell"),
@@ -186,6 +188,7 @@ FAULTS = {
         'Serving signature key "rank" not found.',
     ),
     "no model": (predict_pb2.PredictRequest(), "INVALID_ARGUMENT", "Missing ModelSpec"),
+    "empty name": (request_for(ROWS, model=""), "INVALID_ARGUMENT", "ModelSpec has no name"),
 }
 
 
@@ -206,7 +209,8 @@ def _with_edges(sizes, **values):
     request.inputs["edges"].Clear()
     for size in sizes:
         request.inputs["edges"].tensor_shape.dim.add(size=size)
-    request.inputs["edges"].MergeFrom(tf.make_tensor_proto(0.0).__class__(dtype=1, **values))
+    values = {"dtype": 1, **values}
+    request.inputs["edges"].MergeFrom(tf.make_tensor_proto(0.0).__class__(**values))
     return request
 
 
@@ -226,12 +230,17 @@ FAULTS |= {
     "negative size": (
         _with_edges([-2, 3], float_val=[1.0]),
         "INVALID_ARGUMENT",
-        "edges: shape must have sizes of at least 0, got [-2, 3]",
+        "tensor parsing error: edges: shape must have sizes of at least 0, got [-2, 3]",
     ),
     "huge claim": (
         _with_edges([1 << 40, 3], float_val=[1.0]),
-        "RESOURCE_EXHAUSTED",
-        "input edges: shape [1099511627776, 3] has more than",
+        "INVALID_ARGUMENT",
+        "tensor parsing error: edges: shape [1099511627776, 3] has more than",
+    ),
+    "no type": (
+        _with_edges([2, 3], dtype=0),
+        "INVALID_ARGUMENT",
+        "tensor parsing error: edges: ",
     ),
 }
 
@@ -246,6 +255,28 @@ def test_bad_requests_get_the_real_servers_status_and_a_reason(stub, fault):
     assert stub.Predict(request_for(ROWS), timeout=10).outputs["score"].float_val[0] == 8.0
 
 
+def test_other_shapes_than_the_signatures_are_up_to_the_graph(stub):
+    # Sums of four edges, and a column of ids that is broadcast, as the real server answers too.
+    request = request_for({**ROWS, "edges": np.ones((2, 4), np.float32)})
+    assert list(stub.Predict(request, timeout=10).outputs["score"].float_val) == [6.0, 8.0]
+    request = request_for({**ROWS, "user_id": np.array([[1], [2]])})
+    assert list(stub.Predict(request, timeout=10).outputs["score"].float_val) == [8, 18, 9, 19]
+    request = request_for({**ROWS, "edges": np.zeros(2, np.float32)})
+    with pytest.raises(grpc.RpcError, match=r": input edges must have shape \[-1, 3\], got \[2\]"):
+        stub.Predict(request, timeout=10)
+
+
+def test_long_messages_are_cut(stub):
+    with pytest.raises(grpc.RpcError) as error:
+        stub.Predict(request_for(ROWS, signature="x" * 2000), timeout=10)
+    assert error.value.details() == f'Serving signature key "{"x" * 1001}...TRUNCATED'
+
+
+def test_values_beyond_the_shape_are_not_read(stub):
+    request = _with_edges([2, 3], float_val=[1.0] * 6 + [100.0])
+    assert list(stub.Predict(request, timeout=10).outputs["score"].float_val) == [5.0, 7.0]
+
+
 def test_bytes_that_are_no_request_do_not_end_the_server(target, stub):
     with grpc.insecure_channel(target) as channel:
         call = channel.unary_unary("/tensorflow.serving.PredictionService/Predict")
@@ -258,7 +289,7 @@ def test_bytes_that_are_no_request_do_not_end_the_server(target, stub):
 def test_metadata_describe_the_signatures(stub, target):
     request = get_model_metadata_pb2.GetModelMetadataRequest()
     request.model_spec.name = "small"
-    for field, text in (("", "at least one"), ("graph", "field graph is not supported")):
+    for field, text in (("", "at least one"), ("graph", "field %s is not supportedgraph")):
         request.ClearField("metadata_field")
         request.metadata_field.extend([field] if field else [])
         with pytest.raises(grpc.RpcError, match=text):
@@ -280,10 +311,15 @@ def test_status_tells_the_versions(target):
         request = get_model_status_pb2.GetModelStatusRequest()
         with pytest.raises(grpc.RpcError, match="Missing ModelSpec"):
             stub.GetModelStatus(request, timeout=10)
+        request.model_spec.SetInParent()
+        with pytest.raises(grpc.RpcError, match="Could not find any versions of model "):
+            stub.GetModelStatus(request, timeout=10)
         request.model_spec.name = "other"
         with pytest.raises(grpc.RpcError, match="Could not find any versions of model other"):
             stub.GetModelStatus(request, timeout=10)
         request.model_spec.name = "small"
+        request.model_spec.version_label = "stable"  # is ignored
+        assert len(stub.GetModelStatus(request, timeout=10).model_version_status) == 1
         request.model_spec.version.value = 3
         with pytest.raises(grpc.RpcError, match="Could not find version 3 of model small"):
             stub.GetModelStatus(request, timeout=10)
@@ -344,9 +380,25 @@ def test_a_broken_or_unfinished_new_version_changes_nothing(tmp_path):
         assert client.predict(ROWS)["score"][0] == 8.0
 
 
-def test_the_server_waits_for_a_first_version(tmp_path):
+def test_a_version_that_is_tried_again_is_loading(tmp_path):
     path = tmp_path / "small"
-    path.mkdir()
+    save_version(path, 1, add=0.0)
+    flags = {"max_num_load_retries": 5, "load_retry_interval_micros": 100_000}
+    with serving(path, **flags) as target, Client(target, "small") as client:
+        (path / "3").mkdir()
+        (path / "3" / "saved_model.pb").write_bytes(b"not a model")
+        _wait(lambda: client.states().get(3) == "LOADING")
+        save_version(path, 4, add=1.0)
+        _wait(lambda: client.states().get(4) == "AVAILABLE")
+        assert client.states()[3] == "END"
+        assert client.predict(ROWS)["score"][0] == 9.0
+
+
+@pytest.mark.parametrize("exists", [True, False])
+def test_the_server_waits_for_a_first_version(tmp_path, exists):
+    path = tmp_path / "small"
+    if exists:
+        path.mkdir()
     threading.Timer(0.5, save_version, [path, 5, 0.0]).start()
     with serving(path) as target, Client(target, "small") as client:
         assert client.predict(ROWS)["score"][0] == 8.0
@@ -357,12 +409,15 @@ def test_mistakes_at_the_start_are_named(tmp_path, base_path):
         ServeOptions()
     with pytest.raises(ValueError, match="--grpc_max_threads: must be at least 1, got 0"):
         ServeOptions(model_base_path="x", grpc_max_threads=0)
-    with pytest.raises(ValueError, match=r"Could not find base path .*nowhere for"):
-        Server(ServeOptions(model_base_path=str(tmp_path / "nowhere"), port=0)).start()
     (tmp_path / "broken" / "1").mkdir(parents=True)
     (tmp_path / "broken" / "1" / "saved_model.pb").write_bytes(b"not a model")
-    with pytest.raises(ValueError, match=r"version 1 under .*broken does not load"):
-        Server(ServeOptions(model_base_path=str(tmp_path / "broken"), port=0)).start()
+    message = (
+        r"Failed to start server. Error: 1 model\(s\) did not become available: "
+        r"\{\{\{name: default version: 1\} due to error: .*\}, \}"
+    )
+    flags = {"model_base_path": str(tmp_path / "broken"), "port": 0, "max_num_load_retries": 1}
+    with pytest.raises(ValueError, match=message):
+        Server(ServeOptions(**flags, load_retry_interval_micros=1000)).start()
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -16,7 +16,7 @@ from export.deploy import files
 from export.deploy.__main__ import deploy
 from export.deploy.options import DeployOptions
 from export.serve import ServeOptions, Server
-from export.server.batching import BatchingOptions
+from export.server.batching_options import BatchingOptions
 
 _EXPORT_BYTES = 400 << 20
 
