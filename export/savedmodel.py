@@ -30,7 +30,6 @@ from input_pipeline.options import option
 from input_pipeline.spec import SPEC_FILE
 from input_pipeline.temporary_directory import temporary_directory
 from mgoe_tf import checkpoints
-from mgoe_tf.models.base import RankingModel
 
 SIGNATURES_FILE = "signatures.json"
 _TEST_METRICS = "metrics_test.json"

@@ -138,7 +138,8 @@ def test_gradients_reach_every_weight(name):
     randomize(model, scale=0.5)
     features, _ = batch(200)
     with tf.GradientTape() as tape:
-        total = tf.add_n([tf.reduce_sum(logit) for logit in model(features, training=True).values()])
+        logits = model(features, training=True)
+        total = tf.add_n([tf.reduce_sum(logit) for logit in logits.values()])
     for weight, gradient in zip(
         model.trainable_variables, tape.gradient(total, model.trainable_variables), strict=True
     ):
@@ -153,7 +154,8 @@ def test_gradients_of_id_tables_are_sparse_and_distinct(name):
     model = make(name)
     features, _ = batch(50)
     with tf.GradientTape() as tape:
-        total = tf.add_n([tf.reduce_sum(logit) for logit in model(features, training=True).values()])
+        logits = model(features, training=True)
+        total = tf.add_n([tf.reduce_sum(logit) for logit in logits.values()])
     for gradient in tape.gradient(total, list(model.embeddings.tables.values())):
         assert isinstance(gradient, tf.IndexedSlices)
         assert len(np.unique(gradient.indices)) == len(gradient.indices)
