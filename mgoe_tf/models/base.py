@@ -193,8 +193,8 @@ class RankingModel(tfrs.models.Model):
         features, labels = inputs
         labels = {task: labels[task] for task in self.spec.task_names}
         loss = tf.function(self._loss, jit_compile=True) if self.jit_network else self._loss
-        inputs = self.embed(features, training=training)
-        total, sums = loss(inputs, labels, self.task.count_labels(labels), training)
+        embedded = self.embed(features, training=training)
+        total, sums = loss(embedded, labels, self.task.count_labels(labels), training)
         self.task.update_metrics(labels, sums)
         return total
 
