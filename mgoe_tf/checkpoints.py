@@ -121,7 +121,7 @@ def require_same_data(trained_on: DatasetSpec, given: DatasetSpec, data_dir: str
     if trained_on.fingerprint() == given.fingerprint():
         return
     differences = []
-    for name in ("format_version", "tasks", "input_features", "vocabularies"):
+    for name in ("format_version", "tasks", "input_features", "vocabularies", "grouping"):
         ours, theirs = _described(trained_on, name), _described(given, name)
         for key in sorted(ours.keys() | theirs.keys()):
             if ours.get(key) != theirs.get(key):
@@ -157,6 +157,8 @@ def _described(spec: DatasetSpec, part: str) -> dict[str, str]:
     """Readable values of what `DatasetSpec.fingerprint` covers."""
     if part == "format_version":
         return {"format version": str(spec.format_version)}
+    if part == "grouping":
+        return {"grouping into macro nodes": spec.grouping[:12] or "not recorded"}
     if part == "tasks":
         return {"tasks": ", ".join(f"{task.name} (level {task.level})" for task in spec.tasks)}
     if part == "input_features":

@@ -111,6 +111,16 @@ def test_data_of_another_spec_are_refused_saying_what_differs(trained, tmp_path)
         train(MODEL_OPTIONS, options)
 
 
+def test_data_grouped_otherwise_are_refused(trained, data_dir, tmp_path) -> None:
+    # The same log, ids and shapes, but the macro nodes are other groups.
+    write_small_data_set(str(tmp_path), seed=1)
+    ours, theirs = (checkpoints.read_spec(folder) for folder in (data_dir, str(tmp_path)))
+    assert ours.vocabularies == theirs.vocabularies
+    message = f"grouping into macro nodes: {ours.grouping[:12]} there, {theirs.grouping[:12]} here"
+    with pytest.raises(ValueError, match=message):
+        evaluate(EvaluateOptions(trained, str(tmp_path), "test"))
+
+
 def test_a_directory_without_a_model_is_an_error(data_dir, tmp_path) -> None:
     with pytest.raises(ValueError, match=r"holds no trained model: no config\.json there"):
         evaluate(EvaluateOptions(str(tmp_path), data_dir))
