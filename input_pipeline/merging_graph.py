@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from typing import Any
 
 import numpy as np
@@ -125,6 +126,13 @@ class MergingGraph:
         else:
             save_sparse(f"{path}.npz", grouping.centroids)
         self._groupings[owner], self._macro[owner] = grouping, grouping.macro
+
+    def grouping_checksum(self) -> str:
+        """SHA-256 of which macro node each user and each item of history is in."""
+        digest = hashlib.sha256()
+        for owner in OWNERS:
+            digest.update(self._groupings[owner].macro.astype("<i4").tobytes())
+        return digest.hexdigest()
 
     def _describe(self, snapshot: Snapshot, num_windows: int) -> dict[str, Any]:
         """What `graph.json` tells."""

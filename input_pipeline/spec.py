@@ -139,6 +139,8 @@ class DatasetSpec:
       record_layout: `example`, a tf.train.Example a row; or `request`, a tf.train.SequenceExample
         a user and some rows: the context holds the features of `user`, the feature lists those of
         `item` and `row`.
+      grouping: SHA-256 of which macro node each node of history is in: another grouping means
+        other things by the same macro nodes. Empty in specs written before it was recorded.
     """
 
     source: str
@@ -156,6 +158,7 @@ class DatasetSpec:
     source_files: tuple[SourceFile, ...]
     flags: dict[str, Any]
     record_layout: str = "example"
+    grouping: str = ""
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
@@ -236,6 +239,7 @@ class DatasetSpec:
             "tasks": [dataclasses.asdict(task) for task in self.tasks],
             "features": [dataclasses.asdict(feature) for feature in self.input_features],
             "embedded": [[v.name, v.embedded, v.checksum] for v in self.vocabularies],
+            "grouping": self.grouping,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
@@ -255,6 +259,7 @@ class DatasetSpec:
             raise ValueError(f"{origin}: not JSON: {error}") from None
         if isinstance(fields, dict):
             fields.setdefault("record_layout", "example")  # older specs knew no other
+            fields.setdefault("grouping", "")  # nor recorded this
         known = {field.name for field in dataclasses.fields(cls)} | {"features"}
         if not isinstance(fields, dict) or set(fields) != known:
             found = set(fields) if isinstance(fields, dict) else set()

@@ -69,7 +69,7 @@ class DatasetWriter:
         }
 
     def write(self) -> DatasetSpec:
-        """Writes everything but the vocabularies and the spec; returns the spec with all counts."""
+        """Writes everything but the vocabularies and the spec; returns the finished spec."""
         options = self._options
         windows = range(self._windows.num_windows)
         with ShardWriter(
@@ -79,7 +79,11 @@ class DatasetWriter:
                 self._write_window(window, shards)
             shards.finish()
         snapshot = self._graph.write("latest", self._past)
-        spec = dataclasses.replace(self._spec, counts=self._spec.counts | self._counts)
+        spec = dataclasses.replace(
+            self._spec,
+            counts=self._spec.counts | self._counts,
+            grouping=self._graph.grouping_checksum(),
+        )
         page = report.render(spec, self._interactions, self._statistics, snapshot)
         filesystem.write_text(filesystem.join(self._data_dir, "report.html"), page)
         if self._truth:

@@ -121,7 +121,7 @@ def require_same_data(trained_on: DatasetSpec, given: DatasetSpec, data_dir: str
     if trained_on.fingerprint() == given.fingerprint():
         return
     differences = []
-    for name in ("format_version", "tasks", "input_features", "vocabularies"):
+    for name in ("format_version", "tasks", "input_features", "vocabularies", "grouping"):
         ours, theirs = _described(trained_on, name), _described(given, name)
         for key in sorted(ours.keys() | theirs.keys()):
             if ours.get(key) != theirs.get(key):
@@ -157,6 +157,8 @@ def _described(spec: DatasetSpec, part: str) -> dict[str, str]:
     """Readable values of what `DatasetSpec.fingerprint` covers."""
     if part == "format_version":
         return {"format version": str(spec.format_version)}
+    if part == "grouping":
+        return {"grouping into macro nodes": spec.grouping[:12] or "not recorded"}
     if part == "tasks":
         return {"tasks": ", ".join(f"{task.name} (level {task.level})" for task in spec.tasks)}
     if part == "input_features":
@@ -197,6 +199,15 @@ def manager(
     return tf.train.CheckpointManager(checkpoint, folder, max_to_keep=1)
 
 
+def restore(checkpoint: tf.train.Checkpoint, path: str) -> Any:
+    """Restores every object of `checkpoint`; raises ValueError where the files are damaged."""
+    try:
+        return checkpoint.restore(path).assert_existing_objects_matched()
+    # TensorFlow's reader raises IndexError for a file that ends early.
+    except (tf.errors.OpError, IndexError) as error:
+        raise ValueError(f"{path}: the checkpoint is damaged: {error}") from error
+
+
 def load_model(model_dir: str, best: bool = True) -> LoadedModel:
     """Restores a trained model.
 
@@ -215,7 +226,7 @@ def load_model(model_dir: str, best: bool = True) -> LoadedModel:
     path = manager(checkpoint, model_dir, "best" if best else "latest").latest_checkpoint
     if path is None:
         raise ValueError(f"--model_dir={model_dir} holds no checkpoint yet")
-    checkpoint.restore(path).assert_existing_objects_matched().expect_partial()
+    restore(checkpoint, path).expect_partial()
     metrics_path = filesystem.join(model_dir, "metrics_validation.json")
     metrics = (
         json.loads(filesystem.read_text(metrics_path)) if filesystem.exists(metrics_path) else None

@@ -93,7 +93,9 @@ def next_commands(options: TrainOptions, argv: Sequence[str]) -> str:
 
 
 def _first_line(path: str) -> str:
-    return filesystem.read_text(path).partition("\n")[0]
+    """For display: raw ids may hold bytes that are not UTF-8."""
+    line = filesystem.read_bytes(path).partition(b"\n")[0]
+    return line.decode("utf-8", "backslashreplace")
 
 
 def _quiet_tensorflow() -> None:

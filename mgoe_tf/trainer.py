@@ -206,7 +206,7 @@ def _fit(
     latest = checkpoints.manager(state, options.model_dir, "latest")
     best = checkpoints.manager(tf.train.Checkpoint(model=model), options.model_dir, "best")
     if latest.latest_checkpoint:
-        state.restore(latest.latest_checkpoint).assert_existing_objects_matched()
+        checkpoints.restore(state, latest.latest_checkpoint)
         print(f"going on after epoch {int(progress.epoch)}", flush=True)
 
     events = filesystem.join(options.model_dir, "events")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy import sparse
 
+from input_pipeline.graph.merging_matrix import require_float32
+
 
 def one_hot(macro: np.ndarray, num_macro_nodes: int) -> sparse.csr_matrix:
     """The assignment matrix P, float64 CSR [V, K]; a cold node (-1) has a zero row."""
@@ -28,9 +30,14 @@ def macro_edges(
     Returns:
       One hop, matrix P', [V, K'], and two hops, matrix (matrix^T P), [V, K]: float32, summed in
       float64.
+
+    Raises:
+      ValueError: an edge does not fit in float32.
     """
     # [V, K']
     one_hop = matrix @ other.toarray()
     # The small product comes first: [W, K], then [V, K].
     two_hop = matrix @ (matrix.T @ own.toarray())
+    require_float32(one_hop, "macro edges")
+    require_float32(two_hop, "macro edges")
     return one_hop.astype(np.float32), two_hop.astype(np.float32)

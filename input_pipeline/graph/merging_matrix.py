@@ -47,12 +47,25 @@ def ranks(behaviors: np.ndarray, levels: Sequence[int]) -> np.ndarray:
     return total
 
 
+def require_float32(values: np.ndarray, what: str) -> None:
+    """Raises ValueError where scores, or what is summed of them, are too large for a row."""
+    largest, limit = values.max(initial=0.0), np.finfo(np.float32).max
+    if largest > limit:
+        raise ValueError(f"--beta: {what} must not exceed {limit:.3g}, got {largest:.3g}")
+
+
 def merging_matrix(
     pairs: Pairs, levels: Sequence[int], beta: float, num_users: int, num_items: int
 ) -> sparse.csr_matrix:
-    """E = [rho(C_ui) ** beta], float64 CSR [U, I], without entries for empty C_ui (Eq. 7)."""
+    """E = [rho(C_ui) ** beta], float64 CSR [U, I], without entries for empty C_ui (Eq. 7).
+
+    Raises:
+      ValueError: a score does not fit in float32, which rows hold.
+    """
     active = pairs.behaviors > 0
     user, item = pairs.user[active], pairs.item[active]
-    scores = ranks(pairs.behaviors[active], levels).astype(np.float64) ** beta
+    with np.errstate(over="ignore"):
+        scores = ranks(pairs.behaviors[active], levels).astype(np.float64) ** beta
+    require_float32(scores, "scores")
     indptr = np.searchsorted(user, np.arange(num_users + 1))
     return sparse.csr_matrix((scores, item, indptr), shape=(num_users, num_items))

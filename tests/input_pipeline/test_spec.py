@@ -33,6 +33,13 @@ def test_fingerprint_follows_what_weights_depend_on():
     assert dataclasses.replace(spec, counts={"events": 1}).fingerprint() == spec.fingerprint()
     tasks = (*spec.tasks[:2], Task("share", 3))
     assert dataclasses.replace(spec, tasks=tasks).fingerprint() != spec.fingerprint()
+    assert dataclasses.replace(spec, grouping="ab12").fingerprint() != spec.fingerprint()
+
+
+def test_specs_without_a_recorded_grouping_are_read():
+    fields = json.loads(make_spec().to_json())
+    del fields["grouping"]
+    assert DatasetSpec.from_json(json.dumps(fields)) == make_spec()
 
 
 @pytest.mark.parametrize(

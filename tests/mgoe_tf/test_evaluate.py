@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -109,6 +110,25 @@ def test_data_of_another_spec_are_refused_saying_what_differs(trained, tmp_path)
     options = dataclasses.replace(options, data_dir=str(tmp_path), resume=True)
     with pytest.raises(ValueError, match="is not like the data set that the checkpoint"):
         train(MODEL_OPTIONS, options)
+
+
+def test_data_grouped_otherwise_are_refused(trained, data_dir, tmp_path) -> None:
+    # The same log, ids and shapes, but the macro nodes are other groups.
+    write_small_data_set(str(tmp_path), seed=1)
+    ours, theirs = (checkpoints.read_spec(folder) for folder in (data_dir, str(tmp_path)))
+    assert ours.vocabularies == theirs.vocabularies
+    message = f"grouping into macro nodes: {ours.grouping[:12]} there, {theirs.grouping[:12]} here"
+    with pytest.raises(ValueError, match=message):
+        evaluate(EvaluateOptions(trained, str(tmp_path), "test"))
+
+
+def test_a_damaged_checkpoint_is_an_error(trained, data_dir, tmp_path) -> None:
+    model_dir = tmp_path / "model"
+    shutil.copytree(trained, model_dir)
+    (file,) = (model_dir / "checkpoints" / "best").glob("*.data-*")
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(ValueError, match=r"checkpoints/best/.*: the checkpoint is damaged: "):
+        evaluate(EvaluateOptions(str(model_dir), data_dir))
 
 
 def test_a_directory_without_a_model_is_an_error(data_dir, tmp_path) -> None:

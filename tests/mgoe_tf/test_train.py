@@ -78,6 +78,8 @@ def test_next_commands_hold_the_paths_of_the_run(tmp_path) -> None:
     (tmp_path / "mmoe").mkdir()
     (tmp_path / "mmoe/config.json").touch()
     assert "mgoe_tf.train" not in train.next_commands(options, argv)
+    (tmp_path / "a/vocabulary/user_id.txt").write_bytes(b"caf\xe9\n")  # Latin-1
+    assert train.next_commands(options, argv).endswith(r"--user_id='caf\xe9'")
 
 
 def test_tables() -> None:

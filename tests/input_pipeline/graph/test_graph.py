@@ -50,6 +50,21 @@ def test_pairs_without_a_behaviour_are_not_stored():
     assert merging_matrix(pairs, (1, 2, 3), 1.0, 2, 2).nnz == 2
 
 
+def test_scores_and_edges_too_large_for_a_row_are_refused():
+    none = np.zeros((1, 2), np.int64)
+    pairs = Pairs(np.array([0, 0]), np.array([0, 1]), np.array([3, 3], np.uint32), none)
+    # 3 ** 80 = 1.48e38 fits in float32; two hops sum its squares.
+    matrix = merging_matrix(pairs, (1, 2), 80.0, 1, 2)
+    with pytest.raises(ValueError, match=r"--beta: macro edges must not exceed 3\.4e\+38, got"):
+        macro_edges(matrix, one_hot(np.array([0]), 1), one_hot(np.array([0, 0]), 1))
+    with pytest.raises(
+        ValueError, match=r"--beta: scores must not exceed 3\.4e\+38, got 4\.43e\+38"
+    ):
+        merging_matrix(pairs, (1, 2), 81.0, 1, 2)
+    with pytest.raises(ValueError, match=r"--beta: scores must not exceed .*, got inf"):
+        merging_matrix(pairs, (1, 2), 700.0, 1, 2)
+
+
 def test_macro_edges():
     # E = [[1, 5], [0, 2]]; items: i0 in macro node 1, i1 cold; users: both in macro node 0.
     matrix = sparse.csr_matrix(np.array([[1.0, 5.0], [0.0, 2.0]]))
