@@ -171,6 +171,10 @@ class PreparationOptions:
             raise ValueError(
                 f"--theta_low: must be at most --theta_high={self.theta_high}, got {self.theta_low}"
             )
+        if self.user_column == self.item_column:
+            raise ValueError(
+                f"--item_column: must be another column than --user_column, got {self.item_column!r}"
+            )
         if not 0 <= self.max_malformed < 1:
             raise ValueError(f"--max_malformed: must be in [0, 1), got {self.max_malformed}")
         cuts = self.cuts

@@ -115,7 +115,7 @@ def group_nodes(matrix: sparse.csr_matrix, options: GroupingOptions, side: str) 
     return Grouping(
         macro=macro,
         centroids=centroids if x.shape[1] > options.projection_columns else centroids.toarray(),
-        inertia=float(inertia),
+        inertia=max(0.0, float(inertia)),  # rounding may leave less where it is 0
         baseline=baseline,
         theta_high=theta_high,
         theta_low=theta_low,
