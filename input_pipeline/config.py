@@ -173,7 +173,7 @@ class PreparationOptions:
             )
         if self.user_column == self.item_column:
             raise ValueError(
-                f"--item_column: must be another column than --user_column, got {self.item_column!r}"
+                f"--item_column: must be another column than --user_column={self.user_column}"
             )
         if not 0 <= self.max_malformed < 1:
             raise ValueError(f"--max_malformed: must be in [0, 1), got {self.max_malformed}")
