@@ -32,7 +32,7 @@ _CHANNEL_OPTIONS = [
 ]
 
 
-class CallError(Exception):
+class CallError(OSError):
     """A call that was not answered with OK; `code` is its grpc.StatusCode."""
 
     def __init__(self, code: grpc.StatusCode, message: str) -> None:
@@ -172,7 +172,7 @@ class Client:
         """The outputs of a signature by name; strings are arrays of bytes objects.
 
         Any signature but `classify` and `regress` may be asked. A server that batches may answer
-        lists of candidates with more columns than were asked for; the first ones count.
+        lists of candidates with more columns than were asked for; only the first ones are given.
 
         Raises:
           CallError: with the status and the message of the server, or UNAVAILABLE, or
@@ -182,7 +182,11 @@ class Client:
         for name, array in inputs.items():
             tensors.encode(array, request.inputs[name])
         response = self._call(protocol.PREDICT, request, protocol.PredictResponse)
-        return {name: tensors.decode(tensor) for name, tensor in response.outputs.items()}
+        outputs = {name: tensors.decode(tensor) for name, tensor in response.outputs.items()}
+        candidates = np.shape(inputs.get("item_id", ()))[1:]  # (N,) where they are [B, N]
+        if not candidates:
+            return outputs
+        return {name: values[:, : candidates[0]] for name, values in outputs.items()}
 
     def classify(
         self, examples: Sequence[bytes], signature: str = "classify"

@@ -21,7 +21,7 @@ import grpc
 import numpy as np
 
 from export import ranking
-from export.client import CallError, Client, Signature
+from export.client import Client, Signature
 from export.records import read_records
 from export.request_records import request_inputs
 from export.snapshot import GraphSnapshot
@@ -216,5 +216,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(_replay_requests(client, options, signatures[name]))
             else:
                 print(_rank(client, options, name, signatures[name]))
-    except (ValueError, OSError, CallError) as error:
+    except (ValueError, OSError) as error:
         sys.exit(f"export.client: {error}")

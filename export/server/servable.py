@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import saved_model_pb2
+from tensorflow.core.protobuf import rewriter_config_pb2, saved_model_pb2
 
 from export import publication
 from export.server import errors
@@ -47,11 +47,15 @@ class Runtime:
     metrics: Metrics = dataclasses.field(default_factory=Metrics)
 
     def session_config(self) -> tf.compat.v1.ConfigProto:
-        return tf.compat.v1.ConfigProto(
+        config = tf.compat.v1.ConfigProto(
             intra_op_parallelism_threads=self.intra_op_threads,
             inter_op_parallelism_threads=self.inter_op_threads,
             use_per_session_threads=bool(self.intra_op_threads or self.inter_op_threads),
         )
+        # It has nothing to do in graphs of this size, and logs each softmax of unknown shape.
+        rewrites = config.graph_options.rewrite_options
+        rewrites.memory_optimization = rewriter_config_pb2.RewriterConfig.NO_MEM_OPT
+        return config
 
 
 def _shapeless(path: str) -> dict[str, tf.Tensor]:
@@ -131,10 +135,16 @@ class Servable:
         )
 
         def run(arrays: Arrays, seconds: float | None, alone: bool = True) -> Arrays:
-            if seconds is None:
-                return call(*arrays)
-            milliseconds = max(1, math.ceil(min(seconds, _LONGEST_TIMEOUT_SECONDS) * 1000))
-            return call(*arrays, options=tf.compat.v1.RunOptions(timeout_in_ms=milliseconds))
+            options = tf.compat.v1.RunOptions()
+            if seconds is not None:
+                limit = min(seconds, _LONGEST_TIMEOUT_SECONDS)
+                options.timeout_in_ms = max(1, math.ceil(limit * 1000))
+            try:
+                return call(*arrays, options=options)
+            except UnicodeDecodeError as error:
+                # Instead of an error whose message quotes bytes of the request, as parsing's does.
+                message = error.object.decode("utf-8", "replace")
+                raise tf.errors.InvalidArgumentError(None, None, message) from None
 
         return run
 

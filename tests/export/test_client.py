@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from export import client as client_module
-from export import ranking
+from export import protocol, ranking, tensors
 from export.client import CallError, Client, Input
 from export.ranking import ByFeatures, by_ids, join, rank
 from export.records import read_records
@@ -68,6 +68,17 @@ def test_many_candidates_go_in_requests_of_a_size_that_servers_take(monkeypatch)
     ranked = rank(None, ask, np.array([b"u1"], object), np.arange(10))
     assert sizes == [4, 4, 2]
     assert ranked["item_id"].tolist() == list(range(9, -1, -1))
+
+
+def test_answers_are_as_wide_as_the_request_where_the_server_padded_it(monkeypatch):
+    response = protocol.PredictResponse()
+    tensors.encode(np.array([[0.5, 0.25, 0.125]], np.float32), response.outputs["score"])
+    with Client("localhost:1", "m") as client:
+        monkeypatch.setattr(client, "_call", lambda *_: response)
+        candidates = {"user_id": np.array([1]), "item_id": np.array([[2, 3]])}
+        assert client.predict(candidates, "rank_ids")["score"].tolist() == [[0.5, 0.25]]
+        flat = {"user_id": np.array([1]), "item_id": np.array([2])}
+        assert client.predict(flat)["score"].tolist() == [[0.5, 0.25, 0.125]]
 
 
 _ALONE = """

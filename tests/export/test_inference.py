@@ -248,3 +248,10 @@ def test_faults_over_rest(server, body, text):
     url = f"http://127.0.0.1:{server.options.rest_api_port}/v1/models/m:regress"
     status, answer = call(url, json.dumps(body))
     assert (status, text in answer["error"]) == (400, True), answer
+
+
+def test_an_example_of_bytes_that_are_no_text_is_told_of(exported):
+    servable = Servable(1, exported[0])
+    with pytest.raises(tf.errors.InvalidArgumentError, match="Could not parse example input"):
+        servable.predict("examples", {"examples": tf.make_tensor_proto([b"\xff\xffgarbage"])})
+    servable.unload()
