@@ -20,7 +20,7 @@ def _sleeping(seconds: float, value: tf.Tensor) -> tf.Tensor:
     return tf.ensure_shape(tf.numpy_function(sleep, [value], tf.float32), value.shape)
 
 
-@pytest.mark.parametrize(("input_seconds", "step_seconds"), [(0.2, 0.0), (0.0, 0.2)])
+@pytest.mark.parametrize(("input_seconds", "step_seconds"), [(0.3, 0.0), (0.0, 0.3)])
 def test_clock_counts_waiting_for_a_batch_and_not_the_step(input_seconds, step_seconds) -> None:
     batches = tf.data.Dataset.from_tensors({"x": tf.ones([2]), "y": tf.ones([2])}).repeat(3)
     batches = batches.map(lambda batch: {**batch, "x": _sleeping(input_seconds, batch["x"])})
@@ -33,9 +33,10 @@ def test_clock_counts_waiting_for_a_batch_and_not_the_step(input_seconds, step_s
     iterator = iter(batches)
     losses = [float(train(iterator)["loss"]) for _ in range(3)]
     assert losses == [2, 2, 2]
+    # Of 0.9 seconds of sleep; clocks differ a little, and a busy machine adds some.
     if input_seconds:
-        assert clock.waited_seconds >= 0.6
+        assert clock.waited_seconds > 0.8
     else:
-        assert 0 <= clock.waited_seconds < 0.3
+        assert 0 <= clock.waited_seconds < 0.8
     with pytest.raises(tf.errors.OutOfRangeError):
         train(iterator)
