@@ -187,7 +187,7 @@ def _replay_requests(client: Client, options: argparse.Namespace, signature: Sig
         inputs = request_inputs(record, signature.inputs)
         count = inputs["item_id"].shape[1]
         outputs = client.predict(inputs, "rank")
-        answer = {name: output[0, :count] for name, output in outputs.items()}
+        answer = {name: output[0] for name, output in outputs.items()}
         answers.append({"row": np.array([f"{number}.{n}" for n in range(count)]), **answer})
     if not answers:
         raise ValueError(f"--examples: {options.examples} is empty")

@@ -58,7 +58,7 @@ def parse_ids(texts: Sequence[str], wanted: Input) -> np.ndarray:
 def by_ids(client: Client, user_id: np.ndarray, item_ids: np.ndarray) -> Rows:
     """Answers of `rank_ids`, [N] each, for a user [1] and candidates [N]."""
     outputs = client.predict({"user_id": user_id, "item_id": item_ids[np.newaxis]}, "rank_ids")
-    return {name: output[0, : len(item_ids)] for name, output in outputs.items()}
+    return {name: output[0] for name, output in outputs.items()}
 
 
 class ByFeatures:
@@ -91,7 +91,7 @@ class ByFeatures:
             for name, value in rows.items()
         }
         outputs = client.predict(inputs, self._signature)
-        return {name: output[0, : len(item_ids)] for name, output in outputs.items()}
+        return {name: output[0] for name, output in outputs.items()}
 
 
 def rank(client: Client, ask: Ask, user_id: np.ndarray, item_ids: np.ndarray) -> Rows:
