@@ -70,10 +70,12 @@ class ServeOptions:
     enable_model_warmup: bool = option(True, "Replays a version's warm-up requests as it loads.")
     num_request_iterations_for_warmup: int = option(1, "How often each of them is replayed.")
     tensorflow_session_parallelism: int = option(
-        0, "Threads of TensorFlow, within and between operations. 0: one a core."
+        0, "Threads of TensorFlow, within and between operations. 0: as the two flags below say."
     )
-    tensorflow_intra_op_parallelism: int = option(0, "Threads within an operation.")
-    tensorflow_inter_op_parallelism: int = option(0, "Threads between operations.")
+    tensorflow_intra_op_parallelism: int = option(
+        0, "Threads within an operation. 0: one, as in deployments for CPU."
+    )
+    tensorflow_inter_op_parallelism: int = option(0, "Threads between operations. 0: one a core.")
     enable_signature_method_name_check: bool = option(
         False, "Refuses Classify and Regress on signatures without that method name."
     )
@@ -137,7 +139,7 @@ class ServeOptions:
         return Runtime(
             batching,
             threading.Semaphore(batching.num_batch_threads if batching else 1),
-            self.tensorflow_intra_op_parallelism or threads,
+            self.tensorflow_intra_op_parallelism or threads or 1,
             self.tensorflow_inter_op_parallelism or threads,
             self.enable_signature_method_name_check,
             metrics,

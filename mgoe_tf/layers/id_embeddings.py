@@ -47,6 +47,8 @@ class IdEmbeddings(tf.keras.layers.Layer):
     Call arguments:
       bags: for each table that is read, a sequence of `Bags`.
       training: whether there will be gradients.
+      served: whether no step was ever taken on the tables where this will run, as in a server: a
+        sum is then one pass over its rows. After a step TensorFlow would copy the whole table.
 
     Returns:
       For each table, one float32 [size, D] per `Bags`: the weighted sums of their rows.
@@ -80,9 +82,12 @@ class IdEmbeddings(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(
-        self, bags: Mapping[str, Sequence[Bags]], training: bool = False
+        self, bags: Mapping[str, Sequence[Bags]], training: bool = False, served: bool = False
     ) -> dict[str, list[tf.Tensor]]:
-        sums = self._sums_of_distinct_rows if training else self._sums
+        if training:
+            sums = self._sums_of_distinct_rows
+        else:
+            sums = self._sums_of_fixed_rows if served else self._sums
         return {name: sums(self.tables[name], lists) for name, lists in bags.items()}
 
     def _sums(self, table: tf.Variable, lists: Sequence[Bags]) -> list[tf.Tensor]:
@@ -93,6 +98,10 @@ class IdEmbeddings(tf.keras.layers.Layer):
             for bags in lists
         ]
 
+    def _sums_of_fixed_rows(self, table: tf.Variable, lists: Sequence[Bags]) -> list[tf.Tensor]:
+        rows = tf.convert_to_tensor(table)
+        return [_weighted_sums(rows, b.ids, b.weights, b.bag_of, b.size) for b in lists]
+
     def _sums_of_distinct_rows(self, table: tf.Variable, lists: Sequence[Bags]) -> list[tf.Tensor]:
         # rows: [R, D], the distinct rows; positions: [N] in rows
         distinct, positions = tf.unique(tf.concat([bags.ids for bags in lists], axis=0))
@@ -101,14 +110,21 @@ class IdEmbeddings(tf.keras.layers.Layer):
         offsets = [sum(sizes[:index], tf.constant(0, tf.int64)) for index in range(len(lists))]
         bag_of = tf.concat([b.bag_of + offset for b, offset in zip(lists, offsets, strict=True)], 0)
         weights = tf.concat([bags.weights for bags in lists], axis=0)
-        selection = tf.SparseTensor(
-            tf.stack([bag_of, tf.cast(positions, tf.int64)], axis=1),
-            weights,
-            [sum(sizes), tf.size(distinct, tf.int64)],
-        )
         # sums: [size of all, D]
-        sums = tf.sparse.sparse_dense_matmul(selection, rows)
+        sums = _weighted_sums(rows, positions, weights, bag_of, sum(sizes))
         return tf.split(sums, sizes, num=len(lists)) if len(lists) > 1 else [sums]
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "sizes": self.sizes, "dim": self.dim}
+
+
+def _weighted_sums(
+    rows: tf.Tensor, ids: tf.Tensor, weights: tf.Tensor, bag_of: tf.Tensor, size: tf.Tensor
+) -> tf.Tensor:
+    """Weighted sums of some of `rows` [R, D], by bag: [size, D]; the rest as in `Bags`."""
+    selection = tf.SparseTensor(
+        tf.stack([bag_of, tf.cast(ids, tf.int64)], axis=1),
+        weights,
+        [tf.cast(size, tf.int64), tf.shape(rows, tf.int64)[0]],
+    )
+    return tf.sparse.sparse_dense_matmul(selection, rows)

@@ -55,12 +55,27 @@ class MlpExperts(ExpertBank):
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        # hidden: [T, 1, B, F], then [T, X, B, H] after each layer
-        hidden = tf.expand_dims(inputs, 1)
-        for kernel, bias in zip(self.kernels, self.biases, strict=True):
-            hidden = tf.nn.relu(tf.matmul(hidden, self.by_task(kernel)) + self.by_task(bias))
-            hidden = self.dropout_layer(hidden, training=training)
-        return hidden
+        first, *later = [self.by_task(kernel) for kernel in self.kernels]
+        biases = [self.by_task(bias) for bias in self.biases]
+        outputs = self._first_product(inputs, first) + biases[0]
+        for kernel, bias in zip(later, biases[1:], strict=True):
+            hidden = self.dropout_layer(tf.nn.relu(outputs), training=training)
+            outputs = tf.matmul(hidden, kernel) + bias
+        return self.dropout_layer(tf.nn.relu(outputs), training=training)
+
+    def _first_product(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+        """What all experts of a task make of the same input, in one product: [T, X, B, H]."""
+        # side_by_side: [T, F, X * H]. Broadcasting the input to the experts instead would sum its
+        # gradient over them in a pass of its own.
+        columns = self.experts_of_task * self.units[0]
+        side_by_side = tf.reshape(
+            tf.transpose(kernel, [0, 2, 1, 3]), [self.num_tasks, inputs.shape[-1], columns]
+        )
+        products = tf.reshape(
+            tf.matmul(inputs, side_by_side),
+            [self.num_tasks, -1, self.experts_of_task, self.units[0]],
+        )
+        return tf.transpose(products, [0, 2, 1, 3])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units, "dropout": self.dropout}

@@ -103,7 +103,9 @@ class RankingModel(tfrs.models.Model):
         missing = [name for name in self.feature_names if name not in features]
         if missing:
             raise ValueError(f"features: must have {missing}, got {sorted(features)}")
-        sums = self.embeddings(self.bags(features, lookup), training=training)
+        sums = self.embeddings(
+            self.bags(features, lookup), training=training, served=lookup is not None
+        )
         return self.network_inputs(features, sums)
 
     def network_inputs(

@@ -22,12 +22,12 @@ def embeddings():
     return layer
 
 
-@pytest.mark.parametrize("training", [False, True])
-def test_hand_worked(training):
+@pytest.mark.parametrize("mode", [{}, {"training": True}, {"served": True}])
+def test_hand_worked(mode):
     targets = Bags.of_single_ids(tf.constant([2, 0]))
     # list 0 holds 1/4 of row 1 and 3/4 of row 3; list 1 is empty; list 2 holds row 3
     lists = bags([1, 3, 3], [0.25, 0.75, 1.0], [0, 0, 2], 3)
-    own, sums = embeddings()({"item_id": [targets, lists]}, training=training)["item_id"]
+    own, sums = embeddings()({"item_id": [targets, lists]}, **mode)["item_id"]
     np.testing.assert_allclose(own, [[2, 20], [0.5, 0.5]])
     # 1/4 * 1 + 3/4 * 3 = 2.5
     np.testing.assert_allclose(sums, [[2.5, 25], [0, 0], [3, 30]])
