@@ -19,7 +19,15 @@ from mgoe_tf import checkpoints, tables
 from mgoe_tf.evaluator import SPLITS
 
 _NOT_A_SETTING = frozenset(
-    {"seed", "model_dir", "resume", "evaluate_test", "skip_bad_records", "distribution"}
+    {
+        "seed",
+        "model_dir",
+        "resume",
+        "evaluate_test",
+        "intra_op_threads",
+        "skip_bad_records",
+        "distribution",
+    }
 )
 
 

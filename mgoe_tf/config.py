@@ -139,6 +139,11 @@ class TrainOptions:
         "one_device, or mirrored: every GPU, or every logical device.",
         ("one_device", "mirrored"),
     )
+    intra_op_threads: int = option(
+        0,
+        "Threads that share one operation on the CPU; operations run side by side anyway. 0: one "
+        "on at most two cores, else TensorFlow's choice.",
+    )
     skip_bad_records: int = option(
         0, "Go on past at most this many unreadable records, and count them."
     )
@@ -153,7 +158,7 @@ class TrainOptions:
         _require(
             self,
             "at least 0",
-            ("patience", "seed", "l1", "l2", "skip_bad_records"),
+            ("patience", "seed", "l1", "l2", "intra_op_threads", "skip_bad_records"),
             lambda value: value >= 0,
         )
         _require(self, "above 0", ("learning_rate",), lambda value: value > 0)

@@ -25,6 +25,7 @@ from input_pipeline.prepare import prepare
 from mgoe_tf import checkpoints, tables
 from mgoe_tf import flags as train_flags
 from mgoe_tf.config import TrainOptions
+from mgoe_tf.threads import set_intra_op_threads
 from mgoe_tf.trainer import train
 
 
@@ -108,6 +109,7 @@ def _run(argv: list[str]) -> None:
     refuse_arguments(argv)
     _quiet_tensorflow()
     model_options, options, preparation = train_flags.read_train_flags(flags.FLAGS)
+    set_intra_op_threads(options.intra_op_threads)
     prepare_if_missing(flags.FLAGS, preparation)
     metrics = train(model_options, options)
     print()

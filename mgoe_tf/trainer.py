@@ -23,9 +23,18 @@ from mgoe_tf.optimizers import LazyAdam
 from mgoe_tf.tasks import MultiTask
 
 WINDOWS = {"all": ("history", "train"), "windows": ("train",)}
-# Options that a resumed run may change: when it stops, and what it reads from where.
+# Options that a resumed run may change: when it stops, what it reads, on how many threads.
 _MAY_CHANGE = frozenset(
-    {"data_dir", "model_dir", "epochs", "patience", "resume", "skip_bad_records", "evaluate_test"}
+    {
+        "data_dir",
+        "model_dir",
+        "epochs",
+        "patience",
+        "resume",
+        "intra_op_threads",
+        "skip_bad_records",
+        "evaluate_test",
+    }
 )
 
 

@@ -34,7 +34,8 @@ class Runtime:
     Attributes:
       batching: how requests are merged; None: each runs alone.
       batch_threads: as many as `batching.num_batch_threads`, which all versions share.
-      intra_op_threads, inter_op_threads: of TensorFlow; 0: one a core.
+      intra_op_threads, inter_op_threads: of TensorFlow, for all servers of the process; 0: one a
+        core.
       check_methods: whether a signature's method name must be that of the call.
       metrics: to count in.
     """
@@ -50,7 +51,6 @@ class Runtime:
         config = tf.compat.v1.ConfigProto(
             intra_op_parallelism_threads=self.intra_op_threads,
             inter_op_parallelism_threads=self.inter_op_threads,
-            use_per_session_threads=bool(self.intra_op_threads or self.inter_op_threads),
         )
         # It has nothing to do in graphs of this size, and logs each softmax of unknown shape.
         rewrites = config.graph_options.rewrite_options

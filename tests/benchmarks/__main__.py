@@ -17,6 +17,7 @@ from input_pipeline import filesystem
 from input_pipeline.command import run_command
 from input_pipeline.options import option
 from mgoe_tf import tables
+from mgoe_tf.threads import default_intra_op_threads
 from tests.benchmarks.context import SCALES, Context
 from tests.benchmarks.line import Line
 from tests.benchmarks.machine import machine
@@ -48,10 +49,12 @@ class BenchmarkOptions:
 
 def benchmark(options: BenchmarkOptions) -> dict[str, list[Line]]:
     """Runs the suites and returns their lines; prints each suite's table as it is done."""
-    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS",
-                     "TF_NUM_INTEROP_THREADS"):  # fmt: skip
-        # Read when the suite's process imports NumPy, TensorFlow and PyTorch.
-        os.environ[variable] = str(len(os.sched_getaffinity(0)))
+    cores = len(os.sched_getaffinity(0))
+    # Read when the suite's process imports NumPy, TensorFlow and PyTorch.
+    for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTEROP_THREADS"):
+        os.environ[variable] = str(cores)
+    # As the train command sets them.
+    os.environ["TF_NUM_INTRAOP_THREADS"] = str(default_intra_op_threads() or cores)
     results = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = options.folder or scratch

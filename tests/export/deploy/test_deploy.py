@@ -87,6 +87,7 @@ def test_docker_compose(base, tmp_path, device, image, gpus):
         in (serving["command"])
     )
     assert ("environment" in serving) == (device == "cpu")
+    assert ("--tensorflow_intra_op_parallelism=1" in serving["command"]) == (device == "cpu")
     assert all(port.startswith("127.0.0.1:") for port in serving["ports"])
 
 
