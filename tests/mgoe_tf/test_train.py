@@ -50,6 +50,11 @@ def test_one_command_prepares_trains_and_says_what_is_next(tmp_path, model) -> N
     assert not (tmp_path / "quickstart/other").exists()
 
 
+def test_the_tensorboard_that_is_installed_starts(tmp_path) -> None:
+    done = run("--version", cwd=tmp_path, module="tensorboard.main")
+    assert done.returncode == 0, done.stderr
+
+
 def test_missing_data_without_a_source_is_an_error(tmp_path) -> None:
     done = run("--data_dir=nothing", "--model_dir=run", cwd=tmp_path)
     assert done.returncode == 1
