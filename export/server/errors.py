@@ -31,6 +31,10 @@ def resource_exhausted(message: str) -> ServingError:
     return ServingError(grpc.StatusCode.RESOURCE_EXHAUSTED, message)
 
 
+def deadline_exceeded(message: str) -> ServingError:
+    return ServingError(grpc.StatusCode.DEADLINE_EXCEEDED, message)
+
+
 def unavailable(message: str) -> ServingError:
     return ServingError(grpc.StatusCode.UNAVAILABLE, message)
 
@@ -56,6 +60,5 @@ def code_of(number: int) -> grpc.StatusCode:
 
 
 def of_operation(error: tf.errors.OpError) -> ServingError:
-    """What the runtime said, without what Session.run adds to it of Python's stack."""
-    plain = error.__context__ if isinstance(error.__context__, tf.errors.OpError) else error
-    return ServingError(code_of(error.error_code), plain.message)
+    """What the runtime said."""
+    return ServingError(code_of(error.error_code), error.message)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import rewriter_config_pb2, saved_model_pb2
+from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2, saved_model_pb2
 
 from export import publication
 from export.server import errors
@@ -24,7 +24,6 @@ from input_pipeline import filesystem
 DEFAULT_SIGNATURE = "serving_default"
 _TAG = "serve"
 _METHODS = ("predict", "classify", "regress")
-_LONGEST_TIMEOUT_SECONDS = 24 * 3600.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,21 +129,24 @@ class Servable:
 
     def _make_call(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Any:
         """(arrays of the tensors `feeds`, seconds left) -> the tensors `fetches`."""
-        call = self._session.make_callable(
-            fetches, feed_list=[self._placeholders[feed] for feed in feeds], accept_options=True
+        options = config_pb2.CallableOptions(
+            feed=[self._placeholders[feed].name for feed in feeds], fetch=fetches
         )
+        # As Keras calls its graphs. Session.run handles feeds and fetches anew with every call,
+        # which took a fifth of the time of a small request.
+        call = self._session._make_callable_from_options(options)
 
         def run(arrays: Arrays, seconds: float | None, alone: bool = True) -> Arrays:
-            options = tf.compat.v1.RunOptions()
-            if seconds is not None:
-                limit = min(seconds, _LONGEST_TIMEOUT_SECONDS)
-                options.timeout_in_ms = max(1, math.ceil(limit * 1000))
+            start = time.monotonic()
             try:
-                return call(*arrays, options=options)
+                outputs: Arrays = call(*arrays)
             except UnicodeDecodeError as error:
                 # Instead of an error whose message quotes bytes of the request, as parsing's does.
                 message = error.object.decode("utf-8", "replace")
                 raise tf.errors.InvalidArgumentError(None, None, message) from None
+            if seconds is not None and time.monotonic() - start > seconds:
+                raise errors.deadline_exceeded("Timed out waiting for notification")
+            return outputs
 
         return run
 
@@ -181,7 +183,7 @@ class Servable:
           signature_name: its name.
           arrays: of its inputs, in the order of their names.
           outputs: names of those to compute, in order of names where all are wanted.
-          seconds: after which the run is abandoned with DEADLINE_EXCEEDED; None: never.
+          seconds: a run that takes longer is answered with DEADLINE_EXCEEDED; None: none is.
           alone: whether not to merge it with other requests.
         """
         return self._runner(signature_name, outputs)(arrays, seconds, alone)

@@ -250,6 +250,16 @@ def test_faults_over_rest(server, body, text):
     assert (status, text in answer["error"]) == (400, True), answer
 
 
+def test_a_run_that_is_over_after_the_deadline_is_answered_so(exported, examples):
+    servable = Servable(1, exported[0])
+    serialized = np.array([example.SerializeToString() for example in examples], object)
+    assert servable.run("examples", [serialized], ("score",), seconds=60.0)
+    with pytest.raises(ServingError, match="Timed out waiting for notification") as error:
+        servable.run("examples", [serialized], ("score",), seconds=1e-9)
+    assert error.value.code == grpc.StatusCode.DEADLINE_EXCEEDED
+    servable.unload()
+
+
 def test_an_example_of_bytes_that_are_no_text_is_told_of(exported):
     servable = Servable(1, exported[0])
     with pytest.raises(tf.errors.InvalidArgumentError, match="Could not parse example input"):

@@ -72,6 +72,19 @@ def test_arrays_go_to_tensorflow_and_back(name):
     assert decoded.dtype == ARRAYS[name].dtype
 
 
+@pytest.mark.parametrize("size", [0, 1, 31, 32, 2**14 // 4, 2**21 // 4])
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.int64, np.bool_])
+def test_answers_are_the_same_messages_as_value_by_value(kind, size):
+    # sizes around those at which a length takes a byte more
+    array = np.arange(2 * size).astype(kind)[::2]
+    message, expected = (tf.make_tensor_proto(0).FromString(b"") for _ in range(2))
+    tensors.encode_values(array, message)
+    expected.dtype = tf.dtypes.as_dtype(kind).as_datatype_enum
+    expected.tensor_shape.dim.add(size=size)
+    getattr(expected, tensors.TYPES[expected.dtype][1]).extend(array.tolist())
+    assert message == expected
+
+
 def test_metadata_answers_are_read():
     signatures = get_model_metadata_pb2.SignatureDefMap()
     info = signatures.signature_def["serving_default"].inputs["user_id"]
