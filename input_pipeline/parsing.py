@@ -52,14 +52,15 @@ def parse_ragged_examples(
 
     Raises:
       tf.errors.InvalidArgumentError: when run on a record that does not parse, lacks a feature, has
-        one of the wrong length, or has neighbours and weights of different lengths. A ragged list
-        that is missing altogether reads as an empty one; `dataset.py` looks for those.
+        one of the wrong length, or has neighbours and weights of different lengths, or a label
+        other than 0 and 1. A ragged list that is missing altogether reads as an empty one;
+        `dataset.py` looks for those.
     """
     rules = {feature.name: parsing_rule(feature) for feature in features}
     for label in labels:
         rules[label.name] = tf.io.FixedLenFeature([], tf.float32, default_value=UNLABELED)
     parsed = tf.io.parse_example(serialized, rules)
-    return checked(parsed, wrong_lists(parsed, features))
+    return checked(parsed, wrong_lists(parsed, features) | wrong_labels(parsed, labels))
 
 
 def parse_examples(
@@ -93,7 +94,7 @@ def checked(columns: Mapping[str, Column], wrong: Mapping[str, tf.Tensor]) -> di
 
     Args:
       columns: by name.
-      wrong: by the name of a feature, a bool scalar: whether some row's list has a wrong length.
+      wrong: by the name of a feature, a bool scalar: whether some row's is not as it must be.
     """
     if not wrong:
         return dict(columns)
@@ -101,7 +102,7 @@ def checked(columns: Mapping[str, Column], wrong: Mapping[str, tf.Tensor]) -> di
     names = tf.where(flags, tf.constant(list(wrong)), "")
     check = tf.debugging.Assert(
         tf.logical_not(tf.reduce_any(flags)),
-        ["lists of a wrong length:", names],
+        ["lists of a wrong length, or labels other than 0 and 1:", names],
         summarize=len(wrong),
     )
     with tf.control_dependencies([] if check is None else [check]):  # None where it ran already
@@ -132,3 +133,18 @@ def wrong_lists(columns: Mapping[str, Column], features: Sequence[Feature]) -> d
     unlike = splits != tf.gather(splits, [listed[name] for name in ragged])
     wrong = tf.reduce_any(too_long, axis=1) | tf.reduce_any(unlike, axis=1)
     return dict(zip(ragged, tf.unstack(wrong), strict=True))
+
+
+def wrong_labels(columns: Mapping[str, Column], labels: Sequence[Feature]) -> dict[str, tf.Tensor]:
+    """Which labels are neither 0 nor 1 where there is one.
+
+    Returns:
+      By label name, a bool scalar.
+    """
+    if not labels:
+        return {}
+    # [T, B]
+    values = tf.stack([columns[label.name] for label in labels])
+    known = (values == 0.0) | (values == 1.0) | (values == UNLABELED)
+    wrong = tf.reduce_any(tf.logical_not(known), axis=1)
+    return dict(zip((label.name for label in labels), tf.unstack(wrong), strict=True))

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from input_pipeline.parsing import neighbor_pairs
+from input_pipeline.parsing import UNLABELED, neighbor_pairs
 from input_pipeline.spec import Feature
 
 _KINDS = {"int64_list": "int64", "bytes_list": "bytes", "float_list": "float"}
@@ -51,7 +51,7 @@ def check_request(
     for candidate in range(expected):
         row = {name: lists[name].feature[candidate] for name in names}
         labeled = [label for label in labels if _has_values(row[label.name])]
-        reason = _check_features(row, [*of_row, *labeled])
+        reason = _check_features(row, of_row, labeled)
         if reason:
             return f"candidate {candidate} (counting from 0): {reason}"
     return None
@@ -81,6 +81,8 @@ def _check_features(
         if not fits or _KINDS[kind] != feature.dtype:
             got = f"{length} {_KINDS[kind]} value{'' if length == 1 else 's'}"
             return f"feature {feature.name!r}: expected {_describe(feature)}, found {got}"
+        if feature in labels and values[0] not in (0.0, 1.0, UNLABELED):
+            return f"label {feature.name!r}: expected 0 or 1, found {values[0]:g}"
     for name, weights in neighbor_pairs(features):
         if lengths[name] != lengths[weights]:
             return (

@@ -10,7 +10,15 @@ from collections.abc import Collection, Mapping, Sequence
 
 import tensorflow as tf
 
-from input_pipeline.parsing import DTYPES, UNLABELED, Column, checked, parsing_rule, wrong_lists
+from input_pipeline.parsing import (
+    DTYPES,
+    UNLABELED,
+    Column,
+    checked,
+    parsing_rule,
+    wrong_labels,
+    wrong_lists,
+)
 from input_pipeline.spec import USER_ROW, Feature
 
 
@@ -31,8 +39,9 @@ def parse_requests(
 
     Raises:
       tf.errors.InvalidArgumentError: when run on a record that does not parse, lacks a feature, has
-        one of the wrong length or lists for different numbers of candidates, or none. A ragged list
-        missing in the context reads as an empty one; `dataset.py` looks for those.
+        one of the wrong length or lists for different numbers of candidates, or none, or has a
+        label other than 0 and 1. A ragged list missing in the context reads as an empty one;
+        `dataset.py` looks for those.
     """
     of_user = [feature for feature in features if feature.owner == "user"]
     of_row = [feature for feature in features if feature.owner != "user"]
@@ -65,6 +74,8 @@ def parse_requests(
         known = tf.concat([rows[label.name].values, [UNLABELED]], axis=0)
         begin = rows[label.name].row_splits[:-1]
         columns[label.name] = tf.where(lengths > 0, tf.gather(known, begin), UNLABELED)
+    for name, is_wrong in wrong_labels(columns, labels).items():
+        wrong[name] |= is_wrong
     # [lists, R + 1]
     splits = tf.stack([values.row_splits for values in lists.values()])
     unlike = tf.reduce_any(splits != splits[0], axis=1)

@@ -92,6 +92,8 @@ BAD = {
     },
     "feature 'user_neighbor_weights_click': expected as many values as 'user_neighbors_click' has "
     "(2), found 1": {"user_neighbor_weights_click": [1.0]},
+    "label 'label_click': expected 0 or 1, found 0.7": {"label_click": [0.7]},
+    "label 'label_click': expected 0 or 1, found nan": {"label_click": [float("nan")]},
 }
 
 

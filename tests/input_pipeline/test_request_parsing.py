@@ -119,6 +119,9 @@ BAD = {
     },
     "candidate 0 (counting from 0): feature 'label_click': expected 1 float value, found 2 float "
     "values": {"label_click": [[1.0, 1.0], [0.0]]},
+    "candidate 1 (counting from 0): label 'label_click': expected 0 or 1, found 0.7": {
+        "label_click": [[1.0], [0.7]]
+    },
 }
 
 
