@@ -58,16 +58,24 @@ def latest_neighbors(
 def _newest_first(node: np.ndarray, code: np.ndarray, time: np.ndarray) -> np.ndarray:
     """The order by node, then from the latest to the earliest time, then by code; int64 [P].
 
-    Two sorts of single numbers, which take a fraction of the time of np.lexsort.
+    Two sorts of single numbers take a fraction of the time of np.lexsort.
     """
     if not len(node):
         return np.zeros(0, np.int64)
     code_bits = int(code.max()).bit_length()
     if (int(time.max()) - int(time.min())).bit_length() + code_bits > 63:
         time = np.unique(time, return_inverse=True)[1]
-    order = np.argsort((time.max() - time) << code_bits | code)
-    # node in the high half, the place in that order in the low one
-    keys = node[order].astype(np.uint64) << np.uint64(32)
-    keys |= np.arange(len(order), dtype=np.uint64)
-    keys.sort()
-    return order[keys & np.uint64(0xFFFFFFFF)]
+    order = _order((time.max() - time) << code_bits | code)
+    return order[_order(node[order])]
+
+
+def _order(keys: np.ndarray) -> np.ndarray:
+    """The stable order of keys of at least 0; int64 [P]."""
+    place_bits = (len(keys) - 1).bit_length()
+    if int(keys.max()).bit_length() + place_bits > 64:
+        return np.argsort(keys, kind="stable")
+    # Sorting numbers that hold key and place takes a third of the time of sorting places by keys.
+    packed = keys.astype(np.uint64) << np.uint64(place_bits)
+    packed |= np.arange(len(keys), dtype=np.uint64)
+    packed.sort()
+    return (packed & np.uint64((1 << place_bits) - 1)).astype(np.int64)

@@ -105,9 +105,9 @@ def test_neighbors_newest_first_ties_by_smaller_id():
     assert neighbors.weights.tolist() == [3, 2, 1, 5]
 
 
-@pytest.mark.parametrize("unit", [1, 10**18])
+@pytest.mark.parametrize("unit", [1, 10**15, 10**18])
 def test_neighbors_of_a_random_log_are_in_the_order_of_three_keys(unit):
-    # With the large unit, times and codes do not fit into one number.
+    # With the largest unit, times and codes do not fit into one number; with the next, places not too.
     random = np.random.default_rng(0)
     pairs = random.permutation(40 * 50)[:600]
     node, neighbor = (pairs // 50).astype(np.int32), (pairs % 50).astype(np.int32)
