@@ -13,7 +13,7 @@ import shutil
 import signal
 
 # As in deployments for CPU: with oneDNN's kernels, which TensorFlow asks for when it is imported, a
-# call with a hundred small rows takes nearly twice as long.
+# call with a hundred small rows takes longer.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
 
 import tensorflow as tf

@@ -168,7 +168,7 @@ _COMPOSE_VOLUME = """
         source: $export_base
         target: /models
         read_only: true"""
-# oneDNN's kernels make a call with a hundred small rows take nearly twice as long.
+# oneDNN's kernels make a call with a hundred small rows take longer.
 _COMPOSE_ENVIRONMENT = """
     environment:
       TF_ENABLE_ONEDNN_OPTS: "0"\

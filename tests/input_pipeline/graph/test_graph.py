@@ -107,7 +107,8 @@ def test_neighbors_newest_first_ties_by_smaller_id():
 
 @pytest.mark.parametrize("unit", [1, 10**15, 10**18])
 def test_neighbors_of_a_random_log_are_in_the_order_of_three_keys(unit):
-    # With the largest unit, times and codes do not fit into one number; with the next, places not too.
+    # With the largest unit, times and codes do not fit into one number; with the next, places
+    # do not fit beside them.
     random = np.random.default_rng(0)
     pairs = random.permutation(40 * 50)[:600]
     node, neighbor = (pairs // 50).astype(np.int32), (pairs % 50).astype(np.int32)
