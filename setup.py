@@ -29,8 +29,8 @@ setup(
         "tensorflow-recommenders==0.7.7",
         # TensorFlow 2.21 does not bring it any more.
         "tensorboard>=2.17",
-        # TensorBoard 2.17 imports pkg_resources, which later ones have not.
-        "setuptools<81",
+        # TensorBoard 2.17 imports pkg_resources, which 82 and later have not.
+        "setuptools<82",
         "tensorflow-io==0.37.1; sys_platform != 'win32'",
         "tensorflow-serving-api==2.17.1",
         # TensorFlow 2.17 is built for NumPy 1; the caps keep a resolver from moving past it.

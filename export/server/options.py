@@ -73,7 +73,7 @@ class ServeOptions:
         0, "Threads of TensorFlow, within and between operations. 0: as the two flags below say."
     )
     tensorflow_intra_op_parallelism: int = option(
-        0, "Threads within an operation. 0: one, as in deployments for CPU."
+        0, "Threads within an operation. 0: one, as export.deploy sets it for CPU."
     )
     tensorflow_inter_op_parallelism: int = option(0, "Threads between operations. 0: one a core.")
     enable_signature_method_name_check: bool = option(

@@ -1,7 +1,7 @@
 """Measures speed and memory: python -m tests.benchmarks [--suite=graph,write] [--scale=paper]
 
 Each suite runs in a process of its own, in which ours and its peers take turns, with threads fixed
-to the cores.
+to the cores; those within an operation of TensorFlow are as the train command sets them.
 """
 
 from __future__ import annotations

@@ -47,9 +47,11 @@ def run(context: Context) -> list[Line]:
     spawn = multiprocessing.get_context("spawn")
     with (
         _serving(paths, context) as address,
+        _modelless() as modelless_address,
         concurrent.futures.ProcessPoolExecutor(max(_CLIENTS), spawn) as pool,
     ):
         by_ids = Target(address, "mgoe", "rank_ids", ids)
+        modelless = Target(modelless_address, "none", "rank_ids", ids)
         flat = Target(
             address, "mmoe", "serving_default", _flat(data_dir, _flat_inputs(paths["mmoe"]))
         )
@@ -67,6 +69,7 @@ def run(context: Context) -> list[Line]:
 
         measures = {f"served {n}": served(by_ids, n, clients[n]) for n in _CLIENTS}
         measures |= {f"process {n}": _in_process(signature, ids, n, seconds) for n in _CLIENTS}
+        measures |= {f"modelless {n}": served(modelless, n) for n in _CLIENTS}
         measures["mmoe"] = served(flat, 1)
         samples = alternate(measures, context.scale.rounds, warm_ups=1)
         capacity = float(np.median(samples["served 4"]))
@@ -76,6 +79,11 @@ def run(context: Context) -> list[Line]:
         Line(f"rank_ids, {n} clients", "1/s", samples[f"served {n}"], samples[f"process {n}"],
              f"the signature in process, {n} threads", Goal("ratio", at_least=0.8),
              {**_latencies(clients[n]), "statuses": _statuses(clients[n])})
+        for n in _CLIENTS
+    ]  # fmt: skip
+    lines += [
+        Line(f"rank_ids, {n} clients", "1/s", samples[f"served {n}"], samples[f"modelless {n}"],
+             "gRPC in Python, without a model")
         for n in _CLIENTS
     ]  # fmt: skip
     p99 = _latencies(clients[4])["p99 ms"]
@@ -146,10 +154,24 @@ def _serving(paths: dict[str, str], context: Context) -> Iterator[str]:
     command = [sys.executable, "-m", "export.serve", "--port=0", "--enable_batching"]
     command += [f"--model_config_file={folder}/models.config", "--grpc_max_threads=64"]
     command += [f"--batching_parameters_file={folder}/batching.txt"]
+    with _started(command) as first_line:
+        yield first_line.split()[4]
+
+
+@contextlib.contextmanager
+def _modelless() -> Iterator[str]:
+    """The address of a server that answers without a model."""
+    with _started([sys.executable, "-m", "tests.benchmarks.modelless", str(_CANDIDATES)]) as line:
+        yield line.strip()
+
+
+@contextlib.contextmanager
+def _started(command: list[str]) -> Iterator[str]:
+    """Runs a server meanwhile; gives the first line that it prints."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        yield process.stdout.readline().split()[4]
+        yield process.stdout.readline()
     finally:
         process.terminate()
         process.wait()
