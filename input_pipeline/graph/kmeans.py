@@ -10,6 +10,8 @@ import dataclasses
 import numpy as np
 from scipy import sparse
 
+from input_pipeline.graph.tiled_matrix import TiledMatrix
+
 # After so many iterations a seeding or a swap has shown what it is worth, within some 0.1 %.
 _TRIAL_ITERATIONS = 10
 # Iterations end by themselves; this only bounds a pathological case.
@@ -65,7 +67,7 @@ def kmeans(
             f"num_clusters: must be from 1 to the number of rows, {x.shape[0]}, got {num_clusters}"
         )
     # Single precision is good enough to find the way, and twice as fast.
-    whole = _Points(x.astype(np.float32), weights)
+    whole = _Points(x.astype(np.float32), weights, num_clusters)
     size = max(num_clusters, x.shape[0] * _SEARCHED_ENTRIES // max(1, x.nnz))
     sample, columns = whole.sample(size, random)
     seeded = (
@@ -86,7 +88,7 @@ def kmeans(
             best = swapped
     centers = np.zeros((x.shape[1], num_clusters))
     centers[columns] = best.centers
-    for points in (whole, _Points(x, weights)):
+    for points in (whole, _Points(x, weights, num_clusters)):
         best = points.iterate(centers, _MAX_ITERATIONS)
     return best.labels
 
@@ -94,11 +96,14 @@ def kmeans(
 class _Points:
     """The weighted rows, and what is computed of them once."""
 
-    def __init__(self, x: sparse.csr_matrix, weights: np.ndarray):
+    def __init__(self, x: sparse.csr_matrix, weights: np.ndarray, num_clusters: int):
         self.x = x
         self.weights = weights
+        self._num_clusters = num_clusters
+        self._tiled = TiledMatrix(x, num_clusters)
         # [V]: ||x_v||^2
-        self.lengths = np.asarray(x.multiply(x).sum(axis=1), np.float64).ravel()
+        squares = sparse.csr_matrix((x.data.astype(float) ** 2, x.indices, x.indptr), x.shape)
+        self.lengths = np.asarray(squares.sum(axis=1)).ravel()
 
     def sample(self, size: int, random: np.random.Generator) -> tuple[_Points, np.ndarray]:
         """So many of the rows, without the columns that they leave empty, and those columns.
@@ -112,7 +117,7 @@ class _Points:
         x = self.x[rows]
         columns, indices = np.unique(x.indices, return_inverse=True)
         x = sparse.csr_matrix((x.data, indices, x.indptr), shape=(size, len(columns)))
-        return _Points(x, self.weights[rows]), columns
+        return _Points(x, self.weights[rows], self._num_clusters), columns
 
     def dense(self, rows: list[int] | np.ndarray) -> np.ndarray:
         """Some of the rows as columns, float64 [W, rows]."""
@@ -147,13 +152,14 @@ class _Points:
         self._add(sums, np.arange(len(found.labels)), found.labels)
         for _ in range(limit - 1):
             totals = np.bincount(found.labels, self.weights, minlength=num_clusters)
-            centers[:, moved] = sums[:, moved] / np.where(totals > 0, totals, 1)[moved]
+            these = _columns(moved, num_clusters)
+            centers[:, these] = sums[:, these] / np.where(totals > 0, totals, 1)[these]
             empty = np.flatnonzero(totals == 0)
             if len(empty):  # of no rows: the worst served ones
                 worst = np.argsort(-found.costs, kind="stable")[: len(empty)]
                 centers[:, empty] = self.dense(worst)
-                moved = np.union1d(moved, empty)
-            distances[:, moved] = self._distances(centers[:, moved])
+                these = _columns(np.union1d(moved, empty), num_clusters)
+            distances[:, these] = self._distances(centers[:, these])
             improved = self._nearest(distances, centers)
             if not improved.inertia < found.inertia:
                 break
@@ -167,7 +173,7 @@ class _Points:
     def _distances(self, centers: np.ndarray) -> np.ndarray:
         """||x - c||^2 without ||x||^2, [V, K]."""
         # The clusters' axis runs fastest, so that an entry of x meets its K numbers side by side.
-        distances = self.x @ np.ascontiguousarray(centers, self.x.dtype)
+        distances = self._tiled @ np.ascontiguousarray(centers, self.x.dtype)
         distances *= -2
         distances += np.einsum("wk,wk->k", centers, centers)
         return distances
@@ -188,7 +194,12 @@ class _Points:
 
     def _costs_of(self, rows: np.ndarray) -> np.ndarray:
         """Weighted squared distances of all rows to some of them, [V, rows]."""
-        distances = self.x @ self.dense(rows)
+        distances = self._tiled @ self.dense(rows)
         distances *= -2
         distances += self.lengths[:, np.newaxis] + self.lengths[rows]
         return np.maximum(distances, 0) * self.weights[:, np.newaxis]
+
+
+def _columns(which: np.ndarray, num_columns: int) -> np.ndarray | slice:
+    """Some columns of a matrix, distinct; all of them as a slice, which selects without a copy."""
+    return which if len(which) < num_columns else slice(None)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from scipy import sparse
 
 from input_pipeline.graph.merging_matrix import require_float32
+from input_pipeline.graph.tiled_matrix import TiledMatrix
+
+Edges: TypeAlias = tuple[np.ndarray, np.ndarray]
 
 
 def one_hot(macro: np.ndarray, num_macro_nodes: int) -> sparse.csr_matrix:
@@ -18,26 +23,33 @@ def one_hot(macro: np.ndarray, num_macro_nodes: int) -> sparse.csr_matrix:
 
 
 def macro_edges(
-    matrix: sparse.csr_matrix, own: sparse.csr_matrix, other: sparse.csr_matrix
-) -> tuple[np.ndarray, np.ndarray]:
-    """One-hop and two-hop edges of the nodes that are the rows of `matrix` (Eq. 10).
+    matrix: sparse.csr_matrix, p_user: sparse.csr_matrix, p_item: sparse.csr_matrix
+) -> tuple[Edges, Edges]:
+    """One-hop and two-hop edges of users and of items (Eq. 10).
+
+    A hop further is a hop from the one-hop edges of the other side: no product is larger than
+    these, and each of the four reads E once.
 
     Args:
-      matrix: E [V, W] for users; its transpose for items.
-      own: P of the rows' side, [V, K].
-      other: P of the columns' side, [W, K'].
+      matrix: E, [U, I].
+      p_user, p_item: P_U [U, K_U] and P_I [I, K_I].
 
     Returns:
-      One hop, matrix P', [V, K'], and two hops, matrix (matrix^T P), [V, K]: float32, summed in
-      float64.
+      E P_I [U, K_I] and E (E^T P_U) [U, K_U] of users, E^T P_U [I, K_U] and E^T (E P_I) [I, K_I] of
+      items: float32, summed in float64.
 
     Raises:
       ValueError: an edge does not fit in float32.
     """
-    # [V, K']
-    one_hop = matrix @ other.toarray()
-    # The small product comes first: [W, K], then [V, K].
-    two_hop = matrix @ (matrix.T @ own.toarray())
-    require_float32(one_hop, "macro edges")
-    require_float32(two_hop, "macro edges")
-    return one_hop.astype(np.float32), two_hop.astype(np.float32)
+    width = max(p_user.shape[1], p_item.shape[1])
+    by_user, by_item = TiledMatrix(matrix, width), TiledMatrix(matrix.T.tocsr(), width)
+    user_one_hop, item_one_hop = by_user @ p_item.toarray(), by_item @ p_user.toarray()
+    user, item = (user_one_hop, by_user @ item_one_hop), (item_one_hop, by_item @ user_one_hop)
+    for edges in (*user, *item):
+        require_float32(edges, "macro edges")
+    return _single(user), _single(item)
+
+
+def _single(edges: Edges) -> Edges:
+    one_hop, two_hop = (hop.astype(np.float32) for hop in edges)
+    return one_hop, two_hop

@@ -80,8 +80,7 @@ def build_snapshot(
         one_hot(user_macro, num_macro_nodes[0]),
         one_hot(item_macro, num_macro_nodes[1]),
     )
-    user_edges = macro_edges(matrix, own=p_user, other=p_item)
-    item_edges = macro_edges(matrix.T.tocsr(), own=p_item, other=p_user)
+    user_edges, item_edges = macro_edges(matrix, p_user, p_item)
     # E stores the pairs with a behaviour in the same order, by user, then item.
     active = pairs.behaviors > 0
     user, item, behaviors = pairs.user[active], pairs.item[active], pairs.behaviors[active]

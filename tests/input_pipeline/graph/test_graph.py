@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from input_pipeline.graph import tiled_matrix
 from input_pipeline.graph.macro_edges import macro_edges, one_hot
 from input_pipeline.graph.merging_matrix import Pairs, merging_matrix, ranks
 from input_pipeline.graph.neighbors import latest_neighbors
@@ -68,14 +69,30 @@ def test_scores_and_edges_too_large_for_a_row_are_refused():
 def test_macro_edges():
     # E = [[1, 5], [0, 2]]; items: i0 in macro node 1, i1 cold; users: both in macro node 0.
     matrix = sparse.csr_matrix(np.array([[1.0, 5.0], [0.0, 2.0]]))
-    own = one_hot(np.array([0, 0]), 2)
-    other = one_hot(np.array([1, -1]), 2)
-    one_hop, two_hop = macro_edges(matrix, own, other)
-    # One hop: u0 has 1 on macro node 1; u1 only the cold item.
-    assert one_hop.tolist() == [[0, 1], [0, 0]]
-    # E^T P_U = [[1, 0], [7, 0]]; E times that: u0 1 * 1 + 5 * 7 = 36, u1 2 * 7 = 14.
-    assert two_hop.tolist() == [[36, 0], [14, 0]]
-    assert one_hop.dtype == two_hop.dtype == np.float32
+    p_user = one_hot(np.array([0, 0]), 2)
+    p_item = one_hot(np.array([1, -1]), 2)
+    user, item = macro_edges(matrix, p_user, p_item)
+    # One hop: u0 has 1 on macro node 1; u1 only the cold item. The items' is E^T P_U.
+    assert user[0].tolist() == [[0, 1], [0, 0]]
+    assert item[0].tolist() == [[1, 0], [7, 0]]
+    # Two hops: u0 1 * 1 + 5 * 7 = 36, u1 2 * 7 = 14; i0 1 * 1, i1 5 * 1.
+    assert user[1].tolist() == [[36, 0], [14, 0]]
+    assert item[1].tolist() == [[0, 1], [0, 5]]
+    assert {edges.dtype for edges in (*user, *item)} == {np.dtype(np.float32)}
+
+
+def test_tiles_give_the_product(monkeypatch):
+    # Tiles of 3 rows and 2 columns.
+    monkeypatch.setattr(tiled_matrix, "_PRODUCT_BYTES", 3 * 4 * 8)
+    monkeypatch.setattr(tiled_matrix, "_DENSE_BYTES", 2 * 4 * 8)
+    random = np.random.default_rng(0)
+    for shape in ((7, 5), (3, 2), (6, 4), (1, 9), (9, 1), (0, 3)):
+        matrix = random.integers(0, 3, shape).astype(float)
+        dense = random.integers(0, 9, (shape[1], 4)).astype(np.float32)
+        product = tiled_matrix.TiledMatrix(sparse.csr_matrix(matrix), width=4) @ dense
+        assert (product == matrix @ dense).all()
+        assert product.shape == (shape[0], 4)
+        assert product.dtype == float
 
 
 def test_task_table_counts_items():
