@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from input_pipeline.dataset import Examples, open_examples
+from input_pipeline.dataset import Examples, in_parallel, open_examples
 from input_pipeline.parsing import DTYPES, parsing_rule
 from input_pipeline.spec import RECORD_LAYOUTS
 from mgoe_tf import checkpoints
@@ -86,7 +86,7 @@ def _unparsed(files: tuple[str, ...]) -> tf.data.Dataset:
         block_length=32,
         num_parallel_calls=tf.data.AUTOTUNE,
     )
-    return records.batch(_BATCH_SIZE).prefetch(tf.data.AUTOTUNE)
+    return in_parallel(records.batch(_BATCH_SIZE))
 
 
 def _parsed_alone(examples: Examples) -> tf.data.Dataset:
@@ -117,4 +117,4 @@ def _parsed_alone(examples: Examples) -> tf.data.Dataset:
         cycle_length=len(examples.files),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
-    return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    return in_parallel(batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE))
