@@ -200,12 +200,18 @@ def manager(
 
 
 def restore(checkpoint: tf.train.Checkpoint, path: str) -> Any:
-    """Restores every object of `checkpoint`; raises ValueError where the files are damaged."""
+    """Restores every object of `checkpoint`.
+
+    Raises:
+      ValueError: the files are damaged, or of a version whose objects were others.
+    """
     try:
         return checkpoint.restore(path).assert_existing_objects_matched()
     # TensorFlow's reader raises IndexError for a file that ends early.
     except (tf.errors.OpError, IndexError) as error:
         raise ValueError(f"{path}: the checkpoint is damaged: {error}") from error
+    except (ValueError, AssertionError) as error:
+        raise ValueError(f"{path}: the checkpoint is of another version: {error}") from error
 
 
 def load_model(model_dir: str, best: bool = True) -> LoadedModel:

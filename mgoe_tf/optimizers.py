@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -11,14 +11,14 @@ import tensorflow as tf
 class LazyAdam(tf.keras.optimizers.Adam):
     """Adam whose sparse updates touch the rows of the batch only, with L1 and L2 penalties.
 
-    A weight with a dense gradient gets Adam as it is. A table whose gradient is `tf.IndexedSlices`
-    gets Adam on the distinct rows of the gradient; moments of other rows do not decay, so that a
-    step costs what the batch holds however long the table is.
+    A weight with a dense gradient gets Adam as it is. A table that was named by `add_tables`, whose
+    gradient is `tf.IndexedSlices`, gets Adam on the distinct rows of the gradient; moments of other
+    rows do not decay, so that a step costs what the batch holds however long the table is.
 
     The penalties l1 |w| + l2 w^2 enter as their gradient, l1 sign(w) + 2 l2 w: on every dense
     weight but those given to `exempt`, and on each distinct row that the batch touched (Eq. 23,
-    24). Here, and not in the loss,
-    they are applied once to the summed gradient of all replicas and cost no pass over the tables.
+    24). Here, and not in the loss, they are applied once to the summed gradient of all replicas and
+    cost no pass over the tables.
 
     Args:
       learning_rate: a float or a schedule.
@@ -53,6 +53,24 @@ class LazyAdam(tf.keras.optimizers.Adam):
         self.l1 = l1
         self.l2 = l2
         self._exempt: frozenset[str] = frozenset()
+        self._tables: frozenset[str] = frozenset()
+
+    def add_tables(self, variables: Iterable[tf.Variable]) -> None:
+        """Names tables [V, D], whose gradients are rows; to be called before the first step."""
+        self._tables |= {self._var_key(variable) for variable in variables}
+
+    def build(self, var_list: Sequence[tf.Variable]) -> None:
+        """Makes the moments: of a table both in one, [V, 2 D], as a row is read from memory."""
+        super(tf.keras.optimizers.Adam, self).build(var_list)
+        if getattr(self, "_moments", None) is not None:
+            return
+        self._moments = [self._new_moments(variable) for variable in var_list]
+
+    def _new_moments(self, variable: tf.Variable) -> list[tf.Variable]:
+        if self._var_key(variable) in self._tables:
+            shape = [variable.shape[0], 2 * variable.shape[1]]
+            return [self.add_variable_from_reference(variable, "moments", shape=shape)]
+        return [self.add_variable_from_reference(variable, name) for name in ("m", "v")]
 
     def exempt(self, variables: Iterable[tf.Variable]) -> None:
         """Leaves these dense weights without penalties."""
@@ -64,13 +82,20 @@ class LazyAdam(tf.keras.optimizers.Adam):
         return l1 + l2
 
     def update_step(self, gradient: tf.Tensor | tf.IndexedSlices, variable: tf.Variable) -> None:
-        """One step of one variable. The indices of a sparse gradient are distinct by then."""
-        index = self._index_dict[self._var_key(variable)]
-        moments = self._momentums[index], self._velocities[index]
-        if isinstance(gradient, tf.IndexedSlices):
-            self._update_rows(gradient, variable, *moments)
-        else:
-            self._update_all(gradient, variable, *moments)
+        """One step of one variable. The indices of a sparse gradient are distinct by then.
+
+        Raises:
+          ValueError: the gradient is of rows and the variable no table, or the other way round.
+        """
+        is_table = self._var_key(variable) in self._tables
+        if is_table != isinstance(gradient, tf.IndexedSlices):
+            kind = "table" if is_table else "weight that is no table"
+            raise ValueError(
+                f"{variable.name}: got a gradient of type {type(gradient).__name__} for a {kind}"
+            )
+        moments = self._moments[self._index_dict[self._var_key(variable)]]
+        update = self._update_rows if is_table else self._update_all
+        update(gradient, variable, *moments)
 
     def _update_all(
         self, gradient: tf.Tensor, variable: tf.Variable, m: tf.Variable, v: tf.Variable
@@ -92,7 +117,7 @@ class LazyAdam(tf.keras.optimizers.Adam):
         )
 
     def _update_rows(
-        self, gradient: tf.IndexedSlices, variable: tf.Variable, m: tf.Variable, v: tf.Variable
+        self, gradient: tf.IndexedSlices, variable: tf.Variable, moments: tf.Variable
     ) -> None:
         rows = gradient.indices
         weights = tf.gather(variable, rows)
@@ -103,10 +128,10 @@ class LazyAdam(tf.keras.optimizers.Adam):
             * tf.sqrt(1.0 - self.beta_2**step)
             / (1.0 - self.beta_1**step)
         )
-        new_m = self.beta_1 * tf.gather(m, rows) + (1.0 - self.beta_1) * values
-        new_v = self.beta_2 * tf.gather(v, rows) + (1.0 - self.beta_2) * tf.square(values)
-        m.scatter_update(tf.IndexedSlices(new_m, rows))
-        v.scatter_update(tf.IndexedSlices(new_v, rows))
+        m, v = tf.split(tf.gather(moments, rows), 2, axis=1)
+        new_m = self.beta_1 * m + (1.0 - self.beta_1) * values
+        new_v = self.beta_2 * v + (1.0 - self.beta_2) * tf.square(values)
+        moments.scatter_update(tf.IndexedSlices(tf.concat([new_m, new_v], axis=1), rows))
         new_weights = weights - rate * new_m / (tf.sqrt(new_v) + self.epsilon)
         variable.scatter_update(tf.IndexedSlices(new_weights, rows))
 

@@ -169,6 +169,7 @@ class RankingModel(tfrs.models.Model):
         self.jit_network = jit_compile
         optimizer = optimizer or LazyAdam()
         if isinstance(optimizer, LazyAdam):
+            optimizer.add_tables(self.embeddings.variables)
             optimizer.exempt(self.unpenalized_weights)
         super().compile(optimizer=optimizer, **kwargs)
         # Results are of all replicas already; summing them would count each replica's again.

@@ -131,6 +131,13 @@ def test_a_damaged_checkpoint_is_an_error(trained, data_dir, tmp_path) -> None:
         evaluate(EvaluateOptions(str(model_dir), data_dir))
 
 
+def test_a_checkpoint_of_other_objects_is_an_error(tmp_path) -> None:
+    path = tf.train.Checkpoint(moments=tf.Variable(tf.zeros([3, 2]))).save(str(tmp_path / "ckpt"))
+    for other in ({"moments": tf.Variable(tf.zeros([3, 4]))}, {"m": tf.Variable(tf.zeros([3, 2]))}):
+        with pytest.raises(ValueError, match=r"ckpt-1: the checkpoint is of another version: "):
+            checkpoints.restore(tf.train.Checkpoint(**other), path)
+
+
 def test_a_directory_without_a_model_is_an_error(data_dir, tmp_path) -> None:
     with pytest.raises(ValueError, match=r"holds no trained model: no config\.json there"):
         evaluate(EvaluateOptions(str(tmp_path), data_dir))
