@@ -54,6 +54,7 @@ class LazyAdam(tf.keras.optimizers.Adam):
         self.l2 = l2
         self._exempt: frozenset[str] = frozenset()
         self._tables: frozenset[str] = frozenset()
+        self._moments: list[list[tf.Variable]] = []
 
     def add_tables(self, variables: Iterable[tf.Variable]) -> None:
         """Names tables [V, D], whose gradients are rows; to be called before the first step."""
@@ -62,9 +63,8 @@ class LazyAdam(tf.keras.optimizers.Adam):
     def build(self, var_list: Sequence[tf.Variable]) -> None:
         """Makes the moments: of a table both in one, [V, 2 D], as a row is read from memory."""
         super(tf.keras.optimizers.Adam, self).build(var_list)
-        if getattr(self, "_moments", None) is not None:
-            return
-        self._moments = [self._new_moments(variable) for variable in var_list]
+        if not self._moments:
+            self._moments = [self._new_moments(variable) for variable in var_list]
 
     def _new_moments(self, variable: tf.Variable) -> list[tf.Variable]:
         if self._var_key(variable) in self._tables:
