@@ -291,11 +291,9 @@ class Examples:
 
 
 def in_parallel(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Fetches ahead, with all cores from the first batch on.
-
-    TensorFlow's tuning of the number of calls takes longer than an epoch of some seconds, and ends
-    at one of two speeds, a quarter apart.
-    """
+    """Fetches ahead, with all cores from the first batch on."""
+    # Tuning the number of calls takes longer than an epoch of some seconds, and ends at one of two
+    # speeds, a quarter apart.
     options = tf.data.Options()
     options.autotune.enabled = False
     return batches.prefetch(tf.data.AUTOTUNE).with_options(options)

@@ -57,8 +57,15 @@ class LazyAdam(tf.keras.optimizers.Adam):
         self._moments: list[list[tf.Variable]] = []
 
     def add_tables(self, variables: Iterable[tf.Variable]) -> None:
-        """Names tables [V, D], whose gradients are rows; to be called before the first step."""
-        self._tables |= {self._var_key(variable) for variable in variables}
+        """Names tables [V, D], whose gradients are rows.
+
+        Raises:
+          ValueError: a new one, but the moments are made already.
+        """
+        for variable in variables:
+            if self._moments and self._var_key(variable) not in self._tables:
+                raise ValueError(f"{variable.name}: a table must be named before `build`")
+            self._tables |= {self._var_key(variable)}
 
     def build(self, var_list: Sequence[tf.Variable]) -> None:
         """Makes the moments: of a table both in one, [V, 2 D], as a row is read from memory."""

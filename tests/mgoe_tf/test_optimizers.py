@@ -110,6 +110,14 @@ def test_refuses_a_gradient_of_the_other_kind(is_table):
         optimizer.apply_gradients([(gradient, weight)])
 
 
+def test_refuses_a_table_whose_moments_are_made():
+    table = tf.Variable(tf.ones([3, 1]), name="table")
+    optimizer = for_table(table)
+    optimizer.add_tables([table])  # as compiling again does
+    with pytest.raises(ValueError, match=r"^other:0: a table must be named before `build`"):
+        optimizer.add_tables([tf.Variable(tf.ones([3, 1]), name="other")])
+
+
 def test_config_round_trip():
     optimizer = LazyAdam(0.1, l1=0.2, l2=0.3, beta_1=0.8, epsilon=1e-6)
     again = LazyAdam.from_config(optimizer.get_config())
