@@ -21,7 +21,7 @@ _CHUNK = 1 << 14  # nodes embedded at once
 
 
 class Sum(NamedTuple):
-    """One of the sums that `RankingModel.embeddings` gives: its table, its place in the list."""
+    """One of the sums that `RankingModel.embeddings` gives: its table, its place in `lookups`."""
 
     column: str
     position: int
@@ -33,15 +33,19 @@ Sums = dict[Sum, tf.Tensor]
 
 def table_bytes(snapshot: GraphSnapshot, model: Any) -> int:
     """How much memory the tables of both owners would take for a model."""
-    spec, dim = snapshot.spec, model.options.embedding_dim
+    spec = snapshot.spec
     features = [spec.feature(name) for name in model.feature_names]
-    columns = {name.name for name in spec.vocabularies}
+    ids = {vocabulary.name for vocabulary in spec.vocabularies}
     total = 0
     for owner in ("user", "item"):
-        mine = [feature for feature in features if feature.owner == owner]
-        width = sum(dim if f.name in columns else f.length or 1 for f in mine if not f.ragged)
-        if any(feature.ragged for feature in mine):
-            width += dim * len(spec.tasks) * sum(v.owner != owner for v in spec.vocabularies)
+        kept = [f for f in features if f.owner == owner and not f.ragged and f.name not in ids]
+        width = sum(feature.length or 1 for feature in kept)
+        width += sum(
+            model.tables[table].dim * lookups.lists
+            for table, of_table in model.lookups.items()
+            for lookups in of_table
+            if lookups.owner == owner
+        )
         total += 4 * width * (spec.vocabulary(f"{owner}_id").size + 1)
     return total
 
@@ -109,7 +113,7 @@ class _Nodes:
     def __init__(self, spec: DatasetSpec, owner: str, model: Any, lookup: Any) -> None:
         features = [spec.feature(name) for name in model.feature_names]
         self.names = [feature.name for feature in features if feature.owner == owner]
-        self._spec, self._owner, self._model, self._lookup = spec, owner, model, lookup
+        self._owner, self._model, self._lookup = owner, model, lookup
         # Ids and neighbours end in sums; what is left enters the network as it is.
         self._kept = [
             feature.name
@@ -127,16 +131,12 @@ class _Nodes:
         found: dict[Any, np.ndarray] = {name: encoded[name].numpy() for name in self._kept}
         for column, sums in self._model.embeddings(bags).items():
             for position, value in enumerate(sums):
-                if self._owner_of(column, position) == self._owner:
-                    lists = value.numpy().reshape(-1, len(raw[self.names[0]]), value.shape[-1])
+                lookups = self._model.lookups[column][position]
+                if lookups.owner == self._owner:
+                    lists = value.numpy().reshape(lookups.lists, -1, value.shape[-1])
                     by_node = lists.transpose(1, 0, 2)
-                    found[Sum(column, position)] = by_node if position else by_node[:, 0]
+                    found[Sum(column, position)] = by_node if lookups.lists > 1 else by_node[:, 0]
         return found
-
-    def _owner_of(self, column: str, position: int) -> str:
-        """The first lookup in a column is the node's own, the second that of its neighbours."""
-        owner = self._spec.vocabulary(column).owner
-        return owner if position == 0 else {"user": "item", "item": "user"}[owner]
 
 
 def _unknown_id(ids: np.ndarray) -> np.ndarray:

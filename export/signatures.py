@@ -69,7 +69,7 @@ class ServedModel(tf.Module):
         self._embed = lambda features: model.embed(features, lookup=lookup)
         self._network = lambda inputs: model.network(inputs, training=False)
         self._network_inputs = lambda features, sums: model.network_inputs(features, sums)
-        self._explains = hasattr(model, "explain")
+        self._explains = model.explains
         self._explain = lambda inputs: model.explain(inputs)
         self._held = [*model.variables, *lookup.variables, *lookup.tables.values()]
         id_tables = {id(table) for table in model.embeddings.variables}

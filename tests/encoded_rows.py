@@ -4,20 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from input_pipeline.spec import DatasetSpec, Task, Vocabulary
-from mgoe_tf.config import ModelOptions
 from mgoe_tf.layers.id_lookup import neighbor_side_features, side_feature_of
-
-OPTIONS = ModelOptions(
-    embedding_dim=3,
-    num_shared_experts=2,
-    num_task_experts=1,
-    head_units=4,
-    fusion_units=(6, 5),
-    tower_units=(4,),
-    mmoe_experts=3,
-    mmoe_expert_units=(6, 5),
-    temperature=0.7,
-)
 
 
 def make_spec(tasks: tuple[str, ...] = ("click", "like", "buy")) -> DatasetSpec:

@@ -421,7 +421,7 @@ def test_a_graph_that_is_too_large_is_left_out_and_said_so(run, tmp_path):
     told = json.loads((path / "assets.extra" / "signatures.json").read_text())
     assert told["signatures"] == ["classify", "examples", "rank", "regress", "serving_default"]
     assert "more than --max_graph_bytes=100" in told["absent"]["rank_ids"]
-    assert "no macro nodes" in told["absent"]["explain"]
+    assert "mmoe does not explain" in told["absent"]["explain"]
     without = json.loads(
         (Path(_export(run, tmp_path)) / "assets.extra" / "signatures.json").read_text()
     )
