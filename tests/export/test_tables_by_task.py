@@ -7,7 +7,8 @@ import tensorflow as tf
 from export.client.snapshot import GraphSnapshot
 from export.graph_tables import GraphTables, table_bytes
 from export.savedmodel import ExportOptions, export
-from mgoe_tf.models.base import Lookups, Table
+from input_pipeline.spec import INPUT_OWNERS
+from mgoe_tf.models.base import Lookup, Table
 from mgoe_tf.models.baselines.mmoe import MMoE
 from mgoe_tf.models.registry import MODELS
 from mgoe_tf.training import checkpoints
@@ -23,19 +24,24 @@ class TablesByTask(MMoE):
         biases = {f"bias_{task}": Table("item_id", 1) for task in self.spec.task_names}
         return super().tables | biases
 
-    def bags(self, features, lookup=None):
-        lists = super().bags(features, lookup)
-        return lists | {f"bias_{task}": lists["item_id"] for task in self.spec.task_names}
+    @property
+    def lookups(self):
+        names = [f"bias_{task}" for task in self.spec.task_names]
+        return (*super().lookups, *(Lookup(name, name, "item") for name in names))
+
+    def bags(self, features, lookup=None, owners=INPUT_OWNERS):
+        found = super().bags(features, lookup, owners)
+        if "item" in owners:
+            found |= {f"bias_{task}": found["item_id"] for task in self.spec.task_names}
+        return found
 
     def network_inputs(self, features, sums):
-        # biases: [T, B]
-        biases = tf.stack([sums[f"bias_{task}"][0][:, 0] for task in self.spec.task_names])
-        return super().network_inputs(features, sums) | {"biases": biases}
+        biases = {task: sums[f"bias_{task}"][:, 0] for task in self.spec.task_names}
+        return {"x": super().network_inputs(features, sums), "biases": biases}
 
     def network(self, inputs, training=False):
-        logits = super().network(inputs, training=training)
-        biases = dict(zip(self.spec.task_names, tf.unstack(inputs["biases"]), strict=True))
-        return {task: logit + biases[task] for task, logit in logits.items()}
+        logits = super().network(inputs["x"], training=training)
+        return {task: logit + inputs["biases"][task] for task, logit in logits.items()}
 
 
 @pytest.fixture
@@ -52,7 +58,6 @@ def test_tables_have_their_own_widths(model_dir):
     dim = OPTIONS["mmoe"].embedding_dim
     assert model.embeddings.tables["item_id"].shape == (items, dim)
     assert model.embeddings.tables["bias_buy"].shape == (items, 1)
-    assert model.lookups["bias_buy"] == (Lookups("item", 1),)
     features = {**model.zero_features(2), "item_id": tf.constant([1, 2])}
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(model(features, training=True)["buy"])

@@ -82,18 +82,21 @@ def test_assets_that_it_does_not_need_are_refused(name):
         build_model(name, SPEC, OPTIONS[name], {**dict.fromkeys(needed, ""), "other.npy": "x"})
 
 
-def test_tables_and_lookups_tell_what_bags_gives(name):
+def test_tables_and_lookups_tell_what_is_looked_up(name):
     model = make(name)
-    features = features_of(model, 5)
-    sums = model.embeddings(model.bags(features))
-    assert set(sums) <= set(model.tables) == set(model.lookups)
     for table, (vocabulary, dim) in model.tables.items():
         rows = SPEC.vocabulary(vocabulary).embedded + 1
         assert model.embeddings.tables[table].shape == (rows, dim)
-    for table, found in sums.items():
-        lookups, dim = model.lookups[table], model.tables[table].dim
-        expected = [(5 * of_entry.lists, dim) for of_entry in lookups]
-        assert [value.shape for value in found] == expected
+    assert set(model.embeddings.tables) == set(model.tables)
+    assert {lookup.table for lookup in model.lookups} <= set(model.tables)
+    sums = model.sums(model.bags(features_of(model, 5)))
+    assert {key: value.shape for key, value in sums.items()} == {
+        lookup.name: (
+            5 * len(SPEC.tasks) if lookup.by_task else 5,
+            model.tables[lookup.table].dim,
+        )
+        for lookup in model.lookups
+    }
 
 
 def test_it_explains_row_by_row_or_says_that_it_does_not(name):
