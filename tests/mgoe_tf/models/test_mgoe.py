@@ -123,12 +123,12 @@ def test_features_that_it_reads():
         "task_table",
         "item_macro",
         "user_neighbors_click",
-        "user_neighbor_weights_click",
         "user_neighbors_buy",
+        "user_neighbor_weights_click",
         "user_neighbor_weights_buy",
         "item_neighbors_click",
-        "item_neighbor_weights_click",
         "item_neighbors_buy",
+        "item_neighbor_weights_click",
         "item_neighbor_weights_buy",
     )
     options = dataclasses.replace(OPTIONS["mgoe"], adjustment=False)
