@@ -39,8 +39,11 @@ OWNERS = {"interests": "user", "tags": "item", "device": "context", "hour": "con
 _LISTS = {"int64": "int64_list", "bytes": "bytes_list", "float": "float_list"}
 
 
-def add_feature_kinds(data_dir: str) -> DatasetSpec:
-    """Changes a data set in the example layout: spec, vocabularies, graphs and records."""
+def add_feature_kinds(data_dir: str, *, device_tells: bool = False) -> DatasetSpec:
+    """Changes a data set in the example layout: spec, vocabularies, graphs and records.
+
+    Values are random; with `device_tells` a row's device says whether it was clicked.
+    """
     folder = Path(data_dir)
     spec = DatasetSpec.from_json((folder / SPEC_FILE).read_text())
     vocabularies = tuple(_vocabulary(folder, spec, name) for name in IDS)
@@ -70,7 +73,13 @@ def add_feature_kinds(data_dir: str) -> DatasetSpec:
         records = list(tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator())
         with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
             for record in records:
-                writer.write(_extended(record, nodes, rows, random))
+                example = tf.train.Example.FromString(record)
+                _extend(example, nodes, rows, random)
+                if device_tells:
+                    (clicked,) = example.features.feature["label_click"].float_list.value
+                    device = IDS["device"][int(clicked)]
+                    example.features.feature["device"].bytes_list.value[:] = [device]
+                writer.write(example.SerializeToString())
     (folder / SPEC_FILE).write_text(changed.to_json())
     return changed
 
@@ -122,19 +131,17 @@ def _save_column(folder: Path, name: str, values: list) -> None:
         np.save(folder / f"{name}.npy", np.stack(values))
 
 
-def _extended(record: bytes, nodes: dict, rows: dict, random: np.random.Generator) -> bytes:
-    example = tf.train.Example.FromString(record)
+def _extend(example, nodes: dict, rows: dict, random: np.random.Generator) -> None:
     for feature in FEATURES:
         ids = IDS.get(feature.vocabulary)
         if feature.owner == "context":
             value = _context_value(feature, random)
         else:
-            kind = "bytes_list" if feature.owner == "user" else "int64_list"
-            raw = getattr(example.features.feature[f"{feature.owner}_id"], kind).value[0]
+            of_id = example.features.feature[f"{feature.owner}_id"]
+            raw = getattr(of_id, of_id.WhichOneof("kind")).value[0]
             value = nodes[feature.owner][feature.name][rows[feature.owner][raw]]
             value = value if ids is None else ids[value]
         _write(example.features.feature, feature, value)
-    return example.SerializeToString()
 
 
 def _context_value(feature: Feature, random: np.random.Generator):
