@@ -57,7 +57,12 @@ class PreparationOptions:
     task_levels: tuple[int, ...] | None = option(
         None, "Importance level of each task in task order, ties allowed. Default: 1, 2, 3, ..."
     )
-    beta: float = option(1.0, "Transformation parameter: a pair's score is rho(C) ** beta (Eq. 7).")
+    beta: float = option(
+        1.0,
+        "Transformation parameter: a pair's score is ((rho(C) + 1) ** beta - 1) / beta, and "
+        "ln(rho(C) + 1) at 0 (Eq. 6). 1: rho itself; lower: less of a difference between strong "
+        "and weak sets of tasks; negative: less still.",
+    )
     omega_high: float = option(2.0, "Weight of active nodes in the k-means (Eq. 9).")
     omega_low: float = option(0.5, "Weight of inactive nodes in the k-means (Eq. 9).")
     theta_high: float | None = option(
@@ -71,17 +76,39 @@ class PreparationOptions:
         "Scores above this count towards a node's activity. Default: the mean of the non-zero "
         "scores.",
     )
+    activity: str = option(
+        "baseline",
+        "A node's activity (Eq. 8). baseline: the sum of its scores above --baseline. "
+        "copreference: how much it shares with all others, the row sum of S S^T without itself.",
+        ("baseline", "copreference"),
+    )
     preference: bool = option(
         True,
         "Group on scores and preference weights; --nopreference groups on the binary matrix, all "
         "weights 1.",
     )
-    normalize_rows: bool = option(True, "Scale each node's row to unit length before grouping it.")
-    kmeans_restarts: int = option(5, "How many k-means++ seedings are tried; the best is kept.")
-    projection_columns: int = option(
-        1_000_000, "Rows with more columns than this are projected at random before k-means."
+    grouping: str = option(
+        "spectral",
+        "What is grouped, always at unit length. spectral: a node's place in the truncated SVD of "
+        "S, where two users are alike if they like the same items or items that go together. rows: "
+        "its row of S, which shares no entry with most others where the log is sparse.",
+        ("spectral", "rows"),
     )
-    projection_dim: int = option(512, "Width of that random projection.")
+    grouping_dim: int = option(
+        64, "spectral: dimensions of the SVD; at most the smaller number of nodes less one."
+    )
+    grouping_scale: str = option(
+        "none",
+        "spectral: what is decomposed. none: S. degree: S with each entry divided by the roots of "
+        "its row's and its column's sum, so that popular nodes count less.",
+        ("none", "degree"),
+    )
+    grouping_power: int = option(
+        1,
+        "spectral: weight of a dimension is its singular value to this power, 1 or 2; 2 is S S^T, "
+        "in which the strongest tastes count more.",
+    )
+    kmeans_restarts: int = option(5, "How many k-means++ seedings are tried; the best is kept.")
     max_neighbors: int = option(
         20, "L, the most micro neighbours of a node by one task, newest first."
     )
@@ -142,8 +169,7 @@ class PreparationOptions:
             ("num_user_macro_nodes", 1),
             ("num_item_macro_nodes", 1),
             ("kmeans_restarts", 1),
-            ("projection_columns", 1),
-            ("projection_dim", 1),
+            ("grouping_dim", 1),
             ("max_neighbors", 1),
             ("negatives", 0),
             ("min_count", 1),
@@ -170,6 +196,13 @@ class PreparationOptions:
         ):
             raise ValueError(
                 f"--theta_low: must be at most --theta_high={self.theta_high}, got {self.theta_low}"
+            )
+        if self.grouping_power not in (1, 2):
+            raise ValueError(f"--grouping_power: must be 1 or 2, got {self.grouping_power}")
+        if self.activity == "copreference" and self.baseline is not None:
+            raise ValueError(
+                f"--baseline: is for --activity=baseline only, got {self.baseline} with "
+                f"--activity={self.activity}"
             )
         if self.user_column == self.item_column:
             raise ValueError(
