@@ -78,7 +78,7 @@ setup(
             "mgoe-evaluate = mgoe_tf.evaluate:main",
             "mgoe-export = export.savedmodel:main",
             "mgoe-serve = export.serve:main",
-            "mgoe-client = export.client:main",
+            "mgoe-client = export.client.__main__:main",
             "mgoe-deploy = export.deploy.__main__:main",
             "mgoe-explain = export.explain:main",
         ]

@@ -14,11 +14,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from export.client import Client, Input
-from export.ranking import parse_ids
-from input_pipeline.command import run_command
-from input_pipeline.options import option
+from export.client.ranking import parse_ids
+from input_pipeline.commands.command import run_command
+from input_pipeline.commands.options import option
 from input_pipeline.spec import NEIGHBOR_SETS
-from mgoe_tf import tables
+from mgoe_tf.evaluation import tables
 
 _SIGNATURE = "explain"
 Answer = Mapping[str, np.ndarray]

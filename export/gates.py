@@ -14,12 +14,12 @@ import tensorflow as tf
 from absl import logging
 
 from export import publication
+from export.client.snapshot import GraphSnapshot
 from export.signatures import SCORE, score_weights
-from export.snapshot import GraphSnapshot
-from input_pipeline import filesystem
-from input_pipeline.example_rows import first_examples
-from input_pipeline.parsing import parse_examples
-from mgoe_tf.checkpoints import LoadedModel
+from input_pipeline.files import filesystem
+from input_pipeline.records.example_parsing import parse_examples
+from input_pipeline.records.example_rows import first_examples
+from mgoe_tf.training.checkpoints import LoadedModel
 
 TOLERANCE = 1e-5  # what an export may differ from Keras, in any output
 COMPARED_ROWS = 1000

@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from export.snapshot import GraphSnapshot
-from input_pipeline import filesystem
+from export.client.snapshot import GraphSnapshot
+from input_pipeline.files import filesystem
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.layers.id_lookup import id_table
 

@@ -7,7 +7,7 @@ import time
 
 from absl import logging
 
-from input_pipeline import filesystem
+from input_pipeline.files import filesystem
 
 MARKER = "saved_model.pb"  # without it a version is not complete
 _VERSION = re.compile(r"[0-9]{1,18}")

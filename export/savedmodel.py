@@ -16,20 +16,20 @@ import tensorflow as tf
 from absl import logging
 
 from export import gates, publication, warmup
-from export.batch_sizes import MAX_BATCH_SIZE
 from export.client import Input
+from export.client.batch_sizes import MAX_BATCH_SIZE
+from export.client.ranking import join
+from export.client.snapshot import GraphSnapshot
 from export.graph_tables import table_bytes
-from export.ranking import join
 from export.row_checks import CHECK_FINITE
 from export.server.loading import load_servable
 from export.signatures import METHOD_NAMES, ServedModel
-from export.snapshot import GraphSnapshot
-from input_pipeline import filesystem
-from input_pipeline.command import run_command
-from input_pipeline.options import option
+from input_pipeline.commands.command import run_command
+from input_pipeline.commands.options import option
+from input_pipeline.files import filesystem
+from input_pipeline.files.temporary_directory import temporary_directory
 from input_pipeline.spec import SPEC_FILE
-from input_pipeline.temporary_directory import temporary_directory
-from mgoe_tf import checkpoints
+from mgoe_tf.training import checkpoints
 
 SIGNATURES_FILE = "signatures.json"
 _TEST_METRICS = "metrics_test.json"

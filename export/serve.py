@@ -21,9 +21,9 @@ from absl import flags
 
 from export.server.model_server import Server
 from export.server.options import ServeOptions
-from input_pipeline import options
-from input_pipeline.command import run_command
-from input_pipeline.options import option
+from input_pipeline.commands import options
+from input_pipeline.commands.command import run_command
+from input_pipeline.commands.options import option
 
 _REAL = "tensorflow_model_server"
 

@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 from google.protobuf import message_factory, text_format
 from google.protobuf.message import Message
 
-from export.descriptors import Package, build_pool
-from input_pipeline import filesystem
+from export.client.descriptors import Package, build_pool
+from input_pipeline.files import filesystem
 
 _POOL = build_pool(
     [

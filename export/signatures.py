@@ -10,11 +10,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from export.client.snapshot import GraphSnapshot
 from export.frozen import frozen
 from export.graph_tables import GraphTables
 from export.row_checks import RowChecks
-from export.snapshot import GraphSnapshot
-from input_pipeline.parsing import DTYPES, parse_examples
+from input_pipeline.records.example_parsing import DTYPES, parse_examples
 from input_pipeline.spec import USER_ROW, DatasetSpec, Feature
 
 SCORE = "score"

@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import input_pb2, prediction_log_pb2
 
-from export import tensors
-from export.batch_sizes import ALLOWED_BATCH_SIZES, MAX_BATCH_SIZE
-from input_pipeline import filesystem
+from export.client import tensors
+from export.client.batch_sizes import ALLOWED_BATCH_SIZES, MAX_BATCH_SIZE
+from input_pipeline.files import filesystem
 from input_pipeline.spec import Feature
 
 FILE = "tf_serving_warmup_requests"

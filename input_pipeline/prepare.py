@@ -6,16 +6,17 @@ import dataclasses
 import json
 import tempfile
 
-from input_pipeline import filesystem, vocabulary
-from input_pipeline.command import run_command
-from input_pipeline.config import PreparationOptions
-from input_pipeline.events import EventLog
-from input_pipeline.interactions import Interactions, build_interactions
+from input_pipeline.commands.command import run_command
+from input_pipeline.engines.dataset_writer import DatasetWriter
+from input_pipeline.files import filesystem
+from input_pipeline.files.temporary_directory import temporary_directory
+from input_pipeline.log import vocabulary
+from input_pipeline.log.events import EventLog
+from input_pipeline.log.interactions import Interactions, build_interactions
+from input_pipeline.log.windows import cut_windows
+from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.sources import read_events
 from input_pipeline.spec import SPEC_FILE, DatasetSpec, Task
-from input_pipeline.temporary_directory import temporary_directory
-from input_pipeline.windows import cut_windows
-from input_pipeline.writer import DatasetWriter
 
 
 def prepare(preparation: PreparationOptions) -> DatasetSpec:

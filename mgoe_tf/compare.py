@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline import filesystem
-from input_pipeline.command import run_command
-from input_pipeline.options import option
-from mgoe_tf import checkpoints, tables
-from mgoe_tf.evaluator import SPLITS
+from input_pipeline.commands.command import run_command
+from input_pipeline.commands.options import option
+from input_pipeline.files import filesystem
+from mgoe_tf.evaluation import tables
+from mgoe_tf.evaluation.evaluator import SPLITS
+from mgoe_tf.training import checkpoints
 
 _NOT_A_SETTING = frozenset(
     {

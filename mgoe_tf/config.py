@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from input_pipeline.options import option
+from input_pipeline.commands.options import option
 
 
 def _require(options: Any, requirement: str, names: tuple[str, ...], holds: Any) -> None:

@@ -6,11 +6,12 @@ import dataclasses
 import os
 from typing import Any
 
-from input_pipeline import filesystem
-from input_pipeline.command import run_command
-from input_pipeline.options import option
-from mgoe_tf import checkpoints, tables
-from mgoe_tf.evaluator import SPLITS, Evaluator
+from input_pipeline.commands.command import run_command
+from input_pipeline.commands.options import option
+from input_pipeline.files import filesystem
+from mgoe_tf.evaluation import tables
+from mgoe_tf.evaluation.evaluator import SPLITS, Evaluator
+from mgoe_tf.training import checkpoints
 
 
 @dataclasses.dataclass(frozen=True)

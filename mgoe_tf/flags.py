@@ -9,8 +9,8 @@ from typing import Any
 
 from absl import flags
 
-from input_pipeline.config import PreparationOptions
-from input_pipeline.options import define_flags, from_flags, given
+from input_pipeline.commands.options import define_flags, from_flags, given
+from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.config import ModelOptions, TrainOptions
 

@@ -18,15 +18,16 @@ import tensorflow as tf
 from absl import app, flags
 from absl import logging as absl_logging
 
-from input_pipeline import filesystem
-from input_pipeline.command import refuse_arguments, run_main
-from input_pipeline.config import PreparationOptions
+from input_pipeline.commands.command import refuse_arguments, run_main
+from input_pipeline.files import filesystem
+from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import prepare
-from mgoe_tf import checkpoints, tables
 from mgoe_tf import flags as train_flags
 from mgoe_tf.config import TrainOptions
-from mgoe_tf.threads import set_intra_op_threads
-from mgoe_tf.trainer import train
+from mgoe_tf.evaluation import tables
+from mgoe_tf.training import checkpoints
+from mgoe_tf.training.threads import set_intra_op_threads
+from mgoe_tf.training.trainer import train
 
 
 def prepare_if_missing(flag_values: flags.FlagValues, preparation: PreparationOptions) -> None:

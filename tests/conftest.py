@@ -2,7 +2,7 @@
 
 import pytest
 
-import input_pipeline  # noqa: F401  (selects Keras 2 before anything imports TensorFlow)
+import mgoe_tf  # noqa: F401  (selects Keras 2 before anything imports TensorFlow)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 
 from input_pipeline import prepare
-from input_pipeline.config import PreparationOptions
-from input_pipeline.events import Categorical, EventLog
+from input_pipeline.log.events import Categorical, EventLog
+from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.spec import DatasetSpec
 
 TASKS = ("click", "buy")

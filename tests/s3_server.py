@@ -129,7 +129,7 @@ def s3_bucket(request: pytest.FixtureRequest) -> S3Bucket:
 
 
 def _require_tensorflow_io() -> None:
-    from input_pipeline import filesystem
+    from input_pipeline.files import filesystem
 
     try:
         filesystem.prepare_remote("s3://bucket")

@@ -46,7 +46,7 @@ def test_only_filesystem_knows_tensorflow_io() -> None:
         for path in (ROOT / package).rglob("*.py")
         if any(module.split(".")[0] == "tensorflow_io" for module in _imported_modules(path))
     }
-    assert users == {"input_pipeline/filesystem.py"}
+    assert users == {"input_pipeline/files/filesystem.py"}
 
 
 def _run(code: str) -> subprocess.CompletedProcess[str]:
@@ -67,11 +67,21 @@ def test_keras_2_is_selected_for_whoever_imports_us_first() -> None:
     assert done.stdout.strip() == "tf_keras", done.stderr
 
 
+_KERAS_3 = "import os; os.environ.pop('TF_USE_LEGACY_KERAS', None); import tensorflow as tf; "
+
+
+def test_keras_2_is_selected_after_tensorflow_while_nobody_has_used_keras() -> None:
+    done = _run(_KERAS_3 + "import mgoe_tf; print(tf.keras.Model.__module__.split('.')[0])")
+    assert done.stdout.strip() == "tf_keras", done.stderr
+
+
 def test_keras_3_before_us_is_refused() -> None:
-    code = (
-        "import os; os.environ.pop('TF_USE_LEGACY_KERAS', None); import tensorflow as tf; "
-        "tf.keras.Model; import mgoe_tf"
-    )
-    done = _run(code)
+    done = _run(_KERAS_3 + "tf.keras.Model; import mgoe_tf")
     assert done.returncode != 0
-    assert "mgoe_tf needs Keras 2 (tf_keras)" in done.stderr
+    assert "mgoe_tf needs Keras 2 (tf_keras), but tf.keras is keras." in done.stderr
+
+
+def test_the_client_works_beside_keras_3_and_leaves_it_alone() -> None:
+    code = "tf.keras.Model; import export.client; print(os.environ.get('TF_USE_LEGACY_KERAS'))"
+    done = _run(_KERAS_3 + code)
+    assert done.stdout.strip() == "None", done.stderr

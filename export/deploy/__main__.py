@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from export.deploy import files
 from export.deploy.options import DeployOptions
-from input_pipeline import filesystem
-from input_pipeline.command import run_command
+from input_pipeline.commands.command import run_command
+from input_pipeline.files import filesystem
 
 _NEXT = {
     "docker": "docker compose --file {output}/docker-compose.yaml up",

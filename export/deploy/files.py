@@ -10,10 +10,10 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from export import publication, server_files, warmup
-from export.batch_sizes import ALLOWED_BATCH_SIZES, MAX_BATCH_SIZE
+from export.client.batch_sizes import ALLOWED_BATCH_SIZES, MAX_BATCH_SIZE
 from export.deploy.options import DEVICES, DeployOptions
 from export.server.options import PROMETHEUS_PATH
-from input_pipeline import filesystem
+from input_pipeline.files import filesystem
 
 _SERVER_BYTES = 1 << 30  # of TensorFlow Serving without a model
 _GIBIBYTE = 1 << 30

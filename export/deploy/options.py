@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from input_pipeline import filesystem
-from input_pipeline.options import option
+from input_pipeline.commands.options import option
+from input_pipeline.files import filesystem
 
 PLATFORMS = ("docker", "kubernetes")
 DEVICES = ("gpu", "cpu")

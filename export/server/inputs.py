@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.core.framework import types_pb2
 
-from export import tensors
+from export.client import tensors
 from export.server import errors
 
 

@@ -15,7 +15,7 @@ from export.server.loading import load_servable
 from export.server.models import Models
 from export.server.monitoring import Metrics
 from export.server.options import ServeOptions
-from export.server.rest import RestApi, RestServer
+from export.server.rest.api import RestApi, RestServer
 from export.server.servable import Servable
 from export.server.services import ModelService, PredictionService
 from export.server.versions import AVAILABLE, END, ModelVersions, Policy

@@ -14,7 +14,7 @@ from tensorflow_serving.config import model_server_config_pb2
 from export.server import errors
 from export.server.servable import Servable
 from export.server.versions import ModelVersions, Policy, VersionState, newest
-from input_pipeline import filesystem
+from input_pipeline.files import filesystem
 
 PLATFORM = "tensorflow"
 MakeVersions = Callable[[str, str, Policy], ModelVersions]

@@ -14,7 +14,7 @@ from export.server import listener, models
 from export.server.batching_options import BatchingOptions
 from export.server.monitoring import Metrics
 from export.server.servable import Runtime
-from input_pipeline.options import option
+from input_pipeline.commands.options import option
 
 _THREADS = 4 * (os.cpu_count() or 1)
 PROMETHEUS_PATH = "/monitoring/prometheus/metrics"

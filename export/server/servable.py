@@ -19,7 +19,7 @@ from export.server.batching import Arrays, BatchQueue
 from export.server.batching_options import BatchingOptions
 from export.server.inputs import Inputs, names_text
 from export.server.monitoring import Metrics
-from input_pipeline import filesystem
+from input_pipeline.files import filesystem
 
 DEFAULT_SIGNATURE = "serving_default"
 _TAG = "serve"

@@ -23,7 +23,7 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from export import tensors
+from export.client import tensors
 from export.server import errors, inference
 from export.server.models import Models
 from export.server.monitoring import Metrics

@@ -15,7 +15,7 @@ from export import publication
 from export.server import errors
 from export.server.loading import load_servable
 from export.server.servable import Servable
-from input_pipeline import filesystem
+from input_pipeline.files import filesystem
 
 LOADING, AVAILABLE, UNLOADING, END = 20, 30, 40, 50  # ModelVersionStatus.State
 _UNKNOWN = 2  # the canonical code

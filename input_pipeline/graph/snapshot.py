@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from input_pipeline import filesystem
+from input_pipeline.files import filesystem
 from input_pipeline.graph.macro_edges import macro_edges, one_hot
 from input_pipeline.graph.merging_matrix import Pairs
 from input_pipeline.graph.neighbors import Neighbors, latest_neighbors

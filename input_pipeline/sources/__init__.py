@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from input_pipeline.config import PreparationOptions
-from input_pipeline.events import EventLog
-from input_pipeline.sources import movielens, planted_log, table, taobao, tenrec
+from input_pipeline.log.events import EventLog
+from input_pipeline.preparation_options import PreparationOptions
+from input_pipeline.sources import movielens, table, taobao, tenrec
+from input_pipeline.sources.synthetic import planted_log
 
 SOURCES: dict[str, Callable[[PreparationOptions], EventLog]] = {
     "taobao": taobao.read,

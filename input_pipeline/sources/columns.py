@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from input_pipeline.events import Categorical
+from input_pipeline.log.events import Categorical
 
 _INT64 = np.iinfo(np.int64)
 

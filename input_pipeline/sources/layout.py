@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from input_pipeline.config import PreparationOptions
-from input_pipeline.events import Categorical, EventLog
+from input_pipeline.log.events import Categorical, EventLog
+from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.sources import columns
 from input_pipeline.sources.malformed import LineNumbers, MalformedLines, Problem
 from input_pipeline.spec import SourceFile

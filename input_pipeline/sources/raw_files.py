@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 from isal import igzip, isal_zlib
 from tqdm import tqdm
 
-from input_pipeline import filesystem
+from input_pipeline.files import filesystem
 from input_pipeline.spec import SourceFile
 
 _GZIP_MAGIC = b"\x1f\x8b"

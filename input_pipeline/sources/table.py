@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from input_pipeline import filesystem
-from input_pipeline.config import PreparationOptions
-from input_pipeline.events import EventLog
+from input_pipeline.files import filesystem
+from input_pipeline.log.events import EventLog
+from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.sources.delimited import Dialect, check_header, read_files
 from input_pipeline.sources.labels import label_reader
 from input_pipeline.sources.layout import Layout, RawRows, read_log

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from input_pipeline.config import PreparationOptions
-from input_pipeline.events import EventLog
+from input_pipeline.log.events import EventLog
+from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.sources.delimited import Dialect, read_files
 from input_pipeline.sources.layout import Block, Layout, read_log
 from input_pipeline.sources.raw_files import find_files

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from input_pipeline.config import PreparationOptions
-from input_pipeline.events import EventLog
+from input_pipeline.log.events import EventLog
+from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.sources.delimited import Dialect, read_files
 from input_pipeline.sources.labels import label_reader
 from input_pipeline.sources.layout import Layout, read_log

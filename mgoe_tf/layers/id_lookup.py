@@ -9,8 +9,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from input_pipeline import filesystem
-from input_pipeline.parsing import Column
+from input_pipeline.files import filesystem
+from input_pipeline.records.example_parsing import Column
 from input_pipeline.spec import USER_ROW, DatasetSpec
 
 

@@ -14,8 +14,8 @@ from mgoe_tf.config import ModelOptions
 from mgoe_tf.layers.id_embeddings import Bags, IdEmbeddings
 from mgoe_tf.layers.id_lookup import IdLookup, neighbor_side_features, side_feature_of
 from mgoe_tf.layers.user_rows import by_row
-from mgoe_tf.optimizers import LazyAdam
-from mgoe_tf.tasks import MultiTask
+from mgoe_tf.training.optimizers import LazyAdam
+from mgoe_tf.training.tasks import MultiTask
 
 OWNERS = ("user", "item")
 Features = Mapping[str, tf.Tensor]

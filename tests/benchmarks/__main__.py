@@ -13,11 +13,11 @@ import multiprocessing
 import os
 import tempfile
 
-from input_pipeline import filesystem
-from input_pipeline.command import run_command
-from input_pipeline.options import option
-from mgoe_tf import tables
-from mgoe_tf.threads import default_intra_op_threads
+from input_pipeline.commands.command import run_command
+from input_pipeline.commands.options import option
+from input_pipeline.files import filesystem
+from mgoe_tf.evaluation import tables
+from mgoe_tf.training.threads import default_intra_op_threads
 from tests.benchmarks.context import SCALES, Context
 from tests.benchmarks.line import Line
 from tests.benchmarks.machine import machine

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 
-from input_pipeline import filesystem
-from input_pipeline.config import PreparationOptions
+from input_pipeline.files import filesystem
+from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import prepare
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.metrics import log_loss, roc_auc_score
 
-from mgoe_tf import metrics
+from mgoe_tf.evaluation import metrics
 from tests.benchmarks.context import Context
 from tests.benchmarks.line import Goal, Line
 from tests.benchmarks.measure import alternate, peak_memory, seconds

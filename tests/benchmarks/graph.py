@@ -6,8 +6,8 @@ import json
 import tempfile
 from collections.abc import Iterable
 
-from input_pipeline import filesystem
-from input_pipeline.merging_graph import MergingGraph
+from input_pipeline.engines.merging_graph import MergingGraph
+from input_pipeline.files import filesystem
 from tests.benchmarks.context import Context
 from tests.benchmarks.line import Goal, Line
 from tests.benchmarks.measure import alternate, peak_memory, seconds

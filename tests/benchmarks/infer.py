@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from export.savedmodel import ExportOptions, export
-from input_pipeline import filesystem
+from input_pipeline.files import filesystem
 from tests.benchmarks.context import Context
 from tests.benchmarks.line import Goal, Line
 from tests.benchmarks.measure import alternate

@@ -10,7 +10,7 @@ import time
 import grpc
 import numpy as np
 
-from export import protocol, tensors
+from export.client import protocol, tensors
 
 
 @dataclasses.dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from export import tensors
+from export.client import tensors
 from export.server.listener import Listener
 
 _OUTPUTS = ("click", "fav", "cart", "buy", "score")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 
-from input_pipeline.config import PreparationOptions
-from input_pipeline.interactions import Interactions, Past, build_interactions
+from input_pipeline.log.interactions import Interactions, Past, build_interactions
+from input_pipeline.log.windows import cut_windows
+from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import describe
 from input_pipeline.sources import read_events
 from input_pipeline.spec import DatasetSpec
-from input_pipeline.windows import cut_windows
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,12 +9,12 @@ import tensorflow as tf
 
 from input_pipeline.dataset import open_examples
 from input_pipeline.spec import DatasetSpec
-from mgoe_tf import checkpoints
 from mgoe_tf.config import ModelOptions, TrainOptions
 from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import RankingModel
-from mgoe_tf.optimizers import LazyAdam
-from mgoe_tf.tasks import MultiTask
+from mgoe_tf.training import checkpoints
+from mgoe_tf.training.optimizers import LazyAdam
+from mgoe_tf.training.tasks import MultiTask
 
 
 @dataclasses.dataclass(frozen=True)

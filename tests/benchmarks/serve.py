@@ -16,11 +16,11 @@ import numpy as np
 import tensorflow as tf
 
 from export.client import Input
+from export.client.ranking import join
+from export.client.snapshot import GraphSnapshot
 from export.deploy import files
-from export.ranking import join
 from export.savedmodel import ExportOptions, export
-from export.snapshot import GraphSnapshot
-from input_pipeline import filesystem
+from input_pipeline.files import filesystem
 from tests.benchmarks.context import Context
 from tests.benchmarks.line import Goal, Line
 from tests.benchmarks.load import Heard, Target, closed_loop, open_loop

@@ -10,8 +10,9 @@ import tensorflow as tf
 
 from input_pipeline.dataset import open_examples
 from input_pipeline.spec import RECORD_LAYOUTS
-from mgoe_tf import callbacks, metrics
-from mgoe_tf.trainer import WINDOWS, training_batches
+from mgoe_tf.evaluation import metrics
+from mgoe_tf.training import callbacks
+from mgoe_tf.training.trainer import WINDOWS, training_batches
 from tests.benchmarks.context import Context
 from tests.benchmarks.flops import matmul_flops
 from tests.benchmarks.line import Goal, Line

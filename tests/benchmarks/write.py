@@ -9,13 +9,14 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from input_pipeline import examples, filesystem
+from input_pipeline.engines.dataset_writer import ENCODERS
+from input_pipeline.engines.merging_graph import MergingGraph
+from input_pipeline.files import filesystem
 from input_pipeline.graph.snapshot import NodeGraph, extend
-from input_pipeline.interactions import OWNERS
-from input_pipeline.merging_graph import MergingGraph
-from input_pipeline.rows import Rows, add_negatives, group_pairs
-from input_pipeline.tfrecords import ShardWriter
-from input_pipeline.writer import ENCODERS
+from input_pipeline.log.interactions import OWNERS
+from input_pipeline.log.rows import Rows, add_negatives, group_pairs
+from input_pipeline.records import example_encoder as examples
+from input_pipeline.records.shards import ShardWriter
 from tests.benchmarks.context import Context
 from tests.benchmarks.line import Goal, Line
 from tests.benchmarks.measure import alternate, peak_memory

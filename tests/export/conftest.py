@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from export.savedmodel import ExportOptions, export
-from input_pipeline.config import PreparationOptions
+from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import prepare
-from mgoe_tf import checkpoints
 from mgoe_tf.config import ModelOptions, TrainOptions
+from mgoe_tf.training import checkpoints
 
 USERS, ITEMS, EVENTS = 60, 40, 1500
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from export.client.snapshot import GraphSnapshot
 from export.graph_tables import GraphTables, Sum, table_bytes
-from export.snapshot import GraphSnapshot
-from mgoe_tf import checkpoints
+from mgoe_tf.training import checkpoints
 
 
 @pytest.fixture(scope="module", params=["mgoe", "mmoe"])

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from export import publication
+from export.client.snapshot import GraphSnapshot
 from export.savedmodel import ExportOptions, export
 from export.server.versions import ModelVersions
-from export.snapshot import GraphSnapshot
-from input_pipeline import filesystem
+from input_pipeline.files import filesystem
 from tests.s3_server import S3Bucket, s3_bucket  # noqa: F401
 
 

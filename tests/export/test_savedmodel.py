@@ -14,11 +14,11 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from export import savedmodel, warmup
 from export.client import Client
+from export.client.snapshot import GraphSnapshot
 from export.savedmodel import ExportOptions, export
 from export.serve import ServeOptions, Server
-from export.snapshot import GraphSnapshot
-from input_pipeline.parsing import parse_examples
-from mgoe_tf import checkpoints
+from input_pipeline.records.example_parsing import parse_examples
+from mgoe_tf.training import checkpoints
 from tests.export.conftest import write_model
 
 TASKS = ("click", "buy")

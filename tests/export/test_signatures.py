@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from export.signatures import ServedModel, score_weights
-from mgoe_tf import checkpoints
+from mgoe_tf.training import checkpoints
 
 
 class _Known:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from input_pipeline.events import Categorical, EventLog
+from input_pipeline.log.events import Categorical, EventLog
 from tests.reference_preparation import Line
 
 TASKS = ("click", "fav", "cart", "buy")

@@ -9,8 +9,9 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
-from input_pipeline import prepare, report
-from input_pipeline.config import PreparationOptions
+from input_pipeline import prepare
+from input_pipeline.preparation_options import PreparationOptions
+from input_pipeline.report import data_report as report
 from tests.input_pipeline.logs import event_log, random_lines
 from tests.input_pipeline.test_prepare import labels_of, read_rows
 

@@ -14,10 +14,14 @@ import tensorflow as tf
 from scipy import sparse
 from sklearn.cluster import KMeans
 
-from input_pipeline import filesystem, prepare, report, tfrecords, vocabulary
-from input_pipeline.config import PreparationOptions
+from input_pipeline import prepare
+from input_pipeline.files import filesystem
+from input_pipeline.log import vocabulary
+from input_pipeline.log.windows import permutation_ranks
+from input_pipeline.preparation_options import PreparationOptions
+from input_pipeline.records import shards as tfrecords
+from input_pipeline.report import data_report as report
 from input_pipeline.spec import SPEC_FILE, DatasetSpec
-from input_pipeline.windows import permutation_ranks
 from tests import reference_preparation as reference
 from tests.input_pipeline.logs import TASKS, event_log, random_lines
 

@@ -10,8 +10,11 @@ import sys
 import numpy as np
 import pytest
 
-from input_pipeline import filesystem, prepare, tfrecords, vocabulary
-from input_pipeline.config import PreparationOptions
+from input_pipeline import prepare
+from input_pipeline.files import filesystem
+from input_pipeline.log import vocabulary
+from input_pipeline.preparation_options import PreparationOptions
+from input_pipeline.records import shards as tfrecords
 from input_pipeline.spec import SPEC_FILE, DatasetSpec
 from tests.input_pipeline.logs import event_log, random_lines
 from tests.s3_server import S3Bucket, s3_bucket  # noqa: F401
@@ -94,14 +97,20 @@ def test_a_failure_removes_what_was_written(log_file, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "moment", ["tfrecords.compress", "vocabulary.write", "report.render", "filesystem.publish"]
+    "moment",
+    [
+        "records.shards.compress",
+        "log.vocabulary.write",
+        "report.data_report.render",
+        "files.filesystem.publish",
+    ],
 )
 def test_a_killed_run_leaves_nothing_to_accept(log_file, tmp_path, moment):
-    module, function = moment.split(".")
+    folder, module, function = moment.split(".")
     arguments = command(log_file, tmp_path / "data")[3:]
     program = (
         "import os, signal, sys\n"
-        f"from input_pipeline import {module}, prepare\n"
+        f"from input_pipeline import prepare\nfrom input_pipeline.{folder} import {module}\n"
         f"setattr({module}, {function!r}, lambda *_: os.kill(os.getpid(), signal.SIGKILL))\n"
         f"sys.argv = ['prepare', *{arguments!r}]\n"
         "prepare.main()\n"
@@ -113,8 +122,8 @@ def test_a_killed_run_leaves_nothing_to_accept(log_file, tmp_path, moment):
     assert len(left) == 1
     assert left[0].name.startswith(".")
     # Only a data set that is complete has its spec, without which nothing reads it.
-    assert (left[0] / SPEC_FILE).exists() == (moment == "filesystem.publish")
-    if moment == "tfrecords.compress":
+    assert (left[0] / SPEC_FILE).exists() == (moment == "files.filesystem.publish")
+    if moment == "records.shards.compress":
         prepare.prepare(options_of(tmp_path / "data", input=str(log_file)))
         assert (tmp_path / "data" / SPEC_FILE).exists()
 

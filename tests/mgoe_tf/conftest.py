@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from mgoe_tf.config import ModelOptions, TrainOptions
-from mgoe_tf.trainer import train
+from mgoe_tf.training.trainer import train
 from tests.data_sets import write_small_data_set
 
 # Before TensorFlow starts: mirrored training is tested on two logical devices.

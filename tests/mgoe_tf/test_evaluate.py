@@ -10,10 +10,10 @@ import pytest
 import tensorflow as tf
 from scipy import sparse
 
-from input_pipeline import vocabulary
-from mgoe_tf import checkpoints
+from input_pipeline.log import vocabulary
 from mgoe_tf.evaluate import EvaluateOptions, evaluate
-from mgoe_tf.trainer import train
+from mgoe_tf.training import checkpoints
+from mgoe_tf.training.trainer import train
 from tests.data_sets import write_small_data_set
 from tests.mgoe_tf.conftest import MODEL_OPTIONS
 

@@ -7,8 +7,8 @@ import re
 import pytest
 from absl import flags
 
-from input_pipeline import options
-from input_pipeline.config import PreparationOptions
+from input_pipeline.commands import options
+from input_pipeline.preparation_options import PreparationOptions
 from mgoe_tf import flags as train_flags
 from mgoe_tf.config import ModelOptions, TrainOptions
 
@@ -87,7 +87,7 @@ def test_a_flagfile_that_exists_wins_over_a_packaged_one(monkeypatch, tmp_path) 
 
 
 def test_preparation_flags_must_agree_with_an_existing_data_set(data_dir) -> None:
-    from mgoe_tf import checkpoints
+    from mgoe_tf.training import checkpoints
 
     spec = checkpoints.read_spec(data_dir)
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from input_pipeline import prepare
-from input_pipeline.config import PreparationOptions
-from input_pipeline.events import Categorical, EventLog
+from input_pipeline.log.events import Categorical, EventLog
+from input_pipeline.preparation_options import PreparationOptions
 from mgoe_tf.config import ModelOptions, TrainOptions
-from mgoe_tf.trainer import train
+from mgoe_tf.training.trainer import train
 
 TASKS = ("click", "cart", "buy")
 

@@ -2,10 +2,10 @@
 
 import dataclasses
 
-from input_pipeline import filesystem
-from mgoe_tf import checkpoints
+from input_pipeline.files import filesystem
 from mgoe_tf.evaluate import EvaluateOptions, evaluate
-from mgoe_tf.trainer import train
+from mgoe_tf.training import checkpoints
+from mgoe_tf.training.trainer import train
 from tests.mgoe_tf.conftest import MODEL_OPTIONS
 from tests.s3_server import S3Bucket, s3_bucket  # noqa: F401
 

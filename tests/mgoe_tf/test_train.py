@@ -7,8 +7,9 @@ import sys
 
 import pytest
 
-from mgoe_tf import tables, train
+from mgoe_tf import train
 from mgoe_tf.config import TrainOptions
+from mgoe_tf.evaluation import tables
 
 ROOT = pathlib.Path(__file__).parents[2]
 

@@ -10,8 +10,8 @@ from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
 from export import server_files
-from export.batch_sizes import ALLOWED_BATCH_SIZES
 from export.client import Client
+from export.client.batch_sizes import ALLOWED_BATCH_SIZES
 from export.deploy import files
 from export.deploy.__main__ import deploy
 from export.deploy.options import DeployOptions

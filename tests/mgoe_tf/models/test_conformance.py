@@ -7,8 +7,8 @@ import tensorflow as tf
 from mgoe_tf.config import TrainOptions
 from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.registry import MODELS, build_model
-from mgoe_tf.optimizers import LazyAdam
-from mgoe_tf.trainer import make_strategy
+from mgoe_tf.training.optimizers import LazyAdam
+from mgoe_tf.training.trainer import make_strategy
 from tests.encoded_rows import (
     OPTIONS,
     as_tensors,

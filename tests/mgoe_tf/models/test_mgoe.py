@@ -7,7 +7,7 @@ import tensorflow as tf
 from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.models.mgoe import MGOE
 from mgoe_tf.models.registry import build_model
-from mgoe_tf.optimizers import LazyAdam
+from mgoe_tf.training.optimizers import LazyAdam
 from tests import reference
 from tests.encoded_rows import OPTIONS, as_tensors, make_spec, random_features, randomize
 from tests.mgoe_tf.layers.test_macro_graph_experts import kernels_of

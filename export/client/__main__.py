@@ -1,0 +1,220 @@
+"""Asks a model of TensorFlow Serving or of `export.serve`.
+
+    python -m export.client --user_id=ID --item_ids=ID,ID,...
+    python -m export.client --user_id=ID --data_dir=DIR
+    python -m export.client --signature=classify --examples=FILE.tfrecord.gz
+
+Ranks candidates of a user: by the signature rank_ids where the model has it, else by rank with
+features that are joined from the graph of --data_dir. Or replays a TFRecord: rows by examples,
+classify and regress, records of the request layout by rank. Needs grpcio, protobuf and NumPy only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import grpc
+import numpy as np
+
+from export.client import ranking
+from export.client.client import Client, Signature
+from export.client.records import read_records
+from export.client.request_records import request_inputs
+from export.client.snapshot import GraphSnapshot
+
+_RANKING = ("rank_ids", "rank", "serving_default")
+_OF_EXAMPLES = ("examples", "classify", "regress")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns aligned to the right, the first one to the left."""
+    lines = [list(header), *map(list, rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _text(value: Any) -> str:
+    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+
+
+def _rows_text(outputs: Mapping[str, np.ndarray], first: str, count: int) -> str:
+    """The first rows of outputs [N], the column `first` first and `score` second."""
+    names = sorted(set(outputs) - {first, "score"})
+    names = ["score", *names] if "score" in outputs else names
+    rows = [
+        [_text(outputs[first][row]), *(f"{outputs[name][row]:.6f}" for name in names)]
+        for row in range(min(count, len(outputs[first])))
+    ]
+    return table([first, *names], rows)
+
+
+def _parser() -> argparse.ArgumentParser:
+    # argparse, not absl, which is no dependency of a client
+    parser = argparse.ArgumentParser(
+        prog="python -m export.client",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--target", default="localhost:8500", help="host:port of gRPC (default: %(default)s)")
+    add("--model_name", default="mgoe", help="the model's name (default: %(default)s)")
+    add("--version", type=int, help="of the model; default: the newest")
+    add(
+        "--signature",
+        choices=(*_RANKING, *_OF_EXAMPLES),
+        help="what to ask; default: rank_ids where the model has it, else rank",
+    )
+    add("--user_id", help="raw id of the user")
+    add("--item_ids", help="raw ids of the candidates, separated by commas")
+    add("--candidates", help="file with a raw item id on each line")
+    add(
+        "--popular",
+        type=int,
+        default=100,
+        help="without candidates: this many popular items of --data_dir (default: %(default)s)",
+    )
+    add("--data_dir", help="data set whose graph is joined, or whose popular items are ranked")
+    add("--snapshot", default="latest", help="graph of the data set (default: %(default)s)")
+    add(
+        "--examples",
+        help="TFRecord file of rows, for examples, classify and regress; or of the request layout, "
+        "for --signature=rank",
+    )
+    add("--top", type=int, default=10, help="how many are printed (default: %(default)s)")
+    add(
+        "--timeout_seconds",
+        type=float,
+        default=5.0,
+        help="for a call, waiting for a server that is not up yet included (default: %(default)s)",
+    )
+    add("--root_certificates", help="PEM file of who signs servers; calls over TLS")
+    add("--private_key", help="PEM file, for mutual TLS")
+    add("--certificate", help="PEM file of the key's certificate, for mutual TLS")
+    return parser
+
+
+def _credentials(options: argparse.Namespace) -> grpc.ChannelCredentials | None:
+    paths = (options.root_certificates, options.private_key, options.certificate)
+    if not any(paths):
+        return None
+    if bool(options.private_key) != bool(options.certificate):
+        raise ValueError("--private_key and --certificate: must be given together, got one of them")
+    return grpc.ssl_channel_credentials(
+        *(pathlib.Path(path).read_bytes() if path else None for path in paths)
+    )
+
+
+def _chosen(options: argparse.Namespace, signatures: Mapping[str, Signature]) -> str:
+    default = "rank_ids" if "rank_ids" in signatures else "rank"
+    if options.examples and not options.signature:
+        default = "examples"
+    name = options.signature or default
+    if name not in signatures:
+        raise ValueError(f"--signature: the model has {sorted(signatures)}, got {name!r}")
+    replayed = name in _OF_EXAMPLES or (name == "rank" and options.examples)
+    needed = "examples" if replayed else "user_id"
+    if getattr(options, needed) is None:
+        raise ValueError(f"--{needed}: must be given for signature {name}, got none")
+    return name
+
+
+def _candidates(
+    options: argparse.Namespace, signature: Signature, snapshot: GraphSnapshot | None
+) -> np.ndarray:
+    wanted = signature.inputs["item_id"]
+    if options.item_ids is not None:
+        return ranking.parse_ids(options.item_ids.split(","), wanted)
+    if options.candidates is None:
+        if snapshot is None:
+            raise ValueError("--item_ids: must be given without --data_dir, got none")
+        return snapshot.popular_items(options.popular)
+    lines = pathlib.Path(options.candidates).read_text(encoding="utf-8").splitlines()
+    if not lines:
+        raise ValueError(f"--candidates: {options.candidates} is empty")
+    return ranking.parse_ids(lines, wanted)
+
+
+def _rank(client: Client, options: argparse.Namespace, name: str, signature: Signature) -> str:
+    snapshot = None
+    if options.data_dir is not None:
+        snapshot = GraphSnapshot(options.data_dir, options.snapshot)
+    item_ids = _candidates(options, signature, snapshot)
+    user_id = ranking.parse_ids([options.user_id], signature.inputs["user_id"])
+    ask: ranking.Ask = ranking.by_ids
+    if name != "rank_ids":
+        if snapshot is None:
+            raise ValueError(f"--data_dir: must be given for signature {name}, got none")
+        ask = ranking.ByFeatures(snapshot, name, signature.inputs)
+    ranked = ranking.rank(client, ask, user_id, item_ids)
+    if snapshot is not None:
+        for owner, ids in (("user", user_id), ("item", item_ids)):
+            unknown = int((snapshot.rows(owner, ids) < 0).sum())
+            if unknown:
+                told = f"{unknown} {owner}(s) unknown to the graph are scored as cold"
+                print(told, file=sys.stderr)
+    return _rows_text(ranked, "item_id", options.top)
+
+
+def _replay(client: Client, options: argparse.Namespace, name: str) -> str:
+    """Answers to the first rows of a TFRecord, in their order."""
+    examples = read_records(options.examples, options.top)
+    if not examples:
+        raise ValueError(f"--examples: {options.examples} is empty")
+    if name == "classify":
+        classes = client.classify(examples)
+        outputs = {task: np.array([row[task] for row in classes]) for task in classes[0]}
+    elif name == "regress":
+        outputs = {"score": client.regress(examples)}
+    else:
+        outputs = client.predict({"examples": np.array(examples, object)}, name)
+    return _rows_text({"row": np.arange(len(examples)), **outputs}, "row", options.top)
+
+
+def _replay_requests(client: Client, options: argparse.Namespace, signature: Signature) -> str:
+    """Answers to the candidates of the first records, in their order: record.candidate."""
+    answers: list[dict[str, np.ndarray]] = []
+    for number, record in enumerate(read_records(options.examples, options.top)):
+        inputs = request_inputs(record, signature.inputs)
+        count = inputs["item_id"].shape[1]
+        outputs = client.predict(inputs, "rank")
+        answer = {name: output[0] for name, output in outputs.items()}
+        answers.append({"row": np.array([f"{number}.{n}" for n in range(count)]), **answer})
+    if not answers:
+        raise ValueError(f"--examples: {options.examples} is empty")
+    merged = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+    return _rows_text(merged, "row", options.top)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    try:
+        for flag in ("top", "popular"):
+            if getattr(options, flag) < 1:
+                raise ValueError(f"--{flag}: must be at least 1, got {getattr(options, flag)}")
+        with Client(
+            options.target,
+            options.model_name,
+            options.timeout_seconds,
+            options.version,
+            _credentials(options),
+        ) as client:
+            signatures = client.signatures()
+            name = _chosen(options, signatures)
+            if name in _OF_EXAMPLES:
+                print(_replay(client, options, name))
+            elif name == "rank" and options.examples:
+                print(_replay_requests(client, options, signatures[name]))
+            else:
+                print(_rank(client, options, name, signatures[name]))
+    except (ValueError, OSError) as error:
+        sys.exit(f"export.client: {error}")

@@ -1,0 +1,209 @@
+"""The client: one model of a server, called over gRPC."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import grpc
+import numpy as np
+
+from export.client import protocol, tensors
+from input_pipeline.spec import Feature
+
+SIGNATURE = "serving_default"
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 1.0
+_CHANNEL_OPTIONS = [
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+
+
+class CallError(OSError):
+    """A call that was not answered with OK; `code` is its grpc.StatusCode."""
+
+    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """An input of a signature: its DataType number and its shape, -1 where any size will do."""
+
+    dtype: int
+    shape: tuple[int, ...]
+
+    @classmethod
+    def of(cls, feature: Feature) -> Input:
+        """As `serving_default` wants the feature."""
+        dtype = {"float": 1, "bytes": tensors.DT_STRING, "int64": 9}[feature.dtype]
+        return cls(dtype, (-1,) if feature.length is None else (-1, feature.length))
+
+    @classmethod
+    def of_info(cls, info: Any) -> Input:
+        """As a TensorInfo tells."""
+        return cls(info.dtype, tuple(dim.size for dim in info.tensor_shape.dim))
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """Inputs of a signature by name, and the names of its outputs."""
+
+    inputs: Mapping[str, Input]
+    outputs: tuple[str, ...]
+
+
+class Client:
+    """Calls one model of a server.
+
+    Args:
+      target: host:port of gRPC.
+      model_name: the model's name there.
+      timeout_seconds: for a call as a whole. Until then it is tried again while the server is
+        UNAVAILABLE (it starts, or restarts), after pauses that grow to a second.
+      version: the version to ask for; None: the newest.
+      credentials: of TLS; None: without.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        model_name: str,
+        timeout_seconds: float = 5.0,
+        version: int | None = None,
+        credentials: grpc.ChannelCredentials | None = None,
+    ) -> None:
+        self._target = target
+        self._model_name = model_name
+        self._timeout_seconds = timeout_seconds
+        self._version = version
+        if credentials is None:
+            self._channel = grpc.insecure_channel(target, options=_CHANNEL_OPTIONS)
+        else:
+            self._channel = grpc.secure_channel(target, credentials, options=_CHANNEL_OPTIONS)
+        self._calls: dict[str, Any] = {}
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._channel.close()
+
+    def _request(self, message_class: Callable[[], Any], signature: str = "") -> Any:
+        request = message_class()
+        request.model_spec.name = self._model_name
+        request.model_spec.signature_name = signature
+        if self._version is not None:
+            request.model_spec.version.value = self._version
+        return request
+
+    def _call(self, method: str, request: Any, response_class: Any) -> Any:
+        call = self._calls.get(method)
+        if call is None:
+            call = self._calls[method] = self._channel.unary_unary(
+                method,
+                request_serializer=type(request).SerializeToString,
+                response_deserializer=response_class.FromString,
+            )
+        end = time.monotonic() + self._timeout_seconds
+        pause = _FIRST_PAUSE_SECONDS
+        while True:
+            try:
+                return call(request, timeout=max(end - time.monotonic(), 1e-3))
+            except grpc.RpcError as error:
+                code, details = error.code(), error.details()
+            if code != grpc.StatusCode.UNAVAILABLE or time.monotonic() + pause >= end:
+                raise CallError(code, self._explain(code, details))
+            time.sleep(pause)
+            pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+
+    def _explain(self, code: grpc.StatusCode, details: str) -> str:
+        if code == grpc.StatusCode.UNAVAILABLE:
+            return f"no server answers at {self._target}: {details}"
+        if code == grpc.StatusCode.DEADLINE_EXCEEDED:
+            return f"{self._target} did not answer within {self._timeout_seconds:g} s: {details}"
+        if code == grpc.StatusCode.NOT_FOUND:
+            return f"{self._target} does not serve model {self._model_name!r}: {details}"
+        return f"{self._target} answered {code.name}: {details}"
+
+    def signatures(self) -> dict[str, Signature]:
+        """What the model can be asked, by name of the signature."""
+        request = self._request(protocol.GetModelMetadataRequest)
+        request.metadata_field.append("signature_def")
+        response = self._call(
+            protocol.GET_MODEL_METADATA, request, protocol.GetModelMetadataResponse
+        )
+        packed = response.metadata["signature_def"].value
+        return {
+            name: Signature(
+                {key: Input.of_info(info) for key, info in signature.inputs.items()},
+                tuple(sorted(signature.outputs)),
+            )
+            for name, signature in protocol.SignatureDefMap.FromString(packed).signature_def.items()
+        }
+
+    def inputs(self, signature: str = SIGNATURE) -> Mapping[str, Input]:
+        """The inputs that a signature wants, by name; ValueError where there is none of it."""
+        signatures = self.signatures()
+        if signature not in signatures:
+            raise ValueError(f"signature: the model has {sorted(signatures)}, not {signature!r}")
+        return signatures[signature].inputs
+
+    def predict(
+        self, inputs: Mapping[str, np.ndarray], signature: str = SIGNATURE
+    ) -> dict[str, np.ndarray]:
+        """The outputs of a signature by name; strings are arrays of bytes objects.
+
+        Any signature but `classify` and `regress` may be asked. A server that batches may answer
+        lists of candidates with more columns than were asked for; only the first ones are given.
+
+        Raises:
+          CallError: with the status and the message of the server, or UNAVAILABLE, or
+            DEADLINE_EXCEEDED.
+        """
+        request = self._request(protocol.PredictRequest, signature)
+        for name, array in inputs.items():
+            tensors.encode(array, request.inputs[name])
+        response = self._call(protocol.PREDICT, request, protocol.PredictResponse)
+        outputs = {name: tensors.decode(tensor) for name, tensor in response.outputs.items()}
+        candidates = np.shape(inputs.get("item_id", ()))[1:]  # (N,) where they are [B, N]
+        if not candidates:
+            return outputs
+        return {name: values[:, : candidates[0]] for name, values in outputs.items()}
+
+    def classify(
+        self, examples: Sequence[bytes], signature: str = "classify"
+    ) -> list[dict[str, float]]:
+        """The score of every task, by name, of each serialized tf.train.Example."""
+        request = self._request(protocol.ClassificationRequest, signature)
+        request.input.example_list.examples.extend(examples)
+        response = self._call(protocol.CLASSIFY, request, protocol.ClassificationResponse)
+        return [
+            {one.label: one.score for one in classes.classes}
+            for classes in response.result.classifications
+        ]
+
+    def regress(self, examples: Sequence[bytes], signature: str = "regress") -> np.ndarray:
+        """The score [B] of serialized tf.train.Examples; raises CallError."""
+        request = self._request(protocol.RegressionRequest, signature)
+        request.input.example_list.examples.extend(examples)
+        response = self._call(protocol.REGRESS, request, protocol.RegressionResponse)
+        return np.array([one.value for one in response.result.regressions], np.float32)
+
+    def states(self) -> dict[int, str]:
+        """The state of each version, e.g. {1700000000: "AVAILABLE"}."""
+        request = self._request(protocol.GetModelStatusRequest)
+        response = self._call(protocol.GET_MODEL_STATUS, request, protocol.GetModelStatusResponse)
+        return {
+            version.version: protocol.STATES[version.state].name
+            for version in response.model_version_status
+        }

@@ -1,0 +1,111 @@
+"""Ranks candidates of a user through a client, by any of the signatures that can.
+
+Axes: N candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from export.client.batch_sizes import MAX_BATCH_SIZE
+from export.client.client import Client, Input
+from export.client.snapshot import GraphSnapshot
+from export.client.tensors import DT_STRING
+
+Rows = dict[str, np.ndarray]
+Ask = Callable[[Client, np.ndarray, np.ndarray], Rows]
+
+
+def join(
+    snapshot: GraphSnapshot, user_id: np.ndarray, item_ids: np.ndarray, wanted: Mapping[str, Input]
+) -> dict[str, np.ndarray]:
+    """The features of one user [1] with each of N candidates [N], as `serving_default` wants them.
+
+    Raises:
+      ValueError: where the data set is not of the kind that the model was trained on: a feature
+        that it does not have, or one of another width.
+    """
+    names = list(wanted)
+    user = snapshot.features("user", user_id, names)
+    item = snapshot.features("item", item_ids, names)
+    rows = {name: np.repeat(value, len(item_ids), axis=0) for name, value in user.items()} | item
+    for name, spec in wanted.items():
+        if name not in rows:
+            raise ValueError(f"data_dir: the model reads {name}, which the data set does not have")
+        shape = [-1, *rows[name].shape[1:]]
+        if list(spec.shape) != shape:
+            raise ValueError(
+                f"data_dir: the model reads {name} with shape {list(spec.shape)}, the data set has "
+                f"{shape}: another data set, or prepared with other flags, than the model's"
+            )
+    return rows
+
+
+def parse_ids(texts: Sequence[str], wanted: Input) -> np.ndarray:
+    """Ids as text to an array of the type that an input wants, [N]: int64, or object of bytes."""
+    if wanted.dtype == DT_STRING:
+        return np.array([text.encode() for text in texts], dtype=object)
+    try:
+        return np.array([int(text) for text in texts], dtype=np.int64)
+    except (ValueError, OverflowError):
+        raise ValueError(
+            f"ids: must be integers within int64, as the model wants them, got {list(texts)}"
+        ) from None
+
+
+def by_ids(client: Client, user_id: np.ndarray, item_ids: np.ndarray) -> Rows:
+    """Answers of `rank_ids`, [N] each, for a user [1] and candidates [N]."""
+    outputs = client.predict({"user_id": user_id, "item_id": item_ids[np.newaxis]}, "rank_ids")
+    return {name: output[0] for name, output in outputs.items()}
+
+
+class ByFeatures:
+    """Asks `rank` or `serving_default`, with features joined from a snapshot.
+
+    Args:
+      snapshot: of the data set that the model was trained on.
+      signature: which of the two.
+      wanted: its inputs, from `Client.inputs`.
+    """
+
+    def __init__(
+        self, snapshot: GraphSnapshot, signature: str, wanted: Mapping[str, Input]
+    ) -> None:
+        self._snapshot = snapshot
+        self._signature = signature
+        self._listed = {name for name, spec in wanted.items() if spec.shape[1:2] == (-1,)}
+        self._flat = {
+            name: Input(spec.dtype, (-1, *spec.shape[2:])) if name in self._listed else spec
+            for name, spec in wanted.items()
+        }
+
+    def __call__(self, client: Client, user_id: np.ndarray, item_ids: np.ndarray) -> Rows:
+        """Answers, [N] each, for a user [1] and candidates [N]."""
+        rows = join(self._snapshot, user_id, item_ids, self._flat)
+        if not self._listed:
+            return client.predict(rows, self._signature)
+        inputs = {
+            name: value[np.newaxis] if name in self._listed else value[:1]
+            for name, value in rows.items()
+        }
+        outputs = client.predict(inputs, self._signature)
+        return {name: output[0] for name, output in outputs.items()}
+
+
+def rank(client: Client, ask: Ask, user_id: np.ndarray, item_ids: np.ndarray) -> Rows:
+    """Scores of N candidates, best first: `item_id`, `score` and one array a task, [N] each.
+
+    Args:
+      client: of the model.
+      ask: `by_ids`, or a `ByFeatures`.
+      user_id, item_ids: [1] and [N]; more than a server takes go in several requests.
+    """
+    answers = [
+        ask(client, user_id, item_ids[start : start + MAX_BATCH_SIZE])
+        for start in range(0, len(item_ids), MAX_BATCH_SIZE)
+    ]
+    outputs = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
+    order = np.argsort(-outputs["score"], kind="stable")
+    return {"item_id": item_ids[order]} | {name: out[order] for name, out in outputs.items()}

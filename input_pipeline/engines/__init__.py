@@ -1,0 +1,1 @@
+"""What computes the stages of preparation."""

@@ -1,0 +1,193 @@
+"""Builds the graphs of a data set cut by cut, grouping macro nodes once, on history."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import Any
+
+import numpy as np
+from absl import logging
+from scipy import sparse
+
+from input_pipeline.files import filesystem
+from input_pipeline.graph.macro_nodes import (
+    Grouping,
+    GroupingOptions,
+    assign_new_nodes,
+    group_nodes,
+    grouping_matrix,
+)
+from input_pipeline.graph.merging_matrix import merging_matrix
+from input_pipeline.graph.projection import (
+    Placement,
+    Projection,
+    RowPlacement,
+    SpectralOptions,
+)
+from input_pipeline.graph.snapshot import (
+    NodeGraph,
+    Snapshot,
+    build_snapshot,
+    empty_node_graph,
+    save_snapshot,
+)
+from input_pipeline.log.interactions import OWNERS, Interactions, Past
+from input_pipeline.log.windows import STREAM_GROUPING
+from input_pipeline.preparation_options import PreparationOptions
+from input_pipeline.spec import DatasetSpec
+
+
+class MergingGraph:
+    """The macro task merging graph of one data set.
+
+    `write` is to be called at each cut in order of time: a node keeps the macro node that it had at
+    an earlier cut.
+    """
+
+    def __init__(
+        self,
+        interactions: Interactions,
+        spec: DatasetSpec,
+        preparation: PreparationOptions,
+        data_dir: str,
+    ):
+        self._codes = {owner: interactions.ids[owner].codes for owner in OWNERS}
+        self._spec = spec
+        self._data_dir = data_dir
+        self._num_macro_nodes = (spec.num_user_macro_nodes, spec.num_item_macro_nodes)
+        self._beta = preparation.beta
+        self._options = {
+            owner: GroupingOptions(
+                num_macro_nodes=num_macro_nodes,
+                preference=preparation.preference,
+                baseline=preparation.baseline,
+                omega_high=preparation.omega_high,
+                omega_low=preparation.omega_low,
+                theta_high=preparation.theta_high,
+                theta_low=preparation.theta_low,
+                activity=preparation.activity,
+                restarts=preparation.kmeans_restarts,
+                seed=(preparation.seed, STREAM_GROUPING, side),
+            )
+            for side, (owner, num_macro_nodes) in enumerate(
+                zip(OWNERS, self._num_macro_nodes, strict=True)
+            )
+        }
+        self._spectral = None
+        if preparation.grouping == "spectral":
+            self._spectral = SpectralOptions(
+                dim=preparation.grouping_dim,
+                scale=preparation.grouping_scale,
+                power=preparation.grouping_power,
+                seed=(preparation.seed, STREAM_GROUPING, len(OWNERS)),
+            )
+        self._placements: dict[str, Placement] = {}
+        self._groupings: dict[str, Grouping] = {}
+        self._macro: dict[str, np.ndarray] = {}
+
+    def empty(self) -> dict[str, NodeGraph]:
+        """The graph that history rows see."""
+        (users, items), num_tasks = self._num_macro_nodes, len(self._spec.tasks)
+        return {
+            "user": empty_node_graph(users, items, num_tasks, items),
+            "item": empty_node_graph(items, users, num_tasks, None),
+        }
+
+    def write(self, name: str, past: Past) -> Snapshot:
+        """Builds the graph of the past and writes `graph/<name>`; the first call also groups."""
+        snapshot = self._build(past)
+        folder = filesystem.join(self._data_dir, "graph", name)
+        filesystem.make_dirs(folder)
+        description = self._describe(snapshot, past.num_windows)
+        save_snapshot(folder, snapshot, self._spec.task_names, description)
+        return snapshot
+
+    def _build(self, past: Past) -> Snapshot:
+        pairs = past.pairs()
+        levels = [task.level for task in self._spec.tasks]
+        matrix = merging_matrix(pairs, levels, self._beta, past.known("user"), past.known("item"))
+        if not self._groupings:
+            self._group(matrix)
+        else:
+            for owner, rows in self._sides(matrix).items():
+                self._macro[owner] = assign_new_nodes(
+                    self._macro[owner],
+                    rows,
+                    self._groupings[owner].centroids,
+                    self._placements[owner],
+                )
+        return build_snapshot(
+            pairs=pairs,
+            matrix=matrix,
+            user_macro=self._macro["user"],
+            item_macro=self._macro["item"],
+            num_macro_nodes=self._num_macro_nodes,
+            num_tasks=len(levels),
+            max_neighbors=self._spec.max_neighbors,
+            user_codes=self._codes["user"],
+            item_codes=self._codes["item"],
+            user_features=past.features("user"),
+            item_features=past.features("item"),
+        )
+
+    def _sides(self, matrix: sparse.csr_matrix) -> dict[str, sparse.csr_matrix]:
+        """What the nodes of each side are placed by, in rows."""
+        placed_by = grouping_matrix(matrix, self._options["user"])
+        return {"user": placed_by, "item": placed_by.T.tocsr()}
+
+    def _group(self, matrix: sparse.csr_matrix) -> None:
+        """Places and groups the nodes of history, and writes what the later cuts are placed by."""
+        if not matrix.nnz:
+            raise ValueError("--cuts: history has no interactions, so there is nothing to group")
+        logging.info("grouping %d users and %d items", *matrix.shape)
+        folder, sides = filesystem.join(self._data_dir, "graph"), self._sides(matrix)
+        if self._spectral:
+            projection = Projection.of(sides["user"], self._spectral)
+            self._placements = {owner: projection.placement(owner) for owner in OWNERS}
+            filesystem.save_arrays(filesystem.join(folder, "projection.npz"), projection.arrays())
+        else:
+            self._placements = {owner: RowPlacement(rows) for owner, rows in sides.items()}
+        for owner, scores in (("user", matrix), ("item", matrix.T.tocsr())):
+            grouping = group_nodes(
+                scores, self._placements[owner].positions, self._options[owner], owner
+            )
+            path = filesystem.join(folder, f"{owner}_centroids.npy")
+            filesystem.save_array(path, grouping.centroids)
+            self._groupings[owner], self._macro[owner] = grouping, grouping.macro
+
+    def grouping_checksum(self) -> str:
+        """SHA-256 of which macro node each user and each item of history is in."""
+        digest = hashlib.sha256()
+        for owner in OWNERS:
+            digest.update(self._groupings[owner].macro.astype("<i4").tobytes())
+        return digest.hexdigest()
+
+    def _describe(self, snapshot: Snapshot, num_windows: int) -> dict[str, Any]:
+        """What `graph.json` tells."""
+        cut = num_windows if num_windows <= len(self._spec.cuts) else None
+        description: dict[str, Any] = {
+            "cut": cut,
+            "quantile": self._spec.cuts[cut - 1] if cut else None,
+            "time": self._spec.cut_times[cut - 1] if cut else None,
+            "interactions": snapshot.matrix.nnz,
+            "beta": self._beta,
+            "task_levels": {task.name: task.level for task in self._spec.tasks},
+            "projection": dataclasses.asdict(self._spectral) if self._spectral else None,
+        }
+        for owner, graph in (("user", snapshot.user), ("item", snapshot.item)):
+            grouping, grouped_with = self._groupings[owner], self._options[owner]
+            sizes = np.bincount(
+                graph.macro[graph.macro >= 0], minlength=grouped_with.num_macro_nodes
+            )
+            description[owner] = {
+                "nodes": len(graph),
+                "cold": int((graph.macro < 0).sum()),
+                "macro_node_sizes": sizes.tolist(),
+                "parameters": dataclasses.asdict(grouped_with),
+                "baseline": grouping.baseline,
+                "theta_high": grouping.theta_high,
+                "theta_low": grouping.theta_low,
+                "weighted_inertia": grouping.inertia,
+            }
+        return description

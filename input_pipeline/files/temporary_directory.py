@@ -1,0 +1,51 @@
+"""Directories that are being written, and what is left of them when their writer is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator
+
+from input_pipeline.files import filesystem
+
+# Held until the process ends, however it ends.
+_locks = contextlib.ExitStack()
+
+
+class _LockedError(Exception):
+    """Another process holds the lock of a directory."""
+
+
+@contextlib.contextmanager
+def _locked(directory: str) -> Iterator[None]:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise _LockedError(directory) from None
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def temporary_directory(path: str) -> str:
+    """Makes a hidden directory beside `path`, to write to before `publish`.
+
+    It is locked while this process lives. Those of processes that were killed are removed first.
+    Object stores have neither directories nor locks: there it is a fresh name.
+    """
+    if filesystem.is_remote(path):
+        return filesystem.temporary_sibling(path)
+    for abandoned in filesystem.temporary_siblings(path):
+        with contextlib.suppress(OSError, _LockedError), _locked(abandoned):
+            shutil.rmtree(abandoned)
+    while True:
+        temporary = filesystem.temporary_sibling(path)
+        os.makedirs(temporary)
+        with contextlib.suppress(_LockedError):
+            _locks.enter_context(_locked(temporary))
+            if os.path.isdir(temporary):  # nobody took it for abandoned before it was locked
+                return temporary

@@ -1,0 +1,1 @@
+"""The log: events, windows, vocabularies, rows."""

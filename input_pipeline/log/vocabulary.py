@@ -1,0 +1,138 @@
+"""Vocabularies: the raw ids of a column in order of first appearance, and their files."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from input_pipeline.files import filesystem
+from input_pipeline.log.events import Categorical
+from input_pipeline.log.windows import Windows
+from input_pipeline.spec import DatasetSpec, Vocabulary
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A column of the log recoded to vocabulary rows.
+
+    Attributes:
+      rows: int32 [N], the vocabulary row of each event, in the order of `Windows.lines`.
+      codes: int64 [V], of each vocabulary row the code of its raw value; codes compare as raw
+        values do.
+      values: [V], raw values in vocabulary order: int64, or object (of bytes).
+      known: int64 [n + 1]: how many had appeared by the end of each window.
+    """
+
+    rows: np.ndarray
+    codes: np.ndarray
+    values: np.ndarray
+    known: np.ndarray
+
+    @property
+    def dtype(self) -> str:
+        return "int64" if self.values.dtype == np.int64 else "bytes"
+
+
+def order_by_appearance(column: Categorical, windows: Windows) -> Column:
+    """Orders a column's values by first appearance; at equal times the smaller comes first."""
+    codes = column.codes[windows.lines]
+    present, first = np.unique(codes, return_index=True)
+    window = windows.window_of_event[first]
+    order = np.lexsort((present, windows.time[first], window))
+    code_of_row = present[order].astype(np.int64)
+    row_of_code = np.full(len(column.values), -1, np.int32)
+    row_of_code[code_of_row] = np.arange(len(code_of_row), dtype=np.int32)
+    known = np.searchsorted(window[order], np.arange(windows.num_windows), side="right")
+    return Column(row_of_code[codes], code_of_row, column.values[code_of_row], known)
+
+
+def describe(
+    name: str, owner: str, column: Column, counts: np.ndarray, min_count: int
+) -> Vocabulary:
+    """The spec's entry for a column; `counts` are events by t_{n-1} of each id known by then."""
+    embedded = column.values[: len(counts)][counts >= min_count]
+    return Vocabulary(
+        name=name,
+        dtype=column.dtype,
+        owner=owner,
+        size=len(column.values),
+        known=tuple(column.known[:-1].tolist()),
+        embedded=len(embedded),
+        checksum=hashlib.sha256(_lines(name, embedded)).hexdigest(),
+    )
+
+
+def _lines(name: str, values: np.ndarray) -> bytes:
+    if values.dtype == np.int64:
+        return "".join(f"{value}\n" for value in values.tolist()).encode()
+    for value in values:
+        if b"\n" in value or b"\r" in value:
+            raise ValueError(f"column {name}: an id must not contain a line break, got {value!r}")
+    return b"".join(value + b"\n" for value in values)
+
+
+def write(data_dir: str, name: str, column: Column, counts: np.ndarray) -> None:
+    """Writes `vocabulary/<name>.txt` and `vocabulary/<name>_counts.npy`."""
+    folder = filesystem.join(data_dir, "vocabulary")
+    filesystem.write_bytes(filesystem.join(folder, f"{name}.txt"), _lines(name, column.values))
+    filesystem.save_array(filesystem.join(folder, f"{name}_counts.npy"), counts)
+
+
+def read_ids(data_dir: str, spec: DatasetSpec, name: str) -> np.ndarray:
+    """The raw ids of a column in vocabulary order, [V]: int64, or object (of bytes).
+
+    Raises:
+      ValueError: where the file does not hold the number of ids that the spec tells.
+    """
+    vocabulary = spec.vocabulary(name)
+    path = filesystem.join(data_dir, "vocabulary", f"{name}.txt")
+    lines = filesystem.read_bytes(path).split(b"\n")[:-1]
+    if len(lines) != vocabulary.size:
+        raise ValueError(f"{path}: the spec tells of {vocabulary.size} ids, got {len(lines)}")
+    ids = np.array(lines, dtype=object)
+    return ids.astype(np.int64) if vocabulary.dtype == "int64" else ids
+
+
+def embedded_ids(data_dir: str, spec: DatasetSpec, name: str) -> np.ndarray:
+    """The ids that an embedding table has rows for; the i-th of them (from 0) has row i + 1.
+
+    Raises:
+      ValueError: where they do not have the checksum that the spec tells.
+    """
+    path = filesystem.join(data_dir, "vocabulary", f"{name}_counts.npy")
+    counts = filesystem.load_array(path)
+    ids = read_ids(data_dir, spec, name)[: len(counts)][counts >= spec.flags["min_count"]]
+    if hashlib.sha256(_lines(name, ids)).hexdigest() != spec.vocabulary(name).checksum:
+        raise ValueError(f"{path}: these are not the ids of the data set's spec")
+    return ids
+
+
+def _embedding_rows(data_dir: str, spec: DatasetSpec, name: str) -> np.ndarray:
+    """The embedding row of each id known at t_{n-1}: int32, 0 where it has none of its own."""
+    path = filesystem.join(data_dir, "vocabulary", f"{name}_counts.npy")
+    embedded = filesystem.load_array(path) >= spec.flags["min_count"]
+    return np.where(embedded, np.cumsum(embedded), 0).astype(np.int32)
+
+
+def embedded_side_feature(data_dir: str, spec: DatasetSpec, name: str) -> np.ndarray:
+    """The embedding row of a side feature for each embedding row of its owner.
+
+    It is the side feature as it was at the first cut that knew the node, so it never tells a row
+    of training what came after it.
+
+    Returns:
+      int32 [embedded ids of the owner + 1]; entry 0, of unknown nodes, is 0.
+    """
+    owner = f"{spec.vocabulary(name).owner}_id"
+    owner_rows = _embedding_rows(data_dir, spec, owner)
+    values = np.zeros(len(owner_rows), np.int32)
+    for cut in range(len(spec.cuts) - 1, 0, -1):
+        at_cut = filesystem.load_array(filesystem.join(data_dir, "graph", str(cut), f"{name}.npy"))
+        values[: len(at_cut)] = at_cut
+    feature_rows = _embedding_rows(data_dir, spec, name)
+    rows = np.zeros(spec.vocabulary(owner).embedded + 1, np.int32)
+    rows[owner_rows] = feature_rows[values]
+    rows[0] = 0
+    return rows

@@ -1,0 +1,134 @@
+"""Cuts and windows: which graph each event may be seen by.
+
+Window 0 is history (up to t_1), windows 1 .. n-2 are the training windows, n-1 is validation and n
+is test. The rows of window k read the graph of the events before it, that is of windows 0 .. k-1.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from input_pipeline.log.events import EventLog
+
+# Independent streams of random numbers: np.random.default_rng([seed, stream, window]).
+(
+    STREAM_PERMUTATION,
+    STREAM_NEGATIVES,
+    STREAM_GROUPING,
+    STREAM_ROW_ORDER,
+    STREAM_SHARDS,
+    STREAM_REQUESTS,
+) = range(6)
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """The events of a log in the order of time, cut into windows.
+
+    Attributes:
+      lines: int64 [N], line numbers of the log ordered by window, then time, then line.
+      time: int64 [N], the time of each of these: its timestamp (`time`), its line number (`order`)
+        or its rank in the permutation (`random`).
+      bounds: int64 [n + 2]; window w holds lines[bounds[w]:bounds[w + 1]].
+      cut_times: t_1 .. t_n.
+    """
+
+    lines: np.ndarray
+    time: np.ndarray
+    bounds: np.ndarray
+    cut_times: tuple[float, ...]
+
+    @property
+    def num_windows(self) -> int:
+        return len(self.bounds) - 1
+
+    @property
+    def window_of_event(self) -> np.ndarray:
+        """int64 [N], ascending: the window of each entry of `lines`."""
+        return np.repeat(np.arange(self.num_windows), np.diff(self.bounds))
+
+    def slice(self, window: int) -> slice:
+        return slice(int(self.bounds[window]), int(self.bounds[window + 1]))
+
+    def split(self, window: int) -> str:
+        """`history`, `train`, `validation` or `test`."""
+        last = self.num_windows - 1
+        return {0: "history", last - 1: "validation", last: "test"}.get(window, "train")
+
+    def name(self, window: int) -> str:
+        """`history`, `training window 1`, ..., `validation` or `test`."""
+        split = self.split(window)
+        return f"training window {window}" if split == "train" else split
+
+    def describe(self, window: int) -> str:
+        """The window's name and limits, for messages."""
+        last = self.num_windows - 1
+        limits = []
+        if window:
+            limits.append(f"after t_{window} = {self.cut_times[window - 1]}")
+        if window < last:
+            limits.append(f"up to t_{window + 1} = {self.cut_times[window]}")
+        return f"{self.name(window)} ({', '.join(limits)})"
+
+
+def permutation_ranks(log: EventLog, rows: str, seed: int) -> np.ndarray:
+    """int64 [N]: ranks in a seeded permutation; with `pairs`, the events of a pair share a rank."""
+    random = np.random.default_rng([seed, STREAM_PERMUTATION])
+    if rows != "pairs":
+        return random.permutation(len(log))
+    pairs = log.user_id.codes.astype(np.int64) * len(log.item_id.values) + log.item_id.codes
+    distinct, pair = np.unique(pairs, return_inverse=True)
+    return random.permutation(len(distinct))[pair]
+
+
+def user_positions(user: np.ndarray) -> np.ndarray:
+    """float64 [N]: (0-based index among the user's rows) / (number of the user's rows)."""
+    order = np.argsort(user, kind="stable")
+    count = np.bincount(user)
+    first = np.cumsum(count) - count
+    index = np.empty(len(user), np.int64)
+    index[order] = np.arange(len(user)) - first[user[order]]
+    return index / count[user]
+
+
+def cut_windows(
+    log: EventLog, split: str, rows: str, cuts: tuple[float, ...], seed: int
+) -> Windows:
+    """Orders the events and cuts them into n + 1 windows.
+
+    Raises:
+      ValueError: without timestamps for `split="time"`, or naming the first empty window.
+    """
+    if not len(log):
+        raise ValueError("--input: no events")
+    cut_times: tuple[float, ...]
+    if split == "order":
+        # A line number orders the whole log; the position only says which window a line is in.
+        time = np.arange(len(log), dtype=np.int64)
+        cut_times = tuple(cuts)
+        window = np.searchsorted(np.array(cuts), user_positions(log.user_id.codes), side="right")
+    else:
+        if split == "random":
+            time = permutation_ranks(log, rows, seed)
+        elif log.timestamp is not None:
+            time = log.timestamp
+        else:
+            raise ValueError(
+                "--split=time: needs timestamps, but the source has none; use --split=order"
+            )
+        cut_times = tuple(np.quantile(time, cuts, method="lower").tolist())
+        window = np.searchsorted(np.array(cut_times), time, side="left")
+    timestamp = time if log.timestamp is None else log.timestamp
+    # The stable sort keeps equal times in the order of the lines.
+    lines = np.lexsort((timestamp, time, window))
+    bounds = np.searchsorted(window[lines], np.arange(len(cuts) + 2))
+    windows = Windows(lines, time[lines], bounds, cut_times)
+    for k in range(windows.num_windows):
+        if bounds[k] == bounds[k + 1]:
+            raise ValueError(
+                f"--cuts: every window needs events, but {windows.describe(k)} has none of the "
+                f"{len(log)} events"
+            )
+    return windows

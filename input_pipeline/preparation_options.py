@@ -1,0 +1,221 @@
+"""The options of preparation: what `python -m input_pipeline.prepare` can be told."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+
+from input_pipeline.commands.options import option
+from input_pipeline.spec import RECORD_LAYOUTS
+
+SOURCES = (
+    "taobao",
+    "tenrec_qb_video",
+    "tenrec_qk_article",
+    "movielens",
+    "csv",
+    "parquet",
+    "synthetic",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class PreparationOptions:
+    """Checked when made; every field is a flag of the same name."""
+
+    source: str = option("", "Raw format of the log.", SOURCES)
+    input: str = option("", "Raw file, glob or directory, local or remote, plain or gzip.")
+    data_dir: str = option("", "Data set directory to write; it must not exist yet.")
+    seed: int = option(
+        0, "Seed of every random draw: negatives, grouping, permutation, synthetic log."
+    )
+    rows: str | None = option(
+        None,
+        "What a row is. pairs: a (user, item) pair of the window, plus sampled negatives. events: "
+        "a logged event. "
+        "exposures: a logged exposure with its labels. Default: exposures where the source has "
+        "them, else pairs.",
+        ("pairs", "events", "exposures"),
+    )
+    split: str | None = option(
+        None,
+        "How rows are ordered into windows. time: by timestamp. order: by position among the "
+        "user's rows, for logs "
+        "without a clock. random: by a seeded permutation. Default: time where the source has "
+        "timestamps, else order.",
+        ("time", "order", "random"),
+    )
+    cuts: tuple[float, ...] = option(
+        (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
+        "Quantiles of the events' timestamps, at least three, ascending. The first ends history, "
+        "the last but one ends "
+        "training, the last ends validation; a graph is built at each.",
+    )
+    num_user_macro_nodes: int = option(20, "K_U, the number of user macro nodes.")
+    num_item_macro_nodes: int = option(20, "K_I, the number of item macro nodes.")
+    task_levels: tuple[int, ...] | None = option(
+        None, "Importance level of each task in task order, ties allowed. Default: 1, 2, 3, ..."
+    )
+    beta: float = option(
+        1.0,
+        "Transformation parameter: a pair's score is ((rho(C) + 1) ** beta - 1) / beta, and "
+        "ln(rho(C) + 1) at 0 (Eq. 6). 1: rho itself; lower: less of a difference between strong "
+        "and weak sets of tasks; negative: less still.",
+    )
+    omega_high: float = option(2.0, "Weight of active nodes in the k-means (Eq. 9).")
+    omega_low: float = option(0.5, "Weight of inactive nodes in the k-means (Eq. 9).")
+    theta_high: float | None = option(
+        None, "Activity above which a node is active. Default: the 0.8 quantile."
+    )
+    theta_low: float | None = option(
+        None, "Activity below which a node is inactive. Default: the 0.2 quantile."
+    )
+    baseline: float | None = option(
+        None,
+        "Scores above this count towards a node's activity. Default: the mean of the non-zero "
+        "scores.",
+    )
+    activity: str = option(
+        "baseline",
+        "A node's activity (Eq. 8). baseline: the sum of its scores above --baseline. "
+        "copreference: how much it shares with all others, the row sum of S S^T without itself.",
+        ("baseline", "copreference"),
+    )
+    preference: bool = option(
+        True,
+        "Group on scores and preference weights; --nopreference groups on the binary matrix, all "
+        "weights 1.",
+    )
+    grouping: str = option(
+        "spectral",
+        "What is grouped, always at unit length. spectral: a node's place in the truncated SVD of "
+        "S, where two users are alike if they like the same items or items that go together. rows: "
+        "its row of S, which shares no entry with most others where the log is sparse.",
+        ("spectral", "rows"),
+    )
+    grouping_dim: int = option(
+        64, "spectral: dimensions of the SVD; at most the smaller number of nodes less one."
+    )
+    grouping_scale: str = option(
+        "none",
+        "spectral: what is decomposed. none: S. degree: S with each entry divided by the roots of "
+        "its row's and its column's sum, so that popular nodes count less.",
+        ("none", "degree"),
+    )
+    grouping_power: int = option(
+        1,
+        "spectral: weight of a dimension is its singular value to this power, 1 or 2; 2 is S S^T, "
+        "in which the strongest tastes count more.",
+    )
+    kmeans_restarts: int = option(5, "How many k-means++ seedings are tried; the best is kept.")
+    max_neighbors: int = option(
+        20, "L, the most micro neighbours of a node by one task, newest first."
+    )
+    negatives: int = option(4, "Sampled negatives per pair, with --rows=pairs.")
+    negative_power: float = option(
+        0.75, "Negatives are drawn by (number of the item's events in the window) ** this power."
+    )
+    min_count: int = option(
+        1, "Ids seen fewer times than this by the end of training share embedding row 0."
+    )
+    drop_cold: bool = option(
+        False, "Drop training-window, validation and test rows whose user or item is cold."
+    )
+    duplicates: str = option(
+        "keep", "What to do with lines equal in every used column.", ("keep", "drop")
+    )
+    max_malformed: float = option(
+        0.001, "Stop when more than this share of the lines is malformed."
+    )
+    record_layout: str = option(
+        "example",
+        "What a record holds. example: a row, as a tf.train.Example. request: up to 32 rows of a "
+        "user, as a tf.train.SequenceExample with the user's features once; training reads it "
+        "several times faster.",
+        RECORD_LAYOUTS,
+    )
+    num_shards: int = option(8, "TFRecord shards per window.")
+    num_workers: int = option(
+        0, "Threads that compress shards; 0: one per core. The bytes do not depend on it."
+    )
+    user_column: str = option("user_id", "csv, parquet: column of the user id.")
+    item_column: str = option("item_id", "csv, parquet: column of the item id.")
+    timestamp_column: str | None = option(
+        None, "csv, parquet: column of the integer timestamp, if there is one."
+    )
+    timestamp_unit: str = option("s", "csv, parquet: unit of the timestamps.", ("s", "ms"))
+    task_columns: tuple[str, ...] = option(
+        (),
+        "csv, parquet: column:task, least to most important, e.g. is_click:click,is_like:like. "
+        "Cells are 0 or 1; an "
+        "empty cell leaves the task of that row unlabelled.",
+    )
+    user_feature_columns: tuple[str, ...] = option(
+        (), "csv, parquet: side features of the user, as column or column:name."
+    )
+    item_feature_columns: tuple[str, ...] = option(
+        (), "csv, parquet: side features of the item, as column or column:name."
+    )
+    users: int = option(2_000, "synthetic: number of users.")
+    items: int = option(3_000, "synthetic: number of items.")
+    events: int = option(100_000, "synthetic: number of logged lines.")
+    exposures: bool = option(
+        False, "synthetic: log every exposure, not only those with a behaviour."
+    )
+
+    def __post_init__(self) -> None:
+        for name, low in (
+            ("num_user_macro_nodes", 1),
+            ("num_item_macro_nodes", 1),
+            ("kmeans_restarts", 1),
+            ("grouping_dim", 1),
+            ("max_neighbors", 1),
+            ("negatives", 0),
+            ("min_count", 1),
+            ("num_shards", 1),
+            ("num_workers", 0),
+            ("seed", 0),
+            ("users", 1),
+            ("items", 1),
+            ("events", 1),
+        ):
+            if getattr(self, name) < low:
+                raise ValueError(f"--{name}: must be at least {low}, got {getattr(self, name)}")
+        for name in ("omega_high", "omega_low"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"--{name}: must be above 0, got {getattr(self, name)}")
+        for name in ("beta", "baseline", "theta_high", "theta_low", "negative_power"):
+            value = getattr(self, name)
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"--{name}: must be finite, got {value}")
+        if (
+            self.theta_low is not None
+            and self.theta_high is not None
+            and self.theta_low > self.theta_high
+        ):
+            raise ValueError(
+                f"--theta_low: must be at most --theta_high={self.theta_high}, got {self.theta_low}"
+            )
+        if self.grouping_power not in (1, 2):
+            raise ValueError(f"--grouping_power: must be 1 or 2, got {self.grouping_power}")
+        if self.activity == "copreference" and self.baseline is not None:
+            raise ValueError(
+                f"--baseline: is for --activity=baseline only, got {self.baseline} with "
+                f"--activity={self.activity}"
+            )
+        if self.user_column == self.item_column:
+            raise ValueError(
+                f"--item_column: must be another column than --user_column={self.user_column}"
+            )
+        if not 0 <= self.max_malformed < 1:
+            raise ValueError(f"--max_malformed: must be in [0, 1), got {self.max_malformed}")
+        cuts = self.cuts
+        if (
+            len(cuts) < 3
+            or any(not 0 < q < 1 for q in cuts)
+            or any(a >= b for a, b in itertools.pairwise(cuts))
+        ):
+            raise ValueError(
+                f"--cuts: must be at least three ascending numbers in (0, 1), got {list(cuts)}"
+            )

@@ -1,0 +1,1 @@
+"""Rows as TFRecords: how they are written, and how they are read."""

@@ -1,0 +1,291 @@
+"""Rows and graph to serialized tf.train.Examples, without touching rows one by one.
+
+A row's bytes are put together from those of its user, its item and its labels, each of which is
+encoded once a node (or once a distinct value) and then only copied.
+https://protobuf.dev/programming-guides/encoding describes the bytes:
+
+    Example  = tag 1 + length + Features      Features = entries of the map name -> Feature
+    entry    = tag 1 + length + (tag 1 + length + name + tag 2 + length + Feature)
+    Feature  = tag of the list's kind + length + list
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from input_pipeline.graph.snapshot import NodeGraph
+from input_pipeline.log.rows import Rows
+from input_pipeline.records.crc import crc32c
+from input_pipeline.spec import DatasetSpec
+
+_LENGTH_DELIMITED = 2
+# Field numbers of tf.train.Feature's lists; the values of bytes are not packed.
+_KINDS = {"bytes": 1, "float": 2, "int64": 3}
+
+
+@dataclasses.dataclass(frozen=True)
+class Chunks:
+    """Serialized parts of rows, with what it takes to check-sum their concatenations.
+
+    Attributes:
+      data: large_binary [V].
+      lengths: int64 [V], in bytes.
+      checksums: uint32 [V], CRC-32C.
+    """
+
+    data: pa.LargeBinaryArray
+    lengths: np.ndarray
+    checksums: np.ndarray
+
+    @classmethod
+    def of(cls, data: pa.LargeBinaryArray) -> Chunks:
+        flat, offsets = flat_bytes(data)
+        return cls(data, np.diff(offsets), crc32c().of_strings(flat, offsets))
+
+
+def flat_bytes(data: pa.LargeBinaryArray) -> tuple[np.ndarray, np.ndarray]:
+    """The bytes, uint8, and offsets, int64 [N + 1], of an array of strings without offset."""
+    _, offsets, values = data.buffers()
+    offsets = np.frombuffer(offsets, np.int64, len(data) + 1, 8 * data.offset)
+    empty = values is None or not values.size
+    return (np.zeros(0, np.uint8) if empty else np.frombuffer(values, np.uint8)), offsets
+
+
+def strings(flat: np.ndarray, offsets: np.ndarray) -> pa.LargeBinaryArray:
+    """The strings flat[offsets[n]:offsets[n + 1]]; the buffers are shared."""
+    buffers = [None, pa.py_buffer(offsets.astype(np.int64)), pa.py_buffer(flat)]
+    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
+
+
+def fixed_strings(matrix: np.ndarray) -> pa.LargeBinaryArray:
+    """The bytes of each row of a matrix, little-endian."""
+    flat = np.ascontiguousarray(matrix).view(np.uint8).reshape(-1)
+    width = flat.size // len(matrix) if len(matrix) else 0
+    return strings(flat, np.arange(len(matrix) + 1, dtype=np.int64) * width)
+
+
+def varint(value: int) -> bytes:
+    """One unsigned number as a protocol buffer varint."""
+    result = bytearray()
+    while value > 127:
+        result.append(value & 127 | 128)
+        value >>= 7
+    return bytes(result) + bytes([value])
+
+
+def varints(values: np.ndarray) -> pa.LargeBinaryArray:
+    """Each int64 as a varint; negative numbers take ten bytes."""
+    unsigned = values.astype(np.int64).view(np.uint64)
+    # uint64 [N, 10]: what is left from each byte on.
+    rest = unsigned[:, None] >> (np.arange(10, dtype=np.uint64) * np.uint64(7))
+    used = rest > 0
+    used[:, 0] = True
+    more = np.concatenate([used[:, 1:], np.zeros((len(values), 1), bool)], axis=1)
+    digits = (rest & np.uint64(127)).astype(np.uint8) | (more.astype(np.uint8) << 7)
+    offsets = np.concatenate([[0], np.cumsum(used.sum(axis=1))])
+    return strings(digits[used], offsets)
+
+
+def encode_values(values: np.ndarray) -> pa.LargeBinaryArray:
+    """Each value as it stands in its list: a varint where int64, else tag, length and bytes."""
+    if values.dtype == np.int64:
+        return varints(values)
+    data = pa.array(values, pa.large_binary())
+    lengths = pc.binary_length(data).to_numpy()
+    return joined(prefixes(lengths, lambda length: delimited(1, length)), data)
+
+
+def delimited(field: int, length: int) -> bytes:
+    """Tag and length in front of a field of that many bytes."""
+    return bytes([field << 3 | _LENGTH_DELIMITED]) + varint(length)
+
+
+def joined(*columns: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
+    """The columns' strings one after the other, row by row."""
+    return pc.binary_join_element_wise(*columns, pa.scalar(b"", pa.large_binary()))
+
+
+def prefixes(lengths: np.ndarray, prefix: Callable[[int], bytes]) -> pa.LargeBinaryArray:
+    """prefix(length) of each length, computed once a distinct length."""
+    distinct, which = np.unique(lengths, return_inverse=True)
+    table = pa.array([prefix(length) for length in distinct.tolist()], pa.large_binary())
+    return table.take(pa.array(which))
+
+
+def _feature_head(kind: str, length: int) -> bytes:
+    """What comes before `length` bytes of values in a Feature; without any, an empty list."""
+    content = varint(length) if kind == "bytes" or not length else delimited(1, length)
+    if kind != "bytes" and length:
+        content = varint(len(content) + length) + content
+    return bytes([_KINDS[kind] << 3 | _LENGTH_DELIMITED]) + content
+
+
+def feature_message(kind: str, payload: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
+    """Each list of values as a tf.train.Feature, [V]."""
+    lengths = pc.binary_length(payload).to_numpy()
+    return joined(prefixes(lengths, lambda length: _feature_head(kind, length)), payload)
+
+
+def feature_entry(name: str, kind: str, payload: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
+    """The map entry of a feature, [V]; without any bytes of values, an empty list of its kind."""
+    key = name.encode()
+
+    def prefix(length: int) -> bytes:
+        feature = _feature_head(kind, length)
+        start = delimited(1, len(key)) + key + delimited(2, len(feature) + length) + feature
+        return delimited(1, len(start) + length) + start
+
+    return joined(prefixes(pc.binary_length(payload).to_numpy(), prefix), payload)
+
+
+def node_payloads(
+    spec: DatasetSpec, owner: str, graph: NodeGraph, encoded: dict[str, pa.LargeBinaryArray]
+) -> dict[str, pa.LargeBinaryArray]:
+    """The values of every user, or of every item, of a window, by feature.
+
+    Args:
+      spec: names, kinds and order of the features.
+      owner: `user` or `item`.
+      graph: the nodes as their window sees them.
+      encoded: by column, the ids in vocabulary order through `encode_values`.
+    """
+    other_ids = encoded["item_id" if owner == "user" else "user_id"]
+    payloads = {
+        f"{owner}_id": encoded[f"{owner}_id"].slice(0, len(graph)),
+        f"{owner}_1hop": fixed_strings(graph.one_hop),
+        f"{owner}_2hop": fixed_strings(graph.two_hop),
+        f"{owner}_macro": varints(graph.macro),
+    }
+    for name, rows in graph.features.items():
+        payloads[name] = encoded[name].take(pa.array(rows))
+    if graph.task_table is not None:
+        payloads["task_table"] = fixed_strings(graph.task_table.reshape(len(graph), -1))
+    for task, neighbors in zip(spec.task_names, graph.neighbors, strict=True):
+        ids, offsets = flat_bytes(_taken(other_ids, neighbors.rows))
+        payloads[f"{owner}_neighbors_{task}"] = strings(ids, offsets[neighbors.indptr])
+        weights = strings(neighbors.weights.view(np.uint8), neighbors.indptr * 4)
+        payloads[f"{owner}_neighbor_weights_{task}"] = weights
+    return payloads
+
+
+def node_chunks(spec: DatasetSpec, owner: str, payloads: dict[str, pa.LargeBinaryArray]) -> Chunks:
+    """The features of every user, or of every item, as they stand in a tf.train.Features."""
+    return Chunks.of(
+        joined(
+            *(
+                feature_entry(feature.name, feature.dtype, payloads[feature.name])
+                for feature in spec.node_features(owner)
+            )
+        )
+    )
+
+
+def _taken(data: pa.LargeBinaryArray, rows: np.ndarray) -> pa.LargeBinaryArray:
+    """data[rows]; also where there are none, for which pyarrow leaves out the buffers."""
+    return data.take(pa.array(rows)) if len(rows) else strings(np.zeros(0, np.uint8), np.zeros(1))
+
+
+class ExampleEncoder:
+    """Encodes the rows of one window, a tf.train.Example each.
+
+    Args:
+      spec: names, kinds and order of the features.
+      rows: R rows of the window.
+      payloads: `node_payloads` of `user` and `item`.
+      random: not used, as a row is a record.
+    """
+
+    records_per_block = 4096
+
+    def __init__(
+        self,
+        spec: DatasetSpec,
+        rows: Rows,
+        payloads: dict[str, dict[str, pa.LargeBinaryArray]],
+        random: np.random.Generator,
+    ):
+        self._rows = rows
+        self._users, self._items = (
+            node_chunks(spec, owner, values) for owner, values in payloads.items()
+        )
+        self._labels, self._label = label_chunks(spec, rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def encode(self, index: np.ndarray) -> np.ndarray:
+        """Some rows as framed TFRecords, one after the other: uint8 [bytes].
+
+        Args:
+          index: int64 [N], row numbers.
+        """
+        rows = self._rows.take(index)
+        return encode_records(rows, self._users, self._items, self._labels, self._label[index])
+
+
+def label_chunks(spec: DatasetSpec, rows: Rows) -> tuple[Chunks, np.ndarray]:
+    """The labels' entries of each distinct outcome, and which of them each row has, int64 [R]."""
+    outcomes = rows.positive.astype(np.uint64) << np.uint64(32) | rows.unlabeled
+    distinct, which = np.unique(outcomes, return_inverse=True)
+    parts = []
+    for outcome in distinct.tolist():
+        entries = [b""]
+        for task, feature in enumerate(spec.label_features):
+            if not outcome >> task & 1:
+                label = np.array([[outcome >> 32 >> task & 1]], np.float32)
+                entry = feature_entry(feature.name, feature.dtype, fixed_strings(label))
+                entries.append(entry[0].as_py())
+        parts.append(b"".join(entries))
+    return Chunks.of(pa.array(parts, pa.large_binary())), which
+
+
+def encode_records(
+    rows: Rows, users: Chunks, items: Chunks, labels: Chunks, label: np.ndarray
+) -> np.ndarray:
+    """The rows as framed TFRecords, one after the other.
+
+    A record is: length (8 bytes), masked CRC-32C of the length, the Example, masked CRC-32C of the
+      Example.
+
+    Args:
+      rows: R rows.
+      users, items: by vocabulary row.
+      labels: by outcome, and
+      label: the outcome of each row, [R].
+
+    Returns:
+      uint8 [bytes].
+    """
+    parts = [(users, rows.user), (items, rows.item), (labels, label)]
+    if rows.timestamp is not None:
+        entries = Chunks.of(feature_entry("timestamp", "int64", varints(rows.timestamp)))
+        parts.append((entries, np.arange(len(rows))))
+    lengths = sum(chunks.lengths[index] for chunks, index in parts)
+    # The distinct lengths of a block are few: each has its Example header and its TFRecord header
+    # once.
+    distinct, which = np.unique(lengths, return_inverse=True)
+    heads = Chunks.of(pa.array([delimited(1, n) for n in distinct.tolist()], pa.large_binary()))
+    records = (distinct + heads.lengths).astype("<u8")
+    frames = np.empty((len(distinct), 12), np.uint8)
+    frames[:, :8] = records.view(np.uint8).reshape(-1, 8)
+    crc = crc32c()
+    starts = np.arange(len(distinct) + 1, dtype=np.int64) * 8
+    frames[:, 8:] = masked(crc.of_strings(records.view(np.uint8), starts))
+    columns = [fixed_strings(frames).take(pa.array(which)), heads.data.take(pa.array(which))]
+    checksums = heads.checksums[which]
+    for chunks, index in parts:
+        columns.append(chunks.data.take(pa.array(index)))
+        checksums = crc.combine(checksums, chunks.checksums[index], chunks.lengths[index])
+    flat, offsets = flat_bytes(joined(*columns, fixed_strings(masked(checksums))))
+    return flat[offsets[0] : offsets[-1]]
+
+
+def masked(checksums: np.ndarray) -> np.ndarray:
+    """TFRecord's masked checksums as bytes, uint8 [N, 4]."""
+    rotated = checksums >> np.uint32(15) | checksums << np.uint32(17)
+    return (rotated + np.uint32(0xA282EAD8)).astype("<u4").view(np.uint8).reshape(-1, 4)

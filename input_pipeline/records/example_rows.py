@@ -1,0 +1,52 @@
+"""Rows of a data set as serialized tf.train.Examples, whatever the layout of its records."""
+
+from __future__ import annotations
+
+import itertools
+
+import tensorflow as tf
+
+from input_pipeline.dataset import example_files
+from input_pipeline.files import filesystem
+from input_pipeline.records.bad_records import open_records
+from input_pipeline.spec import SPEC_FILE, DatasetSpec
+
+
+def first_examples(data_dir: str, window: str, count: int) -> tf.Tensor:
+    """The first rows of a window: string [B], where B is at most `count`.
+
+    Raises:
+      ValueError: the window has no files, or no rows.
+    """
+    path = filesystem.join(data_dir, SPEC_FILE)
+    spec = DatasetSpec.from_json(filesystem.read_text(path), path)
+    rows_of = _ROWS_OF[spec.record_layout]
+    records = (
+        record
+        for file in example_files(data_dir, [window])
+        for record in open_records(file).as_numpy_iterator()
+    )
+    rows = itertools.islice((row for record in records for row in rows_of(record)), count)
+    serialized = list(rows)
+    if not serialized:
+        raise ValueError(f"{data_dir}: there are no rows in {window}")
+    return tf.constant(serialized)
+
+
+def examples_of_request(serialized: bytes) -> list[bytes]:
+    """The candidates of a tf.train.SequenceExample as rows, each with the features of the user."""
+    request = tf.train.SequenceExample.FromString(serialized)
+    lists = request.feature_lists.feature_list
+    rows = []
+    for candidate in range(max((len(entries.feature) for entries in lists.values()), default=0)):
+        example = tf.train.Example(features=request.context)
+        for name, entries in lists.items():
+            feature = entries.feature[candidate]
+            # A row without a label leaves the feature out; its list of labels has an empty entry.
+            if not (name.startswith("label_") and not feature.float_list.value):
+                example.features.feature[name].CopyFrom(feature)
+        rows.append(example.SerializeToString())
+    return rows
+
+
+_ROWS_OF = {"example": lambda serialized: [serialized], "request": examples_of_request}

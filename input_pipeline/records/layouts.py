@@ -1,0 +1,48 @@
+"""The layouts of records, by their name in a data set spec: how each is read."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Collection, Sequence
+
+import tensorflow as tf
+
+from input_pipeline.records.checks import check_example, check_request
+from input_pipeline.records.example_parsing import Column, parse_ragged_examples
+from input_pipeline.records.request_batches import request_batches
+from input_pipeline.records.request_parsing import parse_requests
+from input_pipeline.spec import MAX_CANDIDATES, Feature
+
+Parse = Callable[[tf.Tensor], dict[str, tf.Tensor]]
+
+
+@dataclasses.dataclass(frozen=True)
+class RecordLayout:
+    """What differs between layouts in reading.
+
+    Attributes:
+      rows_per_record: the most.
+      parse: (serialized records [N], features, labels) -> columns by name.
+      check: (serialized record, features, labels) -> what is wrong with it, None if nothing is.
+      batches: (blocks of serialized records in random order, parse, batch size, names of the
+        features of a user) -> parsed batches of exactly so many rows.
+    """
+
+    rows_per_record: int
+    parse: Callable[[tf.Tensor, Sequence[Feature], Sequence[Feature]], dict[str, Column]]
+    check: Callable[[bytes, Sequence[Feature], Sequence[Feature]], str | None]
+    batches: Callable[[tf.data.Dataset, Parse, int, Collection[str]], tf.data.Dataset]
+
+
+def _example_batches(
+    blocks: tf.data.Dataset, parse: Parse, batch_size: int, of_user: Collection[str]
+) -> tf.data.Dataset:
+    del of_user  # a row has all features
+    batches = blocks.rebatch(batch_size, drop_remainder=True)
+    return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+
+LAYOUTS = {
+    "example": RecordLayout(1, parse_ragged_examples, check_example, _example_batches),
+    "request": RecordLayout(MAX_CANDIDATES, parse_requests, check_request, request_batches),
+}

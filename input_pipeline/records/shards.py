@@ -1,0 +1,171 @@
+"""Gzip TFRecord shards, compressed in blocks by several threads and put together in a seeded order.
+
+A block is a run of whole deflate blocks that ends on a byte boundary and refers to nothing before
+it (a full flush), so blocks can be compressed independently, and a shard is one plain gzip member
+whatever their order. Blocks of all windows of a shard are shuffled: reading a shard meets the
+windows mixed, and any shuffle buffer then sees all of them.
+"""
+
+from __future__ import annotations
+
+import collections
+import concurrent.futures
+import contextlib
+import dataclasses
+import os
+import struct
+import tempfile
+from typing import IO, Protocol
+
+import numpy as np
+from isal import isal_zlib
+
+from input_pipeline.files import filesystem
+from input_pipeline.log.windows import STREAM_ROW_ORDER, STREAM_SHARDS
+from input_pipeline.records.crc import crc32
+
+_LEVEL = 1
+_HEADER = (
+    b"\x1f\x8b\x08" + bytes(6) + b"\xff"
+)  # No name and no time, so that equal rows give equal files.
+_END = b"\x03\x00"  # An empty last deflate block.
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """Compressed records.
+
+    Attributes:
+      data: raw deflate, not ended.
+      checksum: CRC-32 of the records.
+      num_bytes: of the records.
+    """
+
+    data: bytes
+    checksum: int
+    num_bytes: int
+
+
+def compress(records: np.ndarray) -> Block:
+    """Compresses framed records, uint8 [bytes]."""
+    compressor = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, -isal_zlib.MAX_WBITS)
+    data = compressor.compress(records) + compressor.flush(isal_zlib.Z_FULL_FLUSH)
+    return Block(data, isal_zlib.crc32(records), records.nbytes)
+
+
+def shard_path(data_dir: str, split: str, shard: int, num_shards: int) -> str:
+    name = f"{split}-{shard:05d}-of-{num_shards:05d}.tfrecord.gz"
+    return filesystem.join(data_dir, "examples", name)
+
+
+class Encoder(Protocol):
+    """Records that are encoded when they are asked for, in threads.
+
+    Attributes:
+      records_per_block: how many are compressed at once; some MB.
+    """
+
+    records_per_block: int
+
+    def __len__(self) -> int:
+        """How many records there are."""
+
+    def encode(self, index: np.ndarray) -> np.ndarray:
+        """Records by number, int64 [N], framed one after the other: uint8 [bytes]."""
+
+
+class ShardWriter:
+    """Writes the shards of a data set; use it as a context manager.
+
+    Example:
+      with ShardWriter(data_dir, num_shards=8, num_workers=2, seed=0) as writer:
+          writer.add("train", encoder)  # As often as there is more for a split.
+          writer.finish()
+
+    Args:
+      data_dir: a local directory; compressed blocks wait in unnamed files there.
+      num_shards: of each split.
+      num_workers: threads that encode and compress; 0: one per core.
+      seed: of the order of records and blocks.
+    """
+
+    def __init__(self, data_dir: str, num_shards: int, num_workers: int, seed: int):
+        self._data_dir = data_dir
+        self._num_shards = num_shards
+        self._seed = seed
+        self._num_workers = num_workers or os.cpu_count() or 1
+        self._workers = concurrent.futures.ThreadPoolExecutor(self._num_workers)
+        self._files = contextlib.ExitStack()
+        self._shards: dict[str, list[_Shard]] = {}
+        self._num_added = 0
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._workers.shutdown(cancel_futures=True)
+        self._files.close()
+
+    def add(self, split: str, encoder: Encoder) -> None:
+        """Deals records out to the shards of a split at random."""
+        if split not in self._shards:
+            self._shards[split] = [
+                _Shard(self._files.enter_context(tempfile.TemporaryFile(dir=self._data_dir)))
+                for _ in range(self._num_shards)
+            ]
+        random = np.random.default_rng([self._seed, STREAM_ROW_ORDER, self._num_added])
+        self._num_added += 1
+        order = random.permutation(len(encoder))
+        waiting: collections.deque = collections.deque()
+        for number, shard in enumerate(self._shards[split]):
+            records = order[number :: self._num_shards]
+            for start in range(0, len(records), encoder.records_per_block):
+                index = records[start : start + encoder.records_per_block]
+                block = self._workers.submit(lambda i: compress(encoder.encode(i)), index)
+                waiting.append((shard, block))
+                # A few blocks at a time, to bound the memory.
+                if len(waiting) >= 2 * self._num_workers:
+                    _append(*waiting.popleft())
+        while waiting:
+            _append(*waiting.popleft())
+
+    def finish(self) -> None:
+        """Writes every shard."""
+        for index, (split, shards) in enumerate(self._shards.items()):
+            for number, shard in enumerate(shards):
+                path = shard_path(self._data_dir, split, number, self._num_shards)
+                stream = [self._seed, STREAM_SHARDS, index, number]
+                shard.write(path, np.random.default_rng(stream))
+
+
+def _append(shard: _Shard, block: concurrent.futures.Future[Block]) -> None:
+    shard.append(block.result())
+
+
+class _Shard:
+    """The blocks of a shard, waiting in a scratch file."""
+
+    def __init__(self, scratch: IO[bytes]):
+        self._scratch = scratch
+        # (position, length, checksum, bytes of records) of each block.
+        self._blocks: list[tuple[int, int, int, int]] = []
+
+    def append(self, block: Block) -> None:
+        position = self._scratch.tell()
+        self._scratch.write(block.data)
+        self._blocks.append((position, len(block.data), block.checksum, block.num_bytes))
+
+    def write(self, path: str, random: np.random.Generator) -> None:
+        """Writes the gzip file with the blocks in random order."""
+        checksum, num_bytes = np.zeros(1, np.uint32), 0
+        with filesystem.open_binary(path, "wb") as file:
+            file.write(_HEADER)
+            for index in random.permutation(len(self._blocks)).tolist():
+                position, length, block_checksum, block_bytes = self._blocks[index]
+                self._scratch.seek(position)
+                file.write(self._scratch.read(length))
+                right = np.array([block_checksum], np.uint32)
+                checksum = crc32().combine(checksum, right, np.array([block_bytes]))
+                num_bytes += block_bytes
+            file.write(_END)
+            file.write(struct.pack("<II", int(checksum[0]), num_bytes % 2**32))

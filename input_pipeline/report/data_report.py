@@ -1,0 +1,300 @@
+"""The data report: what went in, and what a model could win without knowing anyone."""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+from collections.abc import Sequence
+
+import numpy as np
+
+from input_pipeline.graph.snapshot import NodeGraph, Snapshot
+from input_pipeline.log.interactions import Interactions
+from input_pipeline.log.rows import Rows
+from input_pipeline.report import figures
+from input_pipeline.report.page import PAGE
+from input_pipeline.spec import DatasetSpec
+
+# A single number about a row that ranks labels better than this (or as badly) is worth a warning.
+SUSPICIOUS_AUC = 0.6
+SIGNALS = ("item cold", "user cold", "pair touched before", "item popularity")
+_SECONDS_OF_DAY = 86_400
+# Logs have a few events with broken clocks, which would hide the other days.
+_SHOWN = (0.001, 0.999)
+
+
+def auc(scores: np.ndarray, labels: np.ndarray) -> float | None:
+    """The exact area under the ROC curve, ties counting half; None where there is only one class.
+
+    Args:
+      scores: non-negative integers, [R].
+      labels: bool [R].
+    """
+    positives = np.bincount(scores[labels], minlength=int(scores.max(initial=0)) + 1)
+    negatives = np.bincount(scores, minlength=len(positives)) - positives
+    if not positives.sum() or not negatives.sum():
+        return None
+    below = np.cumsum(negatives) - negatives
+    wins = (positives * (below + negatives / 2)).sum()
+    return float(wins / positives.sum() / negatives.sum())
+
+
+def signals(
+    rows: Rows,
+    user: NodeGraph,
+    item: NodeGraph,
+    touched: np.ndarray,
+    num_items: int,
+    events_of_item: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """What is told of a row without knowing its user or item, int64 [R] by name of SIGNALS.
+
+    Args:
+      rows: of one window.
+      user, item: the nodes as the window sees them.
+      touched: ascending keys, user * num_items + item, of the pairs logged before the window.
+      num_items: of the whole log.
+      events_of_item: events before the window.
+    """
+    before = np.zeros(len(rows), np.int64)
+    logged = np.flatnonzero(~rows.sampled)
+    if len(touched):
+        keys = rows.user[logged].astype(np.int64) * num_items + rows.item[logged]
+        index = np.minimum(np.searchsorted(touched, keys), len(touched) - 1)
+        before[logged] = touched[index] == keys
+    values = (
+        item.macro[rows.item] < 0,
+        user.macro[rows.user] < 0,
+        before,
+        events_of_item[rows.item],
+    )
+    return {name: value.astype(np.int64) for name, value in zip(SIGNALS, values, strict=True)}
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowStatistics:
+    """One window's rows: how many, positives and labels by task, and the AUC by signal and task."""
+
+    name: str
+    rows: int
+    positives: dict[str, int]
+    labels: dict[str, int]
+    aucs: dict[str, dict[str, float | None]]
+
+    def rate(self, task: str) -> float:
+        return self.positives[task] / max(1, self.labels[task])
+
+    @property
+    def suspicious(self) -> list[tuple[str, str, float]]:
+        """(signal, task, AUC) wherever one signal alone ranks a task's labels."""
+        return [
+            (signal, task, value)
+            for signal, by_task in self.aucs.items()
+            for task, value in by_task.items()
+            if value is not None and abs(value - 0.5) > SUSPICIOUS_AUC - 0.5
+        ]
+
+
+def window_statistics(
+    name: str, rows: Rows, tasks: Sequence[str], values: dict[str, np.ndarray]
+) -> WindowStatistics:
+    """Counts one window's rows; `values` are its signals, or none for history."""
+    positives, labels = {}, {}
+    aucs: dict[str, dict[str, float | None]] = {signal: {} for signal in values}
+    for bit, task in enumerate(tasks):
+        labelled = ((rows.unlabeled >> np.uint32(bit)) & np.uint32(1)) == 0
+        positive = ((rows.positive >> np.uint32(bit)) & np.uint32(1)) == 1
+        positives[task], labels[task] = int(positive.sum()), int(labelled.sum())
+        for signal, value in values.items():
+            aucs[signal][task] = auc(value[labelled], positive[labelled])
+    return WindowStatistics(name, len(rows), positives, labels, aucs)
+
+
+def events_by_day(interactions: Interactions, spec: DatasetSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Days (datetime64[D], UTC) and events by task and day, [T, days]."""
+    assert interactions.events.timestamp is not None
+    ticks = _SECONDS_OF_DAY * (1000 if spec.timestamp_unit == "ms" else 1)
+    all_days = interactions.events.timestamp // ticks
+    shown = (all_days >= np.quantile(all_days, _SHOWN[0])) & (
+        all_days <= np.quantile(all_days, _SHOWN[1])
+    )
+    days, day = np.unique(all_days[shown], return_inverse=True)
+    behaviors = interactions.events.positive[shown]
+    counts = [
+        np.bincount(day[((behaviors >> np.uint32(bit)) & np.uint32(1)) == 1], minlength=len(days))
+        for bit in range(len(spec.tasks))
+    ]
+    return days.astype("datetime64[D]"), np.array(counts)
+
+
+def render(
+    spec: DatasetSpec,
+    interactions: Interactions,
+    windows: Sequence[WindowStatistics],
+    snapshot: Snapshot,
+) -> str:
+    """The report as one HTML document; `snapshot` is the graph of all events."""
+    tasks = spec.task_names
+    parts = [_summary(spec), _notices(spec, windows)]
+    if interactions.events.timestamp is not None:
+        parts.append(
+            _section(
+                "Events per day",
+                "By task, in UTC, without the first and last 0.1% of the events.",
+                figures.lines_by_day(*events_by_day(interactions, spec), tasks),
+            )
+        )
+    parts += [
+        _section(
+            "Rows and label rates",
+            "Share of rows with label 1, of those that have the label.",
+            figures.label_rates(
+                [w.name for w in windows], {t: [w.rate(t) for w in windows] for t in tasks}
+            )
+            + _rows_table(windows, tasks),
+        ),
+        _section(
+            "What single numbers win",
+            "AUC of one number about the row, before any model. 0.5 is chance; far from it, a "
+            "model can look good without knowing anyone. History reads no graph and is left out.",
+            _auc_table(windows, tasks),
+        ),
+        _section(
+            "Degrees",
+            "Share of nodes with at least so many distinct neighbours, over the whole log.",
+            figures.degrees(
+                np.diff(snapshot.matrix.indptr), np.bincount(snapshot.matrix.indices)
+            ),
+        ),
+        _section(
+            "Macro nodes",
+            "Members at the end of the log; cold nodes belong to none.",
+            figures.macro_sizes(snapshot.user.macro, snapshot.item.macro,
+                                spec.num_user_macro_nodes, spec.num_item_macro_nodes),
+        ),
+        _section(
+            "Macro edges",
+            "Ties between user and item macro nodes, compared with what their totals alone would "
+            "give (log2: +1 is twice as strong, -1 half).",
+            figures.macro_edges(_lift(spec, snapshot)),
+        ),
+        _files(spec),
+    ]  # fmt: skip
+    return PAGE.format(title=html.escape(f"Data report: {spec.source}"), body="\n".join(parts))
+
+
+def _lift(spec: DatasetSpec, snapshot: Snapshot) -> np.ndarray:
+    """log2 of observed over expected tie strength, [K_U, K_I]; NaN where there is none."""
+    warm = snapshot.user.macro >= 0
+    ties = np.zeros((spec.num_user_macro_nodes, spec.num_item_macro_nodes))
+    np.add.at(ties, snapshot.user.macro[warm], snapshot.user.one_hop[warm])
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = ties.sum(1, keepdims=True) * ties.sum(0, keepdims=True) / ties.sum()
+        return np.where(ties > 0, np.log2(ties / expected), np.nan)
+
+
+def _section(title: str, text: str, content: str) -> str:
+    return f"<section><h2>{title}</h2><p>{text}</p>{content}</section>"
+
+
+def _summary(spec: DatasetSpec) -> str:
+    counts = spec.counts
+    cards = {
+        "events": counts["events"],
+        "users": counts["users"],
+        "items": counts["items"],
+        **{f"{split} rows": number for split, number in counts["rows"].items()},
+    }
+    boxes = "".join(f"<div><b>{n:,}</b><span>{name}</span></div>" for name, n in cards.items())
+    about = f"source {spec.source}, rows {spec.rows}, split {spec.split}"
+    return f"<h1>Data report</h1><p>{html.escape(about)}</p><div class=cards>{boxes}</div>"
+
+
+def _notices(spec: DatasetSpec, windows: Sequence[WindowStatistics]) -> str:
+    """What was left out, and what deserves a second look."""
+    counts = spec.counts
+    facts = [
+        f"{counts['malformed_lines']:,} malformed lines were left out.",
+        f"{counts['duplicate_lines']:,} lines repeat an earlier one "
+        f"(--duplicates={spec.flags['duplicates']}).",
+    ]
+    for key, text in (
+        ("missing_negatives", "negatives are missing, their users having too few untouched items"),
+        ("dropped_cold_rows", "rows with a cold user or item were dropped"),
+    ):
+        by_split = ", ".join(f"{split} {n:,}" for split, n in counts[key].items() if n)
+        facts.append(f"{sum(counts[key].values()):,} {text}{': ' if by_split else ''}{by_split}.")
+    warnings = [
+        f"{window.name}: {signal} alone ranks {task} with AUC {value:.3f} "
+        f"({window.positives[task]:,} positives)."
+        for window in windows
+        for signal, task, value in window.suspicious
+    ]
+    if spec.split == "order":
+        warnings.insert(
+            0,
+            "The log has no clock: windows are cut at each user's own position, so there is no "
+            "wall-clock order between users, and one user's row may read another's later events.",
+        )
+    if spec.split == "random":
+        warnings.insert(0, "Windows are cut at random: rows may read events that came after them.")
+    items = "".join(f"<li>{html.escape(text)}</li>" for text in facts)
+    notes = "".join(f"<li class=warning>{html.escape(text)}</li>" for text in warnings)
+    return f"<section><h2>Left out, and to note</h2><ul>{items}{notes}</ul></section>"
+
+
+def _table(head: Sequence[str], rows: Sequence[str]) -> str:
+    heads = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    return f"<div class=scroll><table><tr>{heads}</tr>{''.join(rows)}</table></div>"
+
+
+def _rows_table(windows: Sequence[WindowStatistics], tasks: Sequence[str]) -> str:
+    rows = []
+    for window in windows:
+        cells = "".join(
+            f"<td>{window.positives[task]:,} <small>{window.rate(task):.2%}</small></td>"
+            for task in tasks
+        )
+        rows.append(f"<tr><td>{html.escape(window.name)}</td><td>{window.rows:,}</td>{cells}</tr>")
+    return _table(["window", "rows", *tasks], rows)
+
+
+def _auc_table(windows: Sequence[WindowStatistics], tasks: Sequence[str]) -> str:
+    rows = []
+    for window in windows:
+        for signal, by_task in window.aucs.items():
+            cells = []
+            for task in tasks:
+                value = by_task[task]
+                if value is None:
+                    cells.append("<td>&ndash;</td>")
+                    continue
+                # From white at chance to saturated at 0.25 from it.
+                shade = min(1.0, abs(value - 0.5) * 4)
+                style = f"background:rgba(214,96,77,{shade:.2f})"
+                text = f"<b>{value:.3f}</b>" if (signal, task, value) in window.suspicious else (
+                    f"{value:.3f}"
+                )  # fmt: skip
+                cells.append(f'<td style="{style}">{text}</td>')
+            name = html.escape(window.name) if signal == SIGNALS[0] else ""
+            rows.append(f"<tr><td>{name}</td><th>{signal}</th>{''.join(cells)}</tr>")
+    return _table(["window", "signal", *tasks], rows)
+
+
+def _files(spec: DatasetSpec) -> str:
+    files = [
+        f"<tr><td>{html.escape(file.path)}</td><td>{file.size_bytes:,}</td>"
+        f"<td><code>{file.sha256[:16]}</code></td></tr>"
+        for file in spec.source_files
+    ]
+    flags = [
+        f"<tr><td>--{name}</td><td>{html.escape(str(value))}</td></tr>"
+        for name, value in spec.flags.items()
+    ]
+    return (
+        "<section><h2>Source files</h2>"
+        + _table(["path", "bytes", "SHA-256"], files)
+        + "</section><details><summary>Flags</summary>"
+        + _table(["flag", "value"], flags)
+        + "</details>"
+    )

@@ -1,0 +1,1 @@
+"""The generated world: a credible log whose true probabilities are known."""

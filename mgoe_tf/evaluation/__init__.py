@@ -1,0 +1,1 @@
+"""Exact metrics and what is told of them."""

@@ -1,0 +1,1 @@
+"""Training: without flags, so that tests and notebooks call it."""

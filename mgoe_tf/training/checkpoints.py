@@ -1,0 +1,241 @@
+"""The model directory: options, data set spec, vocabulary, checkpoints and metrics of one run.
+
+<model_dir>/
+  config.json               model options and training options
+  dataset_spec.json         of the data set that the model was trained on
+  vocabulary/<name>.txt     the ids that have a row in an embedding table, one a line
+  checkpoints/latest/       model, optimizers and progress after the last epoch, for --resume
+  checkpoints/best/         the model after its best epoch by validation
+  events/                   TensorBoard logs
+  metrics_validation.json   of the best epoch
+  metrics_test.json         of the best epoch, at the end of training
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from typing import Any
+
+import tensorflow as tf
+
+from input_pipeline.files import filesystem
+from input_pipeline.log import vocabulary
+from input_pipeline.spec import SPEC_FILE, DatasetSpec
+from mgoe_tf.config import ModelOptions, TrainOptions
+from mgoe_tf.layers.id_lookup import IdLookup
+from mgoe_tf.models.base import RankingModel
+from mgoe_tf.models.registry import build_model
+
+CONFIG_FILE = "config.json"
+# Flags of preparation on which no row depends.
+_FREE_FLAGS = frozenset({"data_dir", "input", "num_workers"})
+
+
+@dataclasses.dataclass(frozen=True)
+class LoadedModel:
+    """A trained model and what belongs to it.
+
+    Attributes:
+      model: restored from a checkpoint.
+      lookup: raw ids -> the rows of the model's embedding tables.
+      spec: of the data set that it was trained on.
+      model_options, train_options: as it was trained.
+      metrics: of the validation window, None where no epoch has been finished.
+    """
+
+    model: RankingModel
+    lookup: IdLookup
+    spec: DatasetSpec
+    model_options: ModelOptions
+    train_options: TrainOptions
+    metrics: dict[str, Any] | None
+
+
+def holds_run(model_dir: str) -> bool:
+    return filesystem.exists(filesystem.join(model_dir, CONFIG_FILE))
+
+
+def holds_checkpoint(model_dir: str) -> bool:
+    """Whether an epoch of a run was finished."""
+    latest = filesystem.join(model_dir, "checkpoints", "latest", "checkpoint")
+    return holds_run(model_dir) and filesystem.exists(latest)
+
+
+def write_json(path: str, contents: dict[str, Any]) -> None:
+    """Writes a JSON file whole: a reader never sees half of one."""
+    filesystem.write_text(path, json.dumps(contents, indent=2) + "\n")
+
+
+def write_run(
+    model_dir: str, spec: DatasetSpec, model_options: ModelOptions, train_options: TrainOptions
+) -> None:
+    """Begins a model directory; config.json comes last and makes it one."""
+    folder = filesystem.join(model_dir, "vocabulary")
+    filesystem.make_dirs(folder)
+    for column in spec.vocabularies:
+        ids = vocabulary.embedded_ids(train_options.data_dir, spec, column.name)
+        lines = [b"%d\n" % i for i in ids] if column.dtype == "int64" else [i + b"\n" for i in ids]
+        filesystem.write_bytes(filesystem.join(folder, f"{column.name}.txt"), b"".join(lines))
+    for owner in ("user", "item"):
+        for name in spec.side_features(owner):
+            rows = vocabulary.embedded_side_feature(train_options.data_dir, spec, name)
+            filesystem.save_array(filesystem.join(folder, f"{name}.npy"), rows)
+    filesystem.write_bytes(filesystem.join(model_dir, SPEC_FILE), spec.to_json().encode())
+    config = {
+        "model_options": dataclasses.asdict(model_options),
+        "train_options": dataclasses.asdict(train_options),
+    }
+    write_json(filesystem.join(model_dir, CONFIG_FILE), config)
+
+
+def read_spec(folder: str) -> DatasetSpec:
+    """The data set spec in a data set directory or a model directory."""
+    path = filesystem.join(folder, SPEC_FILE)
+    if not filesystem.exists(path):
+        raise ValueError(f"{folder} is not a data set directory: it has no {SPEC_FILE}")
+    return DatasetSpec.from_json(filesystem.read_text(path), path)
+
+
+def read_options(model_dir: str) -> tuple[ModelOptions, TrainOptions]:
+    """The options of a run; raises ValueError where `model_dir` holds none."""
+    if not holds_run(model_dir):
+        raise ValueError(f"--model_dir={model_dir} holds no trained model: no {CONFIG_FILE} there")
+    path = filesystem.join(model_dir, CONFIG_FILE)
+    config = json.loads(filesystem.read_text(path))
+    return (
+        _options(ModelOptions, config["model_options"], path),
+        _options(TrainOptions, config["train_options"], path),
+    )
+
+
+def _options(options_class: type, values: dict[str, Any], path: str) -> Any:
+    unknown = set(values) - {field.name for field in dataclasses.fields(options_class)}
+    if unknown:
+        raise ValueError(f"{path}: {options_class.__name__} has no {sorted(unknown)}")
+    tuples = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return options_class(**tuples)
+
+
+def require_same_data(trained_on: DatasetSpec, given: DatasetSpec, data_dir: str) -> None:
+    """Raises ValueError saying what differs, where a model's weights do not fit a data set."""
+    if trained_on.fingerprint() == given.fingerprint():
+        return
+    differences = []
+    for name in ("format_version", "tasks", "input_features", "vocabularies", "grouping"):
+        ours, theirs = _described(trained_on, name), _described(given, name)
+        for key in sorted(ours.keys() | theirs.keys()):
+            if ours.get(key) != theirs.get(key):
+                differences.append(f"{key}: {ours.get(key)} there, {theirs.get(key)} here")
+    raise ValueError(
+        f"--data_dir={data_dir} is not like the data set that the checkpoint was trained on:\n  "
+        + "\n  ".join(differences)
+    )
+
+
+def require_same_rows(trained_on: DatasetSpec, given: DatasetSpec, data_dir: str) -> None:
+    """Raises ValueError where a data set that fits the weights was prepared from another log.
+
+    Or with other flags; where it lies, and how many threads wrote it, may differ.
+    """
+    ours, theirs = (
+        {
+            "log": [(file.size_bytes, file.sha256) for file in spec.source_files],
+            "counts": spec.counts,
+            **{name: v for name, v in spec.flags.items() if name not in _FREE_FLAGS},
+        }
+        for spec in (trained_on, given)
+    )
+    different = sorted(name for name in ours | theirs if ours.get(name) != theirs.get(name))
+    if different:
+        raise ValueError(
+            f"--data_dir={data_dir} does not hold the rows that the run was begun with: other "
+            f"{', '.join(different)}"
+        )
+
+
+def _described(spec: DatasetSpec, part: str) -> dict[str, str]:
+    """Readable values of what `DatasetSpec.fingerprint` covers."""
+    if part == "format_version":
+        return {"format version": str(spec.format_version)}
+    if part == "grouping":
+        return {"grouping into macro nodes": spec.grouping[:12] or "not recorded"}
+    if part == "tasks":
+        return {"tasks": ", ".join(f"{task.name} (level {task.level})" for task in spec.tasks)}
+    if part == "input_features":
+        return {
+            f"feature {f.name}": f"{f.dtype}, {'one' if f.length is None else f.length}"
+            for f in spec.input_features
+        }
+    return {
+        f"vocabulary {v.name}": f"{v.embedded} embedded ids ({v.checksum[:12]})"
+        for v in spec.vocabularies
+    }
+
+
+def new_model(
+    spec: DatasetSpec, model_options: ModelOptions, train_options: TrainOptions
+) -> RankingModel:
+    """A new model with all its weights, of the run's precision."""
+    policy = tf.keras.mixed_precision.global_policy()
+    try:
+        tf.keras.mixed_precision.set_global_policy(train_options.precision)
+        return build_model(train_options.model, spec, model_options)
+    finally:
+        tf.keras.mixed_precision.set_global_policy(policy)
+
+
+def make_lookup(model_dir: str, spec: DatasetSpec, model: RankingModel) -> IdLookup:
+    """Encodes the inputs of a model by the vocabulary in its directory."""
+    filesystem.prepare_remote(model_dir)
+    folder = filesystem.join(model_dir, "vocabulary")
+    return IdLookup(spec=spec, vocabulary_dir=folder, names=model.feature_names)
+
+
+def manager(
+    checkpoint: tf.train.Checkpoint, model_dir: str, kind: str
+) -> tf.train.CheckpointManager:
+    """Keeps one checkpoint of a kind: `latest` or `best`."""
+    folder = filesystem.join(model_dir, "checkpoints", kind)
+    return tf.train.CheckpointManager(checkpoint, folder, max_to_keep=1)
+
+
+def restore(checkpoint: tf.train.Checkpoint, path: str) -> Any:
+    """Restores every object of `checkpoint`.
+
+    Raises:
+      ValueError: the files are damaged, or of a version whose objects were others.
+    """
+    try:
+        return checkpoint.restore(path).assert_existing_objects_matched()
+    # TensorFlow's reader raises IndexError for a file that ends early.
+    except (tf.errors.OpError, IndexError) as error:
+        raise ValueError(f"{path}: the checkpoint is damaged: {error}") from error
+    except (ValueError, AssertionError) as error:
+        raise ValueError(f"{path}: the checkpoint is of another version: {error}") from error
+
+
+def load_model(model_dir: str, best: bool = True) -> LoadedModel:
+    """Restores a trained model.
+
+    Args:
+      model_dir: as `mgoe_tf.train` wrote it, local or remote.
+      best: the best epoch by validation; else the latest.
+
+    Raises:
+      ValueError: there is no model, or no finished epoch.
+    """
+    model_options, train_options = read_options(model_dir)
+    spec = read_spec(model_dir)
+    model = new_model(spec, model_options, train_options)
+    lookup = make_lookup(model_dir, spec, model)
+    checkpoint = tf.train.Checkpoint(model=model)
+    path = manager(checkpoint, model_dir, "best" if best else "latest").latest_checkpoint
+    if path is None:
+        raise ValueError(f"--model_dir={model_dir} holds no checkpoint yet")
+    restore(checkpoint, path).expect_partial()
+    metrics_path = filesystem.join(model_dir, "metrics_validation.json")
+    metrics = (
+        json.loads(filesystem.read_text(metrics_path)) if filesystem.exists(metrics_path) else None
+    )
+    return LoadedModel(model, lookup, spec, model_options, train_options, metrics)

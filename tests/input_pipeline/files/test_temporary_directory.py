@@ -1,0 +1,30 @@
+"""What killed writers leave is removed; what living ones write is not."""
+
+import pathlib
+import subprocess
+import sys
+
+from input_pipeline.files.temporary_directory import temporary_directory
+
+
+def test_temporary_directories_of_killed_processes_are_removed(tmp_path) -> None:
+    final = str(tmp_path / "data")
+    script = (
+        "import os, sys; from input_pipeline.files.temporary_directory import temporary_directory\n"
+        "path = temporary_directory(sys.argv[1]); open(path + '/part', 'w').close()\n"
+        "print(path, flush=True); sys.stdin.read()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", script, final],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert other.stdout is not None
+    theirs = other.stdout.readline().strip()
+    mine = temporary_directory(final)
+    assert sorted(tmp_path.iterdir()) == sorted(map(pathlib.Path, (theirs, mine)))
+    other.kill()
+    other.wait()
+    again = temporary_directory(final)
+    assert sorted(tmp_path.iterdir()) == sorted(map(pathlib.Path, (mine, again)))

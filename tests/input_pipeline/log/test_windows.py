@@ -1,0 +1,66 @@
+import dataclasses
+
+import numpy as np
+import pytest
+
+from input_pipeline.log.windows import cut_windows, user_positions
+from tests.input_pipeline.logs import event_log, random_lines
+
+
+def log_of(timestamps, users=None):
+    """One line a timestamp."""
+    lines = random_lines(0, num_lines=len(timestamps))
+    log = event_log(lines)
+    return dataclasses.replace(log, timestamp=np.array(timestamps, np.int64))
+
+
+def test_hand_worked_windows_with_ties():
+    # Ten events, q = 0.3, 0.5, 0.8: order statistics 2 (0.3 * 9 = 2.7), 4 (4.5) and 7 (7.2),
+    # so t = 12, 14, 17. An event at t_k belongs to the window before it.
+    timestamps = [19, 10, 12, 11, 14, 13, 14, 15, 17, 18]
+    windows = cut_windows(log_of(timestamps), "time", "pairs", (0.3, 0.5, 0.8), 0)
+    assert windows.cut_times == (12, 14, 17)
+    in_windows = [windows.lines[windows.slice(w)].tolist() for w in range(4)]
+    # Sorted by time; lines 4 and 6, both at 14, stay in the order of the file.
+    assert in_windows == [[1, 3, 2], [5, 4, 6], [7, 8], [9, 0]]
+    assert [windows.split(w) for w in range(4)] == ["history", "train", "validation", "test"]
+    assert windows.describe(1) == "training window 1 (after t_1 = 12, up to t_2 = 14)"
+
+
+def test_cuts_are_those_of_numpy():
+    timestamps = np.random.default_rng(0).integers(0, 50, 333)
+    cuts = (0.3, 0.4, 0.95)
+    windows = cut_windows(log_of(timestamps), "time", "pairs", cuts, 0)
+    assert list(windows.cut_times) == np.quantile(timestamps, cuts, method="lower").tolist()
+
+
+def test_positions_count_a_users_own_lines():
+    # User 0 has lines 0, 2, 3; user 1 has line 1.
+    assert user_positions(np.array([0, 1, 0, 0])).tolist() == [0, 0, 1 / 3, 2 / 3]
+
+
+def test_order_history_is_below_the_first_cut():
+    lines = [dataclasses.replace(line, user=1) for line in random_lines(0, num_lines=10)]
+    windows = cut_windows(event_log(lines), "order", "pairs", (0.3, 0.5, 0.7), 0)
+    # Positions 0, 0.1, ..., 0.9: 0.3 is not below 0.3.
+    assert np.diff(windows.bounds).tolist() == [3, 2, 2, 3]
+
+
+def test_random_windows_keep_pairs_together_and_depend_on_the_seed():
+    log = event_log(random_lines(0, num_lines=200, users=5, items=8))
+    windows = cut_windows(log, "random", "pairs", (0.3, 0.5, 0.8), 0)
+    pair = log.user_id.codes[windows.lines] * 100 + log.item_id.codes[windows.lines]
+    seen = [set(pair[windows.slice(w)].tolist()) for w in range(4)]
+    assert sum(len(pairs) for pairs in seen) == len(set(pair.tolist()))
+    other = cut_windows(log, "random", "pairs", (0.3, 0.5, 0.8), 1)
+    assert other.lines.tolist() != windows.lines.tolist()
+
+
+def test_an_empty_window_is_named():
+    with pytest.raises(ValueError, match=r"validation \(after t_2 = 7, up to t_3 = 7\) has none"):
+        cut_windows(log_of([1, 2, 3, 7, 7, 7, 7, 9]), "time", "pairs", (0.3, 0.6, 0.8), 0)
+
+
+def test_time_needs_timestamps():
+    with pytest.raises(ValueError, match="--split=time: needs timestamps"):
+        cut_windows(event_log(random_lines(0, clock=None)), "time", "pairs", (0.3, 0.5, 0.8), 0)

@@ -1,0 +1,147 @@
+"""Parsing of requests written by hand."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from input_pipeline.records.checks import check_request
+from input_pipeline.records.request_parsing import by_row, parse_requests
+from input_pipeline.spec import Feature
+
+FEATURES = (
+    Feature("user_id", "int64", None, False, "user"),
+    Feature("user_neighbors_click", "bytes", 3, True, "user"),
+    Feature("user_neighbor_weights_click", "float", 3, True, "user"),
+    Feature("item_id", "bytes", None, False, "item"),
+    Feature("item_1hop", "float", 2, False, "item"),
+    Feature("item_neighbors_click", "int64", 3, True, "item"),
+    Feature("item_neighbor_weights_click", "float", 3, True, "item"),
+)
+LABELS = (Feature("label_click", "float", None, False, "row"),)
+CONTEXT = {
+    "user_id": [7],
+    "user_neighbors_click": [b"a", b"b"],
+    "user_neighbor_weights_click": [3.0, 1.0],
+}
+LISTS = {
+    "item_id": [[b"x"], [b"y"]],
+    "item_1hop": [[0.5, 2.0], [0.0, 1.0]],
+    "item_neighbors_click": [[], [5, 6]],
+    "item_neighbor_weights_click": [[], [2.0, 1.0]],
+    "label_click": [[1.0], []],
+    "timestamp": [[5], [6]],
+}
+
+
+def fill(feature: tf.train.Feature, name: str, values: list) -> None:
+    kind = "float" if "weights" in name or name in ("item_1hop", "label_click") else "int64"
+    if name in ("item_id", "user_neighbors_click"):
+        kind = "bytes"
+    if values and isinstance(values[0], float):
+        kind = "float"
+    getattr(feature, f"{kind}_list").SetInParent()
+    getattr(feature, f"{kind}_list").value.extend(values)
+
+
+def request(**changes) -> bytes:
+    """A request of two candidates as FEATURES say; a change to None leaves the feature out."""
+    message = tf.train.SequenceExample()
+    for name, values in {**CONTEXT, **{n: v for n, v in changes.items() if n in CONTEXT}}.items():
+        if values is not None:
+            fill(message.context.feature[name], name, values)
+    for name, lists in {**LISTS, **{n: v for n, v in changes.items() if n in LISTS}}.items():
+        for values in lists or []:
+            fill(message.feature_lists.feature_list[name].feature.add(), name, values)
+    return message.SerializeToString()
+
+
+def test_rows_follow_one_another_and_know_their_user() -> None:
+    one = {name: lists[:1] for name, lists in LISTS.items()}
+    second = request(user_id=[8], user_neighbors_click=[], user_neighbor_weights_click=[], **one)
+    columns = parse_requests(tf.constant([request(), second]), FEATURES, LABELS)
+    np.testing.assert_array_equal(columns["user_id"], [7, 8])
+    assert columns["user_neighbors_click"].to_list() == [[b"a", b"b"], []]
+    np.testing.assert_array_equal(columns["user_row"], [0, 0, 1])
+    assert columns["user_row"].dtype == tf.int32
+    np.testing.assert_array_equal(columns["item_id"], [b"x", b"y", b"x"])
+    np.testing.assert_array_equal(columns["item_1hop"], [[0.5, 2.0], [0.0, 1.0], [0.5, 2.0]])
+    assert columns["item_neighbors_click"].to_list() == [[], [5, 6], []]
+    np.testing.assert_array_equal(columns["label_click"], [1.0, -1.0, 1.0])
+    assert "timestamp" not in columns
+
+
+def test_labels_alone_and_rows_without_any() -> None:
+    unlabeled = request(label_click=[[], []])
+    columns = parse_requests(tf.constant([unlabeled]), (), LABELS)
+    np.testing.assert_array_equal(columns["label_click"], [-1.0, -1.0])
+    np.testing.assert_array_equal(columns["user_row"], [0, 0])
+
+
+def test_by_row_repeats_what_is_the_users() -> None:
+    columns = {
+        "user_id": tf.constant([7, 8]),
+        "user_neighbors_click/brand": tf.constant([[1], [2]]),
+        "item_id": tf.constant([1, 2, 3]),
+        "user_row": tf.constant([1, 0, 1]),
+    }
+    rows = by_row(columns, of_user={"user_id", "user_neighbors_click"})
+    np.testing.assert_array_equal(rows["user_id"], [8, 7, 8])
+    np.testing.assert_array_equal(rows["user_neighbors_click/brand"], [[2], [1], [2]])
+    np.testing.assert_array_equal(rows["item_id"], [1, 2, 3])
+    assert by_row(rows, of_user={"user_id"}).keys() == rows.keys() == columns.keys() - {"user_row"}
+
+
+BAD = {
+    "feature 'user_id': expected 1 int64 value, found none": {"user_id": None},
+    "feature 'user_neighbor_weights_click': expected as many values as 'user_neighbors_click' has "
+    "(2), found 1": {"user_neighbor_weights_click": [1.0]},
+    "feature 'user_neighbors_click': expected at most 3 bytes values, found 4 bytes values": {
+        "user_neighbors_click": [b"a"] * 4,
+        "user_neighbor_weights_click": [1.0] * 4,
+    },
+    "feature list 'item_1hop': expected 2 entries, found 0": {"item_1hop": None},
+    "feature list 'item_neighbors_click': expected 2 entries, found 3": {
+        "item_neighbors_click": [[]] * 3,
+    },
+    "feature list 'item_id': expected 1 entries, found 0": dict.fromkeys(LISTS),
+    "candidate 1 (counting from 0): feature 'item_1hop': expected 2 float values, found 3 float "
+    "values": {"item_1hop": [[1.0, 2.0], [1.0, 2.0, 3.0]]},
+    "candidate 0 (counting from 0): feature 'item_id': expected 1 bytes value, found 0 bytes "
+    "values": {"item_id": [[], [b"y"]]},
+    "candidate 0 (counting from 0): feature 'item_neighbor_weights_click': expected as many values "
+    "as 'item_neighbors_click' has (0), found 1": {
+        "item_neighbor_weights_click": [[1.0], [2.0] * 2]
+    },
+    "candidate 1 (counting from 0): feature 'item_neighbors_click': expected at most 3 int64 "
+    "values, found 4 int64 values": {
+        "item_neighbors_click": [[], [1] * 4],
+        "item_neighbor_weights_click": [[], [1.0] * 4],
+    },
+    "candidate 0 (counting from 0): feature 'label_click': expected 1 float value, found 2 float "
+    "values": {"label_click": [[1.0, 1.0], [0.0]]},
+    "candidate 1 (counting from 0): label 'label_click': expected 0 or 1, found 0.7": {
+        "label_click": [[1.0], [0.7]]
+    },
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_requests_fail_and_are_explained(message: str) -> None:
+    record = request(**BAD[message])
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        parse_requests(tf.constant([request(), record]), FEATURES, LABELS)
+    reason = check_request(record, FEATURES, LABELS)
+    assert reason == message
+
+
+def test_good_requests_are_not_complained_about() -> None:
+    assert check_request(request(), FEATURES, LABELS) is None
+    assert check_request(request(label_click=[[], []]), FEATURES, LABELS) is None
+
+
+def test_garbage_and_missing_lists_are_explained() -> None:
+    message = "not a tf.train.SequenceExample (2 bytes)"
+    assert check_request(b"\xff\xff", FEATURES) == message
+    message = "feature 'user_neighbors_click': expected at most 3 bytes values, found none"
+    record = request(user_neighbors_click=None, user_neighbor_weights_click=None)
+    assert check_request(record, FEATURES) == message

@@ -1,0 +1,47 @@
+import re
+
+import numpy as np
+import pytest
+
+from input_pipeline import prepare
+from input_pipeline.log.rows import Rows
+from input_pipeline.preparation_options import PreparationOptions
+from input_pipeline.report import data_report as report
+from tests.input_pipeline.logs import event_log, random_lines
+
+
+def test_hand_worked_auc():
+    # Positives 2, 1; negatives 1, 0. Pairs: 2 > 1, 2 > 0, 1 = 1 (half), 1 > 0: 3.5 of 4.
+    labels = np.array([True, True, False, False])
+    assert report.auc(np.array([2, 1, 1, 0]), labels) == 3.5 / 4
+    assert report.auc(np.array([2, 1]), np.array([True, True])) is None
+
+
+def test_a_bit_that_tells_the_label_is_suspicious():
+    none = np.zeros(4, np.uint32)
+    rows = Rows(none, none, np.array([1, 1, 0, 0], np.uint32), none, None, none > 0)
+    told = {"item cold": np.array([0, 0, 1, 1]), "user cold": np.array([1, 0, 0, 1])}
+    statistics = report.window_statistics("test", rows, ("click",), told)
+    # 0 and 1 are equally telling: a model only has to turn it around.
+    assert statistics.suspicious == [("item cold", "click", 0.0)]
+    assert statistics.rate("click") == 0.5
+
+
+@pytest.mark.parametrize("clock", [90, None])
+def test_the_page_is_one_self_contained_file(tmp_path, clock):
+    options = PreparationOptions(
+        source="taobao",
+        cuts=(0.4, 0.6, 0.8),
+        num_user_macro_nodes=3,
+        num_item_macro_nodes=4,
+    )
+    spec = prepare.write_data_set(event_log(random_lines(0, clock=clock)), options, str(tmp_path))
+    page = (tmp_path / "report.html").read_text()
+    assert page.count("<svg") == (5 if clock else 4)
+    # What is referred to is in the file: parts of figures, and the pixels of the heat map.
+    links = re.findall(r'(?:src|href)="([^"]*)"', page)
+    assert all(link.startswith(("#", "data:")) for link in links)
+    assert f"{spec.counts['rows']['train']:,}" in page
+    for heading in ("What single numbers win", "Macro edges", "Degrees"):
+        assert heading in page
+    assert ("no clock" in page) == (clock is None)
