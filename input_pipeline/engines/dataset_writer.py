@@ -22,6 +22,7 @@ from input_pipeline.records.request_encoder import RequestEncoder
 from input_pipeline.records.shards import ShardWriter
 from input_pipeline.report import data_report as report
 from input_pipeline.report.best_auc import BestAuc
+from input_pipeline.report.macro_statistics import EdgeStatistics, edge_statistics
 from input_pipeline.spec import DatasetSpec
 
 ENCODERS: dict[str, type[ExampleEncoder] | type[RequestEncoder]] = {
@@ -62,6 +63,7 @@ class DatasetWriter:
         if spec.source == "synthetic":
             self._truth = BestAuc(interactions, spec, preparation)
         self._statistics: list[report.WindowStatistics] = []
+        self._edges: list[EdgeStatistics] = []
         splits = dict.fromkeys(self._windows.split(w) for w in range(self._windows.num_windows))
         self._counts: dict[str, Any] = {
             "rows": dict.fromkeys(splits, 0),
@@ -86,7 +88,7 @@ class DatasetWriter:
             counts=self._spec.counts | self._counts,
             grouping=self._graph.grouping_checksum(),
         )
-        page = report.render(spec, self._interactions, self._statistics, snapshot)
+        page = report.render(spec, self._interactions, self._statistics, self._edges, snapshot)
         filesystem.write_text(filesystem.join(self._data_dir, "report.html"), page)
         if self._truth:
             self._truth.save(self._data_dir)
@@ -108,8 +110,15 @@ class DatasetWriter:
                 rows, nodes["user"], nodes["item"], touched, self._interactions.num_items,
                 events_of_item,
             )  # fmt: skip
+            touched_before = values["pair touched before"]
             if self._truth:
-                self._truth.add(window, rows, values["pair touched before"])
+                self._truth.add(window, rows, touched_before)
+            self._edges.append(
+                edge_statistics(
+                    self._windows.name(window), rows, self._spec.task_names, nodes["user"],
+                    nodes["item"], touched_before,
+                )
+            )  # fmt: skip
         statistics = report.window_statistics(
             self._windows.name(window), rows, self._spec.task_names, values
         )

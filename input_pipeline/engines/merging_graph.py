@@ -11,6 +11,7 @@ from absl import logging
 from scipy import sparse
 
 from input_pipeline.files import filesystem
+from input_pipeline.graph.balance import balance
 from input_pipeline.graph.macro_nodes import (
     Grouping,
     GroupingOptions,
@@ -184,6 +185,7 @@ class MergingGraph:
                 "nodes": len(graph),
                 "cold": int((graph.macro < 0).sum()),
                 "macro_node_sizes": sizes.tolist(),
+                **dataclasses.asdict(balance(sizes)),
                 "parameters": dataclasses.asdict(grouped_with),
                 "baseline": grouping.baseline,
                 "theta_high": grouping.theta_high,

@@ -164,6 +164,11 @@ def check_graphs(data_dir, spec, expected):
             else:
                 macro[owner] = reference.assign(rows, macro[owner], centroids[owner], places, owner)
             np.testing.assert_array_equal(found, macro[owner])
+            shares = [(found == k).sum() / (found >= 0).sum() for k in set(found[found >= 0])]
+            description = graph_json(data_dir, folder)[owner]
+            assert description["largest_share"] == pytest.approx(max(shares))
+            entropy = -sum(share * np.log(share) for share in shares)
+            assert np.log(description["effective_number"]) == pytest.approx(entropy)
         macros[window] = dict(macro)
         edges = reference.macro_edges(
             matrix, macro["user"], macro["item"], num["user"], num["item"]
