@@ -95,16 +95,18 @@ class PreparationOptions:
         ("spectral", "rows"),
     )
     grouping_dim: int = option(
-        64, "spectral: dimensions of the SVD; at most the smaller number of nodes less one."
+        16, "spectral: dimensions of the SVD; at most the smaller number of nodes less one."
     )
     grouping_scale: str = option(
-        "none",
+        "regularized",
         "spectral: what is decomposed. none: S. degree: S with each entry divided by the roots of "
-        "its row's and its column's sum, so that popular nodes count less.",
-        ("none", "degree"),
+        "its row's and its column's sum, so that popular nodes count less. regularized: the same "
+        "with the mean sum added to each, so that nodes and islands of a few entries do not count "
+        "for more than all others.",
+        ("none", "degree", "regularized"),
     )
     grouping_power: int = option(
-        1,
+        2,
         "spectral: weight of a dimension is its singular value to this power, 1 or 2; 2 is S S^T, "
         "in which the strongest tastes count more.",
     )

@@ -256,7 +256,12 @@ class SpectralPlaces:
         matrix = matrix if self.preference else (matrix > 0).astype(float)
         if self.scale == "none":
             return matrix
-        root = np.outer(np.sqrt(matrix.sum(axis=1)), np.sqrt(matrix.sum(axis=0)))
+        sums = [matrix.sum(axis=1), matrix.sum(axis=0)]
+        if self.scale == "regularized":
+            sums = [degrees + sum(degrees) / len(degrees) for degrees in sums]
+        for owner, degrees in zip(("user", "item"), sums, strict=True):
+            np.testing.assert_allclose(self.projection[f"{owner}_degree"], degrees)
+        root = np.outer(np.sqrt(sums[0]), np.sqrt(sums[1]))
         return np.divide(matrix, root, out=np.zeros_like(matrix), where=root > 0)
 
     def check(self, matrix, dim):
@@ -291,7 +296,7 @@ class SpectralPlaces:
         vectors = self.projection[other].astype(float)
         row = row[: len(vectors)]
         row = row if self.preference else (row > 0).astype(float)
-        if self.scale == "degree":
+        if self.scale != "none":
             degree = self.projection[f"{other}_degree"]
             row = np.array(
                 [s / np.sqrt(d) if d > 0 else 0.0 for s, d in zip(row, degree, strict=True)]

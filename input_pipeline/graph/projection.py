@@ -15,7 +15,7 @@ from threadpoolctl import threadpool_limits
 from input_pipeline.graph.svd import truncated_svd
 from input_pipeline.graph.unit_rows import NodeArray, squared_lengths, unit
 
-SCALES = ("none", "degree")
+SCALES = ("none", "degree", "regularized")
 
 # A row of which the kept dimensions hold a smaller share than this lies in none of them.
 _ZERO = 1e-6
@@ -25,9 +25,9 @@ _ZERO = 1e-6
 class SpectralOptions:
     """See the flags `grouping_<name>`."""
 
-    dim: int = 64
-    scale: str = "none"
-    power: int = 1
+    dim: int = 16
+    scale: str = "regularized"
+    power: int = 2
     seed: tuple[int, ...] = (0,)
 
     def __post_init__(self) -> None:
@@ -107,13 +107,16 @@ class SpectralPlacement:
 class Projection:
     """The truncated SVD S' ~ A Sigma B^T at the end of history that places all nodes.
 
-    S' is S, or D_U^-1/2 S D_I^-1/2 with D the sums of its rows and columns (`degree`).
+    S' is S (`none`), or D_U^-1/2 S D_I^-1/2 with D the sums of its rows and columns (`degree`). In
+    that every small component of the graph has a singular value of 1, the largest there is, and a
+    sparse log has hundreds of them. `regularized`, which is not in the paper, adds the mean of a
+    side's sums to each (Qin and Rohe, 2013): what islands have falls, what many share stays.
 
     Attributes:
       user, item: A float32 [U, r] and B [I, r]. A node without an interaction, or without a share
         in the kept dimensions, has a zero row.
       singular_values: float64 [r], descending; 0 where S' has fewer dimensions.
-      user_degree, item_degree: float64 [U] and [I], D; None without scaling.
+      user_degree, item_degree: float64 [U] and [I], D with what is added; None without scaling.
       power: p.
     """
 
@@ -129,8 +132,11 @@ class Projection:
         """Decomposes S, CSR [U, I]; of dimensions there are at most min(U, I) - 1, and one."""
         user_degree = item_degree = None
         scaled = matrix
-        if options.scale == "degree":
+        if options.scale != "none":
             user_degree, item_degree = _sums(matrix, axis=1), _sums(matrix, axis=0)
+            if options.scale == "regularized":
+                user_degree += user_degree.mean()
+                item_degree += item_degree.mean()
             shares = np.repeat(_inverse_root(user_degree), np.diff(matrix.indptr))
             data = matrix.data * shares * _inverse_root(item_degree)[matrix.indices]
             scaled = sparse.csr_matrix((data, matrix.indices, matrix.indptr), matrix.shape)

@@ -327,8 +327,10 @@ def test_pairs_with_byte_ids_ties_of_levels_and_another_beta(tmp_path):
     "flags",
     [
         {"beta": 0.0, "grouping_scale": "degree"},
-        {"beta": -1.5, "grouping_power": 2, "grouping_dim": 3},
+        {"beta": -1.5, "grouping_scale": "none", "grouping_power": 2, "grouping_dim": 3},
+        {"grouping_scale": "none", "grouping_power": 1},
         {"grouping_scale": "degree", "grouping_power": 2, "activity": "copreference"},
+        {"grouping_scale": "regularized", "grouping_power": 2, "grouping_dim": 5},
         {"grouping_dim": 1, "preference": False, "grouping_scale": "degree"},
         {"grouping": "rows", "preference": False, "activity": "copreference"},
     ],

@@ -1,9 +1,13 @@
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy import sparse
 
+from input_pipeline.graph.macro_nodes import GroupingOptions
 from input_pipeline.graph.projection import Projection, RowPlacement, SpectralOptions
 from input_pipeline.graph.unit_rows import unit
+from input_pipeline.preparation_options import PreparationOptions
 
 
 def random_matrix(shape=(40, 25), seed=0):
@@ -29,7 +33,7 @@ def test_hand_worked_places():
     # Users 0 and 1 like items 0 and 1 alike; user 2 item 2. S S^T = [[2, 2, 0], [2, 2, 0],
     # [0, 0, 9]]: values 3 (user 2) and 2, the third dimension is cut off.
     history = sparse.csr_matrix(np.array([[1.0, 1, 0], [1, 1, 0], [0, 0, 3]]))
-    projection = Projection.of(history, SpectralOptions())
+    projection = Projection.of(history, SpectralOptions(scale="none", power=1))
     np.testing.assert_allclose(projection.singular_values, [3, 2])
     root = np.sqrt(0.5)
     np.testing.assert_allclose(projection.user, [[0, root], [0, root], [1, 0]], atol=1e-7)
@@ -38,14 +42,14 @@ def test_hand_worked_places():
     # s_v B = [4, 3 root] for [3, 0, 4]; with p = 2 times Sigma: [12, 6 root].
     row = sparse.csr_matrix([[3.0, 0, 4]])
     np.testing.assert_allclose(users.place(row), unit(np.array([[4, 3 * root]])), atol=1e-7)
-    square = Projection.of(history, SpectralOptions(power=2)).placement("user")
+    square = Projection.of(history, SpectralOptions(scale="none", power=2)).placement("user")
     np.testing.assert_allclose(square.place(row), unit(np.array([[12, 6 * root]])), atol=1e-7)
 
 
 def test_degrees_of_the_other_side_weigh_what_a_later_node_did():
     # D_U = 2, 2, 3 and D_I = 2, 2, 3: S' = [[1/2, 1/2, 0], [1/2, 1/2, 0], [0, 0, 1]].
     history = sparse.csr_matrix(np.array([[1.0, 1, 0], [1, 1, 0], [0, 0, 3]]))
-    projection = Projection.of(history, SpectralOptions(dim=2, scale="degree"))
+    projection = Projection.of(history, SpectralOptions(dim=2, scale="degree", power=1))
     np.testing.assert_allclose(projection.singular_values, [1, 1])
     assert projection.item_degree.tolist() == [2, 2, 3]
     places = projection.placement("user").place(sparse.csr_matrix([[3.0, 0, 4]]))
@@ -55,7 +59,16 @@ def test_degrees_of_the_other_side_weigh_what_a_later_node_did():
     np.testing.assert_allclose(along, unit(np.array([[1.5, 4 / np.sqrt(3)]])), atol=1e-6)
 
 
-@pytest.mark.parametrize("scale", ["none", "degree"])
+def test_mean_degrees_are_added():
+    # D_U = 2, 2, 4 with mean 8 / 3, D_I = 2, 2, 4 likewise.
+    history = sparse.csr_matrix(np.array([[1.0, 1, 0], [1, 1, 0], [0, 0, 4]]))
+    projection = Projection.of(history, SpectralOptions(dim=2, scale="regularized"))
+    np.testing.assert_allclose(projection.item_degree, [14 / 3, 14 / 3, 20 / 3])
+    # S' = [[3/14, 3/14, 0], [3/14, 3/14, 0], [0, 0, 3/5]]: the larger island is the stronger one.
+    np.testing.assert_allclose(projection.singular_values, [3 / 5, 3 / 7])
+
+
+@pytest.mark.parametrize("scale", ["none", "degree", "regularized"])
 @pytest.mark.parametrize("power", [1, 2])
 def test_a_node_of_history_folds_in_where_it_is(scale, power):
     matrix = random_matrix()
@@ -81,7 +94,7 @@ def test_nodes_outside_of_the_kept_dimensions_have_no_place():
 
 def test_there_are_less_dimensions_than_nodes():
     for shape, dim in (((5, 9), 4), ((1, 7), 1), ((7, 1), 1), ((90, 70), 64)):
-        projection = Projection.of(random_matrix(shape, seed=4), SpectralOptions())
+        projection = Projection.of(random_matrix(shape, seed=4), SpectralOptions(dim=64))
         assert projection.user.shape == (shape[0], dim)
         assert projection.item.shape == (shape[1], dim)
 
@@ -89,7 +102,7 @@ def test_there_are_less_dimensions_than_nodes():
 def test_degrees_are_written_where_they_are_used():
     names = {"user", "singular_values", "item"}
     matrix = random_matrix()
-    arrays = Projection.of(matrix, SpectralOptions()).arrays()
+    arrays = Projection.of(matrix, SpectralOptions(scale="none")).arrays()
     assert set(arrays) == names
     assert [arrays[name].dtype for name in ("user", "item", "singular_values")] == [
         np.float32, np.float32, np.float64,
@@ -98,11 +111,26 @@ def test_degrees_are_written_where_they_are_used():
     assert set(arrays) == names | {"user_degree", "item_degree"}
 
 
+def test_defaults_are_those_of_the_flags():
+    flags = PreparationOptions()
+    spectral, grouping = SpectralOptions(), GroupingOptions(flags.num_user_macro_nodes)
+    for field in ("dim", "scale", "power"):
+        assert getattr(spectral, field) == getattr(flags, f"grouping_{field}")
+    names = {field.name for field in dataclasses.fields(grouping)}
+    for name in names - {"num_macro_nodes", "restarts", "seed"}:
+        assert getattr(grouping, name) == getattr(flags, name)
+    assert grouping.restarts == flags.kmeans_restarts
+
+
 def test_faults():
     for name, value, message in (
         ("dim", 0, "--grouping_dim: must be at least 1, got 0"),
         ("power", 3, "--grouping_power: must be 1 or 2, got 3"),
-        ("scale", "row", r"--grouping_scale: must be one of \('none', 'degree'\), got 'row'"),
+        (
+            "scale",
+            "row",
+            r"--grouping_scale: must be one of \('none', 'degree', 'regularized'\), got 'row'",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             SpectralOptions(**{name: value})
