@@ -10,8 +10,8 @@ from sklearn.utils.extmath import randomized_svd
 
 _MACRO_NODES = 20
 _NEIGHBORS = 20
-_DIMENSIONS = 64
-_POWER = 1
+_DIMENSIONS = 16
+_POWER = 2
 
 
 def scripted_graph(
