@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from input_pipeline.graph.balance import balance
 from input_pipeline.graph.plain_score import plain_score
-from input_pipeline.graph.snapshot import NodeGraph, Snapshot
 from input_pipeline.log.rows import Rows
 from input_pipeline.report.auc import auc
 from input_pipeline.report.page import table
@@ -36,8 +35,8 @@ def edge_statistics(
     name: str,
     rows: Rows,
     tasks: Sequence[str],
-    user: NodeGraph,
-    item: NodeGraph,
+    macro: Mapping[str, np.ndarray],
+    edges: Mapping[str, np.ndarray],
     touched_before: np.ndarray,
 ) -> EdgeStatistics:
     """Scores a window's rows by the edges that they read.
@@ -49,12 +48,15 @@ def edge_statistics(
       name: of the window.
       rows: its rows, R of them.
       tasks: their names.
-      user, item: the nodes as the window sees them.
+      macro: by owner, the macro node of each user and item as the window sees them.
+      edges: by owner, W_u1 [U, K_I] and W_i1 [I, K_U].
       touched_before: of pairs that were logged before the window, [R].
     """
-    warm = (user.macro[rows.user] >= 0) & (item.macro[rows.item] >= 0)
+    warm = (macro["user"][rows.user] >= 0) & (macro["item"][rows.item] >= 0)
     new = rows.take(np.flatnonzero(warm & (touched_before == 0)))
-    scores = plain_score(user.one_hop, item.one_hop, user.macro, item.macro, new.user, new.item)
+    scores = plain_score(
+        edges["user"], edges["item"], macro["user"], macro["item"], new.user, new.item
+    )
     _, ranks = np.unique(scores, return_inverse=True)
     aucs = {}
     for bit, task in enumerate(tasks):
@@ -64,16 +66,16 @@ def edge_statistics(
     return EdgeStatistics(name, len(new), aucs)
 
 
-def balance_table(spec: DatasetSpec, snapshot: Snapshot) -> str:
-    """How evenly users and items are spread over their macro nodes, as HTML."""
+def balance_table(spec: DatasetSpec, macro: Mapping[str, np.ndarray]) -> str:
+    """How evenly users and items are spread over their macro nodes, as HTML; `macro` by owner."""
     rows = []
-    for owner, graph, number in (
-        ("users", snapshot.user, spec.num_user_macro_nodes),
-        ("items", snapshot.item, spec.num_item_macro_nodes),
+    for owner, number in (
+        ("user", spec.num_user_macro_nodes),
+        ("item", spec.num_item_macro_nodes),
     ):
-        found = balance(np.bincount(graph.macro[graph.macro >= 0], minlength=number))
+        found = balance(np.bincount(macro[owner][macro[owner] >= 0], minlength=number))
         rows.append(
-            f"<tr><td>{owner}</td><td>{number}</td><td>{found.largest_share:.1%}</td>"
+            f"<tr><td>{owner}s</td><td>{number}</td><td>{found.largest_share:.1%}</td>"
             f"<td>{found.effective_number:.1f}</td></tr>"
         )
     return table(["side", "macro nodes", "share of the largest", "effective number"], rows)
