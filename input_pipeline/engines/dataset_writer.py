@@ -10,6 +10,7 @@ from absl import logging
 from tqdm import tqdm
 
 from input_pipeline.engines.merging_graph import MergingGraph
+from input_pipeline.engines.numeric_statistics import NumericStatistics
 from input_pipeline.features import registry
 from input_pipeline.features.provider import LogFacts
 from input_pipeline.files import filesystem
@@ -60,8 +61,9 @@ class DatasetWriter:
         self._graph = MergingGraph(interactions, facts, spec, preparation, data_dir)
         self._encoded = {
             name: examples.encode_values(column.values)
-            for name, (_, column) in interactions.columns.items()
+            for name, (_, column) in interactions.vocabularies.items()
         }
+        self._numbers = NumericStatistics(interactions, spec)
         self._truth = None
         if spec.source == "synthetic":
             self._truth = BestAuc(interactions, spec, preparation)
@@ -86,7 +88,7 @@ class DatasetWriter:
             shards.finish()
         snapshot = self._graph.write("latest", self._past)
         spec = dataclasses.replace(
-            self._spec,
+            self._numbers.completed(self._spec),
             counts=self._spec.counts | self._counts,
             grouping=self._graph.grouping_checksum(),
         )
@@ -103,6 +105,7 @@ class DatasetWriter:
 
     def _write_window(self, window: int, shards: ShardWriter) -> None:
         nodes = self._nodes(window)
+        self._numbers.add(window, nodes)
         touched, events_of_item = self._past.touched_keys(), self._past.events_of_item()
         self._past.add_window()
         macro = self._macro(nodes)
@@ -123,6 +126,11 @@ class DatasetWriter:
             owner: examples.node_payloads(self._spec, owner, nodes[owner], self._encoded)
             for owner in OWNERS
         }
+        if self._spec.select("context"):
+            table = registry.table_of_events(self._interactions, examples.contexts(rows)[0])
+            payloads["context"] = examples.node_payloads(
+                self._spec, "context", table, self._encoded
+            )
         random = np.random.default_rng([self._options.seed, STREAM_REQUESTS, window])
         encoder = ENCODERS[self._spec.record_layout](self._spec, rows, payloads, random)
         shards.add(self._windows.split(window), encoder)

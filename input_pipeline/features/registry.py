@@ -6,19 +6,23 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from input_pipeline.feature import NODES, Feature
+from input_pipeline.feature import NODES, Feature, Vocabulary
+from input_pipeline.features.activity import Activity
+from input_pipeline.features.context_features import ContextFeatures
 from input_pipeline.features.ids import Ids, Outcomes
 from input_pipeline.features.macro_features import MacroEdges, MacroIds, TaskTable
 from input_pipeline.features.micro_neighbors import MicroNeighbors
 from input_pipeline.features.provider import Cut, LogFacts, Provider
 from input_pipeline.features.side_features import SideFeatures
 from input_pipeline.graph.node_table import DenseColumn, ListColumn, NodeTable, extended
-from input_pipeline.log.interactions import Past
+from input_pipeline.log.interactions import Interactions, Past
 from input_pipeline.spec import DatasetSpec
 
 PROVIDERS: tuple[Provider, ...] = (
     Ids(),
     SideFeatures(),
+    ContextFeatures(),
+    Activity(),
     MacroEdges(),
     MacroIds(),
     TaskTable(),
@@ -30,6 +34,20 @@ PROVIDERS: tuple[Provider, ...] = (
 def describe_features(facts: LogFacts) -> tuple[Feature, ...]:
     """The features that all providers add to a row."""
     return tuple(feature for provider in PROVIDERS for feature in provider.describe(facts))
+
+
+def other_features(tasks: tuple[str, ...], activity: bool) -> tuple[str, ...]:
+    """Names of the features of a row that the log's own columns do not tell."""
+    ids = tuple(Vocabulary(f"{o}_id", "int64", o, 0, (), 0, "") for o in NODES)
+    facts = LogFacts(
+        tasks=tasks,
+        vocabularies={vocabulary.name: vocabulary for vocabulary in ids},
+        num_macro_nodes=dict.fromkeys(NODES, 1),
+        max_neighbors=1,
+        has_clock=True,
+        activity=activity,
+    )
+    return tuple(feature.name for feature in describe_features(facts))
 
 
 def tables_at(cut: Cut) -> dict[str, NodeTable]:
@@ -75,6 +93,14 @@ def tables_for_window(
         | brought[owner]
         for owner in NODES
     }
+
+
+def table_of_events(log: Interactions, events: np.ndarray) -> NodeTable:
+    """The context of rows, entry by entry of the events that tell them, [E]."""
+    table: NodeTable = {}
+    for provider in PROVIDERS:
+        table |= provider.of_events(log, events)
+    return table
 
 
 def _merged(parts: Iterable[Mapping[str, NodeTable]]) -> dict[str, NodeTable]:
