@@ -25,6 +25,7 @@ from input_pipeline.records.request_encoder import RequestEncoder
 from input_pipeline.records.shards import ShardWriter
 from input_pipeline.report import data_report as report
 from input_pipeline.report.best_auc import BestAuc
+from input_pipeline.report.column_signals import ColumnSignals
 from input_pipeline.spec import DatasetSpec
 
 ENCODERS: dict[str, type[ExampleEncoder] | type[RequestEncoder]] = {
@@ -64,6 +65,7 @@ class DatasetWriter:
             for name, (_, column) in interactions.vocabularies.items()
         }
         self._numbers = NumericStatistics(interactions, spec)
+        self._columns = ColumnSignals(spec)
         self._truth = None
         if spec.source == "synthetic":
             self._truth = BestAuc(interactions, spec, preparation)
@@ -121,16 +123,18 @@ class DatasetWriter:
         statistics = report.window_statistics(
             self._windows.name(window), rows, self._spec.task_names, values
         )
+        tables, places = dict(nodes), {"user": rows.user, "item": rows.item}
+        if self._spec.select("context"):
+            events, places["context"] = examples.contexts(rows)
+            tables["context"] = registry.table_of_events(self._interactions, events)
+        aucs = self._columns.add(rows, tables, places)
+        if window:
+            statistics = dataclasses.replace(statistics, aucs=statistics.aucs | aucs)
         self._count(window, statistics)
         payloads = {
-            owner: examples.node_payloads(self._spec, owner, nodes[owner], self._encoded)
-            for owner in OWNERS
+            owner: examples.node_payloads(self._spec, owner, table, self._encoded)
+            for owner, table in tables.items()
         }
-        if self._spec.select("context"):
-            table = registry.table_of_events(self._interactions, examples.contexts(rows)[0])
-            payloads["context"] = examples.node_payloads(
-                self._spec, "context", table, self._encoded
-            )
         random = np.random.default_rng([self._options.seed, STREAM_REQUESTS, window])
         encoder = ENCODERS[self._spec.record_layout](self._spec, rows, payloads, random)
         shards.add(self._windows.split(window), encoder)

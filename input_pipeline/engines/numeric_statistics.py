@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from input_pipeline.feature import Feature
+from input_pipeline.feature import Feature, Transform
 from input_pipeline.graph.node_table import DenseColumn, NodeTable
 from input_pipeline.log.interactions import Interactions
 from input_pipeline.log.vocabulary import NumbersColumn
@@ -65,10 +65,8 @@ class NumericStatistics:
         def complete(feature: Feature) -> Feature:
             if feature.transform is None:
                 return feature
-            found = self._moments[feature.name].found(feature.transform.kind != "none")
-            return dataclasses.replace(
-                feature, transform=dataclasses.replace(feature.transform, **found)
-            )
+            transform = self._moments[feature.name].complete(feature.transform)
+            return dataclasses.replace(feature, transform=transform)
 
         return dataclasses.replace(spec, features=tuple(map(complete, spec.features)))
 
@@ -83,7 +81,7 @@ class _Moments:
     def add(self, values: np.ndarray) -> None:
         """Takes in float64 [N, W]; NaN is missing."""
         there = ~np.isnan(values)
-        self._has_missing |= not there.all()
+        self._has_missing = self._has_missing or not there.all()
         known = np.where(there, values, 0.0)
         count = there.sum(axis=0)
         mean = known.sum(axis=0) / np.maximum(count, 1)
@@ -92,8 +90,8 @@ class _Moments:
         high = np.where(there, values, -np.inf).max(axis=0, initial=-np.inf)
         self._parts.append(np.stack([count, mean, squares, low, high]))
 
-    def found(self, scaled: bool) -> dict[str, tuple[float, ...] | bool]:
-        """The fields of a Transform; without `scaled`, mean 0 and deviation 1."""
+    def complete(self, transform: Transform) -> Transform:
+        """The transform by what was taken in; `none` leaves numbers as they are."""
         # [windows, 5, W]
         count, means, squares, low, high = np.moveaxis(np.stack(self._parts), 1, 0)
         total = np.maximum(count.sum(axis=0), 1)
@@ -103,10 +101,11 @@ class _Moments:
         same = high.max(axis=0) <= low.min(axis=0)
         mean = np.where(same & (count.sum(axis=0) > 0), low.min(axis=0), mean)
         deviation = np.where(same | (variance == 0), 1.0, np.sqrt(variance))
-        if not scaled:
+        if transform.kind == "none":
             mean, deviation = np.zeros_like(mean), np.ones_like(deviation)
-        return {
-            "mean": tuple(mean.tolist()),
-            "deviation": tuple(deviation.tolist()),
-            "has_missing": bool(self._has_missing),
-        }
+        return dataclasses.replace(
+            transform,
+            mean=tuple(mean.tolist()),
+            deviation=tuple(deviation.tolist()),
+            has_missing=self._has_missing,
+        )

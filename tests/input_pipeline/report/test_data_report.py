@@ -7,14 +7,15 @@ from input_pipeline import prepare
 from input_pipeline.log.rows import Rows
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.report import data_report as report
+from input_pipeline.report.auc import auc
 from tests.input_pipeline.logs import event_log, random_lines
 
 
 def test_hand_worked_auc():
     # Positives 2, 1; negatives 1, 0. Pairs: 2 > 1, 2 > 0, 1 = 1 (half), 1 > 0: 3.5 of 4.
     labels = np.array([True, True, False, False])
-    assert report.auc(np.array([2, 1, 1, 0]), labels) == 3.5 / 4
-    assert report.auc(np.array([2, 1]), np.array([True, True])) is None
+    assert auc(np.array([2, 1, 1, 0]), labels) == 3.5 / 4
+    assert auc(np.array([2, 1]), np.array([True, True])) is None
 
 
 def test_a_bit_that_tells_the_label_is_suspicious():
