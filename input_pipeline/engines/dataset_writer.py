@@ -144,7 +144,7 @@ class DatasetWriter:
         if window:
             tables = self._graph.write(str(window), self._past).tables
         else:
-            tables = registry.empty_tables(self._spec)
+            tables = registry.empty_tables(self._spec.features)
         ids = self._interactions.ids
         sizes = {owner: int(ids[owner].known[window]) for owner in OWNERS}
         return registry.tables_for_window(tables, self._past, sizes)

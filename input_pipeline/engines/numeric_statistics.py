@@ -8,6 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from input_pipeline.feature import Feature, Transform
+from input_pipeline.features.registry import table_of_events
 from input_pipeline.graph.node_table import DenseColumn, NodeTable
 from input_pipeline.log.interactions import Interactions
 from input_pipeline.log.vocabulary import NumbersColumn
@@ -49,14 +50,15 @@ class NumericStatistics:
 
     def _values(self, feature: Feature, part: slice, nodes: Mapping[str, NodeTable]) -> np.ndarray:
         """float64 [events of the window, W]."""
-        told = self._interactions.features[feature.owner].get(feature.name)
-        if told is not None:
-            assert isinstance(told, NumbersColumn)
+        log, owner = self._interactions, feature.owner
+        told = log.features[owner].get(feature.name)
+        if isinstance(told, NumbersColumn):
             values = told.values[part]
+        elif owner == "context":
+            events = np.arange(part.start, part.stop)
+            values = numbers_of(feature, table_of_events(log, events))
         else:
-            column = nodes[feature.owner][feature.column]
-            assert isinstance(column, DenseColumn)
-            values = column.values[self._interactions.ids[feature.owner].rows[part]]
+            values = numbers_of(feature, nodes[owner])[log.ids[owner].rows[part]]
         return values.reshape(len(values), -1).astype(np.float64)
 
     def completed(self, spec: DatasetSpec) -> DatasetSpec:
@@ -69,6 +71,13 @@ class NumericStatistics:
             return dataclasses.replace(feature, transform=transform)
 
         return dataclasses.replace(spec, features=tuple(map(complete, spec.features)))
+
+
+def numbers_of(feature: Feature, table: NodeTable) -> np.ndarray:
+    """The values of a numeric feature in a table, [V, ...]."""
+    column = table[feature.column]
+    assert isinstance(column, DenseColumn)
+    return column.values
 
 
 class _Moments:

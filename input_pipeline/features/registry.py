@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -14,9 +14,8 @@ from input_pipeline.features.macro_features import MacroEdges, MacroIds, TaskTab
 from input_pipeline.features.micro_neighbors import MicroNeighbors
 from input_pipeline.features.provider import Cut, LogFacts, Provider
 from input_pipeline.features.side_features import SideFeatures
-from input_pipeline.graph.node_table import DenseColumn, ListColumn, NodeTable, extended
+from input_pipeline.graph.node_table import Column, DenseColumn, ListColumn, NodeTable, extended
 from input_pipeline.log.interactions import Interactions, Past
-from input_pipeline.spec import DatasetSpec
 
 PROVIDERS: tuple[Provider, ...] = (
     Ids(),
@@ -55,24 +54,27 @@ def tables_at(cut: Cut) -> dict[str, NodeTable]:
     return _merged(provider.columns(cut) for provider in PROVIDERS)
 
 
-def empty_tables(spec: DatasetSpec) -> dict[str, NodeTable]:
-    """By owner, the tables before the first event: without nodes."""
+def empty_tables(features: Sequence[Feature]) -> dict[str, NodeTable]:
+    """By owner, the tables of these features before the first event: without nodes."""
     tables: dict[str, NodeTable] = {owner: {} for owner in NODES}
-    for feature in spec.features:
+    for feature in features:
         if feature.owner not in NODES or feature.role == "id" or feature.aligned_with:
             continue
-        if feature.ragged:
-            aligned = {"weights" for f in spec.features if f.aligned_with == feature.name}
-            dtypes = {"rows": np.int32} | dict.fromkeys(aligned, np.float32)
-            arrays = {name: np.zeros(0, dtype) for name, dtype in dtypes.items()}
-            tables[feature.owner][feature.name] = ListColumn(np.zeros(1, np.int64), arrays)
-        else:
-            of_float = feature.dtype == "float"
-            values = np.zeros((0, *feature.shape), np.float32 if of_float else np.int32)
-            missing = -1 if feature.vocabulary else feature.filler
-            assert not isinstance(missing, bytes)
-            tables[feature.owner][feature.name] = DenseColumn(values, missing)
+        tables[feature.owner][feature.column] = _empty_column(feature, features)
     return tables
+
+
+def _empty_column(feature: Feature, features: Sequence[Feature]) -> Column:
+    if feature.ragged:
+        aligned = {"weights" for f in features if f.aligned_with == feature.name}
+        dtypes = {"rows": np.int32} | dict.fromkeys(aligned, np.float32)
+        arrays = {name: np.zeros(0, dtype) for name, dtype in dtypes.items()}
+        return ListColumn(np.zeros(1, np.int64), arrays)
+    of_float = feature.dtype == "float"
+    values = np.zeros((0, *feature.shape), np.float32 if of_float else np.int32)
+    missing = -1 if feature.vocabulary else feature.filler
+    assert not isinstance(missing, bytes)
+    return DenseColumn(values, missing)
 
 
 def tables_for_window(

@@ -6,6 +6,7 @@ Axes: E entries of a table (nodes of a window, or events that tell contexts), T 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -41,7 +42,7 @@ class _Outcomes:
     def take(self, entries: np.ndarray) -> _Outcomes:
         return _Outcomes(self.positives[:, entries], self.negatives[:, entries])
 
-    def auc(self, task: int, scores: np.ndarray) -> float | None:
+    def auc(self, scores: np.ndarray, task: int) -> float | None:
         """Of the rows, given a score an entry, [E]; ties count half, None with one class."""
         _, ranks = np.unique(scores, return_inverse=True)
         positives = np.bincount(ranks, self.positives[task])
@@ -122,11 +123,10 @@ class ColumnSignals:
             name = feature.name if feature.length is None else f"{feature.name}[{entry}]"
             there = ~np.isnan(values[:, entry])
             known = outcomes.take(np.flatnonzero(there))
-            aucs[name] = self._by_task(lambda t, k=known, v=values[there, entry]: k.auc(t, v))
+            aucs[name] = self._by_task(functools.partial(known.auc, values[there, entry]))
             if not there.all():
-                aucs[f"{name} is missing"] = self._by_task(
-                    lambda t, missing=~there: outcomes.auc(t, missing)
-                )
+                missing = functools.partial(outcomes.auc, ~there)
+                aucs[f"{name} is missing"] = self._by_task(missing)
         return aucs
 
     def _of_ids(
@@ -140,13 +140,13 @@ class ColumnSignals:
             mean = positives[task].sum() / max(1.0, total[task].sum())
             rates = (positives[task] + _PRIOR_ROWS * mean) / (total[task] + _PRIOR_ROWS)
             if isinstance(column, DenseColumn):
-                return outcomes.auc(task, rates[column.values])
+                return outcomes.auc(rates[column.values], task)
             entries = rates[column.arrays["rows"]]
             lengths = np.diff(column.indptr)
             sums = np.diff(np.append(0.0, np.cumsum(entries))[column.indptr])
             # Rounded, as equal lists have sums that differ in the last digits.
             means = np.round(np.where(lengths > 0, sums / np.maximum(lengths, 1), rates[-1]), 9)
-            return outcomes.auc(task, means)
+            return outcomes.auc(means, task)
 
         return self._by_task(auc)
 

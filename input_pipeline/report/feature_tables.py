@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from input_pipeline.engines.merging_graph import Snapshot
-from input_pipeline.feature import NODES
+from input_pipeline.features.registry import table_of_events
 from input_pipeline.graph.node_table import DenseColumn
 from input_pipeline.log.interactions import Interactions
 from input_pipeline.log.vocabulary import Column, ListsColumn, NumbersColumn
@@ -82,14 +82,17 @@ def _numbers(
         if isinstance(told, NumbersColumn):
             yield feature.name, feature.owner, "events", told.values
             continue
-        if feature.owner not in NODES:
-            continue
-        column = snapshot.tables[feature.owner][feature.column]
+        if feature.owner == "context":
+            over, events = "events", np.arange(len(interactions.events))
+            column = table_of_events(interactions, events)[feature.column]
+        else:
+            over = "nodes at the end"
+            column = snapshot.tables[feature.owner][feature.column]
         assert isinstance(column, DenseColumn)
         columns = column.values.reshape(len(column), -1).T
         for entry, values in enumerate(columns):
             name = feature.name if feature.length is None else f"{feature.name}[{entry}]"
-            yield name, feature.owner, "nodes at the end", values
+            yield name, feature.owner, over, values
 
 
 def _histogram(values: np.ndarray) -> np.ndarray:
