@@ -73,7 +73,7 @@ class ServedModel(tf.Module):
         self._context_sums = lambda features: model.sums(
             model.bags(features, lookup, ("context",)), served=True
         )
-        self._explains = hasattr(model, "explain")
+        self._explains = model.explains
         self._explain = lambda inputs: model.explain(inputs)
         self._held = [*model.variables, *lookup.variables, *lookup.tables.values()]
         id_tables = {id(table) for table in model.embeddings.variables}
