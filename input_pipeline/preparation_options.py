@@ -154,10 +154,27 @@ class PreparationOptions:
         "empty cell leaves the task of that row unlabelled.",
     )
     user_feature_columns: tuple[str, ...] = option(
-        (), "csv, parquet: side features of the user, as column or column:name."
+        (),
+        "csv, parquet: facts about the user, each as column, column:name, column:kind or "
+        "column:name:kind. A "
+        "kind is categorical (an id, the default), multi (several ids a cell, see "
+        "--multi_separator), numeric (a number, scaled as numeric:standard, numeric:log or "
+        "numeric:none says), hour or weekday (of a time: integers in --timestamp_unit or ISO 8601, "
+        "UTC; Monday is 0).",
     )
     item_feature_columns: tuple[str, ...] = option(
-        (), "csv, parquet: side features of the item, as column or column:name."
+        (), "csv, parquet: facts about the item, as --user_feature_columns."
+    )
+    context_feature_columns: tuple[str, ...] = option(
+        (),
+        "csv, parquet: facts of the line itself that are known when its request comes, such as "
+        "ts:hour_of_day:hour, device or position:numeric, as --user_feature_columns.",
+    )
+    multi_separator: str = option("|", "csv, parquet: what is between the ids of a multi cell.")
+    activity_features: bool = option(
+        False,
+        "Add how active user and item are: log(1 + events) by task before the cut, and the age in "
+        "days, at the cut, of the first and the latest event. Needs --split=time.",
     )
     users: int = option(2_000, "synthetic: number of users.")
     items: int = option(3_000, "synthetic: number of items.")
@@ -210,6 +227,8 @@ class PreparationOptions:
             raise ValueError(
                 f"--item_column: must be another column than --user_column={self.user_column}"
             )
+        if not self.multi_separator:
+            raise ValueError("--multi_separator: must be at least one character, got ''")
         if not 0 <= self.max_malformed < 1:
             raise ValueError(f"--max_malformed: must be in [0, 1), got {self.max_malformed}")
         cuts = self.cuts

@@ -11,8 +11,12 @@ import functools
 import itertools
 import math
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
+
+# Of a feature: an id, several of them, a number (NaN: none), or None where there is no id.
+Value: TypeAlias = "int | bytes | tuple[int | bytes, ...] | float | None"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +28,9 @@ class Line:
     tasks: frozenset[int]
     timestamp: int | None = None
     unlabeled: frozenset[int] = frozenset()
-    user_features: tuple[tuple[str, int | bytes], ...] = ()
-    item_features: tuple[tuple[str, int | bytes], ...] = ()
+    user_features: tuple[tuple[str, Value], ...] = ()
+    item_features: tuple[tuple[str, Value], ...] = ()
+    context_features: tuple[tuple[str, Value], ...] = ()
 
 
 def rank_of_sets(levels: Sequence[int]) -> dict[frozenset[int], int]:
@@ -147,6 +152,58 @@ class Reference:
             elif self.window[n] == window:
                 found.setdefault(node, features)
         return found
+
+    def ids_of(self, owner, name):
+        """A function from a line to the ids that it tells by a feature: none, one or several."""
+
+        def ids(line):
+            value = dict(getattr(line, f"{owner}_features"))[name]
+            return () if value is None else value if isinstance(value, tuple) else (value,)
+
+        return ids
+
+    def vocabulary_of(self, ids):
+        """All ids in order of first appearance, `ids` being a function as `ids_of` gives."""
+        first = {}
+        for n in self.order:
+            for value in ids(self.lines[n]):
+                first.setdefault(value, (self.window[n], self.times[n]))
+        return sorted(first, key=lambda value: (*first[value], value))
+
+    def contexts(self, window):
+        """By (user, item), the context features of the pair's first line in the window."""
+        found = {}
+        for n in self.order:
+            line = self.lines[n]
+            if self.window[n] == window:
+                found.setdefault((line.user, line.item), dict(line.context_features))
+        return found
+
+    def event_contexts(self, window):
+        """The context features of each line of the window, in the order of `event_rows`."""
+        lines = [self.lines[n] for n in self.order if self.window[n] == window]
+        return [dict(line.context_features) for line in lines]
+
+    def activity(self, window, side):
+        """By raw id, ln(1 + events) by task, and days since the first and the latest event."""
+        events = {}
+        for n in self.before(window):
+            line = self.lines[n]
+            events.setdefault(line.user if side == "user" else line.item, []).append(line)
+        now = self.cut_times[window - 1] if window else None
+        found = {}
+        for node, lines in events.items():
+            counts = [sum(task in line.tasks for line in lines) for task in range(self.num_tasks)]
+            times = [line.timestamp for line in lines]
+            ages = [(now - min(times)) / 86400, (now - max(times)) / 86400]
+            found[node] = [math.log(1 + count) for count in counts] + ages
+        return found
+
+    def numbers(self, owner, name):
+        """What the lines up to t_{n-1} tell by a numeric feature."""
+        last = self.num_windows - 2
+        lines = [self.lines[n] for n in self.order if self.window[n] < last]
+        return [dict(getattr(line, f"{owner}_features"))[name] for line in lines]
 
     def pair_rows(self, window):
         """{(user, item): (labels, timestamp)}; a label is None where no event tells of it."""

@@ -11,6 +11,7 @@ from absl import logging
 from tqdm import tqdm
 
 from input_pipeline.engines.merging_graph import MergingGraph
+from input_pipeline.engines.numeric_statistics import NumericStatistics
 from input_pipeline.feature import Feature
 from input_pipeline.features import registry
 from input_pipeline.features.provider import LogFacts
@@ -26,6 +27,7 @@ from input_pipeline.records.request_encoder import RequestEncoder
 from input_pipeline.records.shards import ShardWriter
 from input_pipeline.report import data_report as report
 from input_pipeline.report.best_auc import BestAuc
+from input_pipeline.report.column_signals import ColumnSignals
 from input_pipeline.report.macro_statistics import EdgeStatistics, edge_statistics
 from input_pipeline.spec import DatasetSpec
 
@@ -63,8 +65,10 @@ class DatasetWriter:
         self._graph = MergingGraph(interactions, facts, spec, preparation, data_dir)
         self._encoded = {
             name: examples.encode_values(column.values)
-            for name, (_, column) in interactions.columns.items()
+            for name, (_, column) in interactions.vocabularies.items()
         }
+        self._numbers = NumericStatistics(interactions, spec)
+        self._columns = ColumnSignals(spec)
         self._truth = None
         if spec.source == "synthetic":
             self._truth = BestAuc(interactions, spec, preparation)
@@ -90,7 +94,7 @@ class DatasetWriter:
             shards.finish()
         snapshot = self._graph.write("latest", self._past)
         spec = dataclasses.replace(
-            self._spec,
+            self._numbers.completed(self._spec),
             counts=self._spec.counts | self._counts,
             grouping=self._graph.grouping_checksum(),
         )
@@ -107,6 +111,7 @@ class DatasetWriter:
 
     def _write_window(self, window: int, shards: ShardWriter) -> None:
         nodes = self._nodes(window)
+        self._numbers.add(window, nodes)
         touched, events_of_item = self._past.touched_keys(), self._past.events_of_item()
         self._past.add_window()
         macro = self._macro(nodes)
@@ -129,10 +134,17 @@ class DatasetWriter:
         statistics = report.window_statistics(
             self._windows.name(window), rows, self._spec.task_names, values
         )
+        tables, places = dict(nodes), {"user": rows.user, "item": rows.item}
+        if self._spec.select("context"):
+            events, places["context"] = examples.contexts(rows)
+            tables["context"] = registry.table_of_events(self._interactions, events)
+        aucs = self._columns.add(rows, tables, places)
+        if window:
+            statistics = dataclasses.replace(statistics, aucs=statistics.aucs | aucs)
         self._count(window, statistics)
         payloads = {
-            owner: examples.node_payloads(self._spec, owner, nodes[owner], self._encoded)
-            for owner in OWNERS
+            owner: examples.node_payloads(self._spec, owner, table, self._encoded)
+            for owner, table in tables.items()
         }
         random = np.random.default_rng([self._options.seed, STREAM_REQUESTS, window])
         encoder = ENCODERS[self._spec.record_layout](self._spec, rows, payloads, random)
@@ -143,7 +155,7 @@ class DatasetWriter:
         if window:
             tables = self._graph.write(str(window), self._past).tables
         else:
-            tables = registry.empty_tables(self._spec)
+            tables = registry.empty_tables(self._spec.features)
         ids = self._interactions.ids
         sizes = {owner: int(ids[owner].known[window]) for owner in OWNERS}
         return registry.tables_for_window(tables, self._past, sizes)
