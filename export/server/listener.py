@@ -66,6 +66,7 @@ class Listener:
         credentials: grpc.ServerCredentials | None = None,
     ) -> None:
         self._credentials = credentials
+        self._started = False
         self._server = grpc.server(
             concurrent.futures.ThreadPoolExecutor(max_threads, thread_name_prefix="gRPC"),
             options=list((_DEFAULT_ARGUMENTS | dict(arguments)).items()),
@@ -106,10 +107,16 @@ class Listener:
         )
         for name in ("", prediction, model):
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        self._server.start()
+        self._start()
         return ports[0]
 
     def stop(self, grace_seconds: float) -> None:
         """Tells health checks, takes no more calls, lets those under way end for so long."""
         self._health.enter_graceful_shutdown()
+        if not self._started:
+            self._start()  # gRPC lets the ports go that it bound only where it served them
         self._server.stop(grace_seconds).wait()
+
+    def _start(self) -> None:
+        self._started = True
+        self._server.start()
