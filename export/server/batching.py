@@ -121,8 +121,11 @@ class BatchQueue:
         if not leads:
             task.done.acquire()
             return
-        if self._options.batch_timeout_micros and len(batch.tasks) == 1:
-            batch.closed.acquire(timeout=self._options.batch_timeout_micros / 1e6)
+        # However many have joined by now: what the batch waits for is its timeout or its being full.
+        if self._options.batch_timeout_micros:
+            end = task.start + self._options.batch_timeout_micros / 1e6
+            left = min(max(end - time.monotonic(), 0.0), threading.TIMEOUT_MAX)
+            batch.closed.acquire(timeout=left)
         with self._threads:
             self._close(batch)
             self._process(batch)
