@@ -121,7 +121,7 @@ class BatchQueue:
         if not leads:
             task.done.acquire()
             return
-        # However many have joined by now: what the batch waits for is its timeout or its being full.
+        # Whoever has joined by now: the batch waits until its timeout, or until it is full.
         if self._options.batch_timeout_micros:
             end = task.start + self._options.batch_timeout_micros / 1e6
             left = min(max(end - time.monotonic(), 0.0), threading.TIMEOUT_MAX)
