@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from export.client.snapshot import GraphSnapshot
 from input_pipeline.files import filesystem
@@ -46,7 +47,7 @@ def table_bytes(snapshot: GraphSnapshot, model: Any) -> int:
     return total
 
 
-class GraphTables(tf.Module):
+class GraphTables(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
     """What a model knows of every user, or of every item, of a snapshot before it sees the other.
 
     The lookups of the ids, of their side features and of their neighbours are made here, once for
@@ -119,12 +120,12 @@ class _Nodes:
             and feature.name not in lookup.vocabulary_of
         ]
 
-    def known(self, raw: Mapping[str, np.ndarray]) -> dict[Any, np.ndarray]:
+    def known(self, raw: Mapping[str, NDArray[Any]]) -> dict[Any, NDArray[Any]]:
         """Features [V, ...] by name and sums [V, D] or [V, T, D] by `Sum`, of raw features."""
         encoded = self._lookup.encode({name: tf.constant(value) for name, value in raw.items()})
         # The other owner's features do not matter; a single unknown node stands for them.
         bags = self._model.bags({**self._model.zero_features(), **encoded})
-        found: dict[Any, np.ndarray] = {name: encoded[name].numpy() for name in self._kept}
+        found: dict[Any, NDArray[Any]] = {name: encoded[name].numpy() for name in self._kept}
         for column, sums in self._model.embeddings(bags).items():
             for position, value in enumerate(sums):
                 if self._owner_of(column, position) == self._owner:
@@ -139,7 +140,7 @@ class _Nodes:
         return owner if position == 0 else {"user": "item", "item": "user"}[owner]
 
 
-def _unknown_id(ids: np.ndarray) -> np.ndarray:
+def _unknown_id(ids: NDArray[Any]) -> NDArray[Any]:
     """An id that is not among `ids`: [1]."""
     if ids.dtype == object:
         return np.array([b"\n"], object)  # no id contains a line break

@@ -12,9 +12,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from absl import logging
+from numpy.typing import NDArray
 
 from export import gates, publication, warmup
 from export.client import Input
@@ -198,7 +198,7 @@ def _write_json(path: str, contents: Mapping[str, Any]) -> None:
     filesystem.write_bytes(path, (json.dumps(contents, indent=2) + "\n").encode())
 
 
-def _warmup_rows(served: ServedModel, snapshot: GraphSnapshot | None) -> Mapping[str, np.ndarray]:
+def _warmup_rows(served: ServedModel, snapshot: GraphSnapshot | None) -> Mapping[str, NDArray[Any]]:
     """Rows like a client's: a user with popular items; rows of nobody without a data set."""
     if snapshot is None:
         return warmup.cold_rows(served.features, 1)

@@ -6,7 +6,7 @@ Axes: B users, or flat rows; N candidates of a user; T tasks; K macro nodes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
@@ -23,6 +23,8 @@ METHOD_NAMES = {
     "regress": tf.saved_model.REGRESS_METHOD_NAME,
 }
 _OWNERS = ("user", "item")
+Tensors: TypeAlias = Mapping[str, tf.Tensor]
+_OfTensors: TypeAlias = Callable[[Tensors], Tensors]
 
 
 def score_weights(weights: Sequence[float] | None, num_tasks: int) -> tuple[float, ...]:
@@ -36,7 +38,7 @@ def score_weights(weights: Sequence[float] | None, num_tasks: int) -> tuple[floa
     return tuple(weight / sum(weights) for weight in weights)
 
 
-class ServedModel(tf.Module):
+class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
     """What is saved: weights and vocabulary tables, without Keras, so that any TensorFlow loads it.
 
         score = exp(sum_t w_t log p_t / sum_t w_t), the weighted geometric mean of the probabilities
@@ -66,11 +68,13 @@ class ServedModel(tf.Module):
         self._weights = score_weights(weights, len(spec.tasks))
         self._task_names = spec.task_names
         # Closures, not attributes: tracking the layers would save their Keras side too.
-        self._embed = lambda features: model.embed(features, lookup=lookup)
-        self._network = lambda inputs: model.network(inputs, training=False)
-        self._network_inputs = lambda features, sums: model.network_inputs(features, sums)
+        self._embed: _OfTensors = lambda features: model.embed(features, lookup=lookup)
+        self._network: _OfTensors = lambda inputs: model.network(inputs, training=False)
+        self._network_inputs: Callable[..., Tensors] = lambda features, sums: model.network_inputs(
+            features, sums
+        )
         self._explains = hasattr(model, "explain")
-        self._explain = lambda inputs: model.explain(inputs)
+        self._explain: _OfTensors = lambda inputs: model.explain(inputs)
         self._held = [*model.variables, *lookup.variables, *lookup.tables.values()]
         id_tables = {id(table) for table in model.embeddings.variables}
         self._constants = [weight for weight in model.variables if id(weight) not in id_tables]
@@ -88,9 +92,7 @@ class ServedModel(tf.Module):
         """The inputs of `serving_default`."""
         return self._features
 
-    def _outputs(
-        self, logits: Mapping[str, tf.Tensor], valid: tf.Tensor | None = None
-    ) -> dict[str, tf.Tensor]:
+    def _outputs(self, logits: Tensors, valid: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """Probabilities [B] by task and `score` [B], float32; NaN where a row is not valid."""
         # by_task: [T, B]
         by_task = tf.stack([tf.cast(logits[task], tf.float32) for task in self._task_names])
@@ -105,14 +107,14 @@ class ServedModel(tf.Module):
             name: tf.where(valid, value, float("nan"), name=name) for name, value in outputs.items()
         }
 
-    def predict(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def predict(self, features: Tensors) -> dict[str, tf.Tensor]:
         """Probabilities [B] by task and `score` [B], float32, of raw features [B, ...]."""
         user_valid, user = self._check("user", features)
         item_valid, item = self._check("item", features)
         logits = self._network(self._embed(user | item))
         return self._outputs(logits, _both(user_valid, item_valid))
 
-    def rank(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def rank(self, features: Tensors) -> dict[str, tf.Tensor]:
         """Probabilities [B, N] by task and `score` [B, N] of raw features.
 
         Args:
@@ -133,7 +135,7 @@ class ServedModel(tf.Module):
         logits = self._network(self._embed(user | item | {USER_ROW: rows.user_row}))
         return rows.unflatten(self._outputs(logits, _both(user_valid, item_valid)))
 
-    def _same_candidates(self, features: Mapping[str, tf.Tensor]) -> tf.Operation:
+    def _same_candidates(self, features: Tensors) -> tf.Operation:
         """An assertion that all features have the same B, and the candidates' the same N."""
         users = [tf.shape(features[f.name])[0] for f in self._features]
         candidates = [tf.shape(features[f.name])[1] for f in self._features if f.owner == "item"]
@@ -143,7 +145,7 @@ class ServedModel(tf.Module):
             ["users must be [B, ...] and candidates [B, N, ...], got B and N", users, candidates],
         )
 
-    def _joined(self, user_id: tf.Tensor, item_id: tf.Tensor) -> tuple[_Rows, dict[str, Any]]:
+    def _joined(self, user_id: tf.Tensor, item_id: tf.Tensor) -> tuple[_Rows, Tensors]:
         """The inputs of the network for ids [B] and [B, N], from the graph inside the model."""
         rows = _Rows(user_id, item_id)
         user, user_sums = self._tables["user"](user_id)
@@ -178,7 +180,7 @@ class ServedModel(tf.Module):
         ids = {name: lists[name] for name in ("user_id", "item_id")}
         inputs = {"inputs": tf.TensorSpec([None], tf.string, name="inputs")}
 
-        functions: dict[str, tuple[Any, dict[str, tf.TensorSpec]]] = {
+        functions: dict[str, tuple[Callable[..., Tensors], dict[str, tf.TensorSpec]]] = {
             "serving_default": (lambda **features: self.predict(features), flat),
             "examples": (
                 lambda examples: self.predict(parse_examples(examples, self._features)),
@@ -202,10 +204,10 @@ class ServedModel(tf.Module):
             for name, (function, specs) in functions.items()
         }
 
-    def _with_constants(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _with_constants(self, function: Callable[..., Tensors]) -> Callable[..., Tensors]:
         """The function with dense weights as constants: what depends on them alone is folded."""
 
-        def call(**inputs: tf.Tensor) -> Any:
+        def call(**inputs: tf.Tensor) -> Tensors:
             with frozen(self._constants):
                 return function(**inputs)
 
@@ -226,7 +228,7 @@ class _Rows:
         """[B, N, ...] -> [B * N, ...]."""
         return tf.reshape(value, [self._size, *value.shape[2:]])
 
-    def unflatten(self, outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def unflatten(self, outputs: Tensors) -> dict[str, tf.Tensor]:
         """[B * N, ...] -> [B, N, ...]."""
         return {
             name: tf.reshape(value, tf.concat([self.shape, value.shape[1:]], axis=0), name=name)

@@ -10,7 +10,7 @@ import sys
 
 import input_pipeline  # noqa: F401  (sets how much TensorFlow prints, before it is imported)
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _KERAS_SWITCH = "TF_USE_LEGACY_KERAS"
 

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.files import filesystem
 from input_pipeline.log import vocabulary
@@ -46,18 +48,18 @@ class GraphSnapshot:
         self._sorted_ids = functools.cache(self._sort_ids)
         self._neighbor_lists = functools.cache(self._read_neighbor_lists)
 
-    def _read_array(self, name: str) -> np.ndarray:
+    def _read_array(self, name: str) -> NDArray[Any]:
         return filesystem.load_array(filesystem.join(self._folder, f"{name}.npy"))
 
-    def _read_ids(self, name: str) -> np.ndarray:
+    def _read_ids(self, name: str) -> NDArray[Any]:
         return vocabulary.read_ids(self.data_dir, self.spec, name)
 
-    def _sort_ids(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+    def _sort_ids(self, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
         ids = self._ids(name)
         order = np.argsort(ids, kind="stable")
         return order, ids[order]
 
-    def parse_ids(self, owner: str, texts: Sequence[str]) -> np.ndarray:
+    def parse_ids(self, owner: str, texts: Sequence[str]) -> NDArray[Any]:
         """Ids as text to an array of the column's type, [N]: int64, or object of bytes."""
         if self.spec.vocabulary(f"{owner}_id").dtype == "bytes":
             return np.array([text.encode() for text in texts], dtype=object)
@@ -68,27 +70,32 @@ class GraphSnapshot:
                 f"{owner}_id: must be integers within int64, as in the data set, got {list(texts)}"
             ) from None
 
-    def rows(self, owner: str, ids: np.ndarray) -> np.ndarray:
+    def rows(self, owner: str, ids: NDArray[Any]) -> NDArray[np.int64]:
         """The rows [N] in the graph of raw ids [N], -1 where it does not know them."""
         order, ascending = self._sorted_ids(f"{owner}_id")
         place = np.minimum(np.searchsorted(ascending, ids), len(order) - 1)
-        rows = np.where(ascending[place] == ids, order[place], -1)
-        return np.where(rows < len(self._array(f"{owner}_macro")), rows, -1)
+        rows: NDArray[np.int64] = np.where(ascending[place] == ids, order[place], -1)
+        rows[rows >= len(self._array(f"{owner}_macro"))] = -1  # it comes after the graph's cut
+        return rows
 
-    def known_ids(self, owner: str) -> np.ndarray:
+    def known_ids(self, owner: str) -> NDArray[Any]:
         """The raw ids that the graph knows, in order of first appearance."""
         return self._ids(f"{owner}_id")[: len(self._array(f"{owner}_macro"))]
 
-    def all_ids(self, owner: str) -> np.ndarray:
+    def all_ids(self, owner: str) -> NDArray[Any]:
         """The raw ids of the vocabulary, those included that came after the graph's cut."""
         return self._ids(f"{owner}_id")
 
-    def popular_items(self, count: int) -> np.ndarray:
+    def popular_items(self, count: int) -> NDArray[Any]:
         """The `count` raw ids of largest total score in the graph, ties to the earlier item."""
         total = self._array("item_1hop").sum(axis=1, dtype=np.float64)
-        return self._ids("item_id")[np.argsort(-total, kind="stable")[:count]]
+        order: NDArray[np.int64] = np.argsort(-total, kind="stable")
+        ids: NDArray[Any] = self._ids("item_id")[order[:count]]
+        return ids
 
-    def features(self, owner: str, ids: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    def features(
+        self, owner: str, ids: NDArray[Any], names: Sequence[str]
+    ) -> dict[str, NDArray[Any]]:
         """The features of `owner` (user or item) among `names`, first axis N, for raw ids [N]."""
         rows = self.rows(owner, ids)
         return {
@@ -99,20 +106,21 @@ class GraphSnapshot:
             if feature.name in names
         }
 
-    def _feature(self, owner: str, rows: np.ndarray, feature: Feature) -> np.ndarray:
+    def _feature(self, owner: str, rows: NDArray[Any], feature: Feature) -> NDArray[Any]:
         name = feature.name
         if feature.ragged:
             return self._neighbors(owner, rows, feature)
         if name in self.spec.side_features(owner):
             unknown = _UNKNOWN_INT64 if feature.dtype == "int64" else b""
             values = np.append(self._ids(name), unknown)  # row -1 is the unknown one
-            return values[_take(self._array(name), rows, -1)]
+            found: NDArray[Any] = values[_take(self._array(name), rows, -1)]
+            return found
         if name == f"{owner}_macro":
             return _take(self._array(name), rows, -1).astype(np.int64)
         # [N, K], or [N, T, K] -> [N, T * K]
         return _take(self._array(name), rows, 0).reshape(len(rows), -1)
 
-    def _neighbors(self, owner: str, rows: np.ndarray, feature: Feature) -> np.ndarray:
+    def _neighbors(self, owner: str, rows: NDArray[Any], feature: Feature) -> NDArray[Any]:
         """One of the lists of neighbours or of weights, [N, L], padded with the empty id or 0."""
         lists = self._neighbor_lists(feature.name.replace("_neighbor_weights_", "_neighbors_"))
         indptr = lists["indptr"]
@@ -129,11 +137,11 @@ class GraphSnapshot:
         padded[held] = ids[lists["rows"][position[held]]]
         return padded
 
-    def _read_neighbor_lists(self, name: str) -> dict[str, np.ndarray]:
+    def _read_neighbor_lists(self, name: str) -> dict[str, NDArray[Any]]:
         return dict(filesystem.load_arrays(filesystem.join(self._folder, f"{name}.npz")))
 
 
-def _take(array: np.ndarray, rows: np.ndarray, cold: int) -> np.ndarray:
+def _take(array: NDArray[Any], rows: NDArray[Any], cold: int) -> NDArray[Any]:
     """array[rows], and `cold` where the row is -1."""
     taken = np.full((len(rows), *array.shape[1:]), cold, array.dtype)
     taken[rows >= 0] = array[rows[rows >= 0]]

@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from export.server import service_descriptors
+from export.server.services import ModelService, PredictionService
 
 _INT32_MAX = 2**31 - 1
 _DEFAULT_ARGUMENTS: dict[str, int | str] = {
@@ -59,8 +60,8 @@ class Listener:
     def __init__(
         self,
         *,
-        prediction_service: Any,
-        model_service: Any,
+        prediction_service: PredictionService,
+        model_service: ModelService,
         max_threads: int,
         arguments: list[Argument],
         credentials: grpc.ServerCredentials | None = None,
@@ -90,7 +91,7 @@ class Listener:
         Raises:
           OSError: one is taken.
         """
-        ports = []
+        ports: list[int] = []
         for address in addresses:
             try:
                 if self._credentials is None:
