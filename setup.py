@@ -58,6 +58,7 @@ setup(
             "pytest-xdist>=3",
             "ruff==0.17.6",
             "mypy==2.4.1",
+            "pre-commit>=3",
             "moto[server]>=5",
             # schema of the compose file; certificates of the server's tests
             "compose-spec>=0.2",

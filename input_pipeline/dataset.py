@@ -18,11 +18,12 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
+from input_pipeline.feature import Feature
 from input_pipeline.files import filesystem
 from input_pipeline.records.bad_records import REFUSED, BadRecord, find_bad_records, open_records
 from input_pipeline.records.example_parsing import Column, padded
 from input_pipeline.records.layouts import LAYOUTS, RecordLayout
-from input_pipeline.spec import DatasetSpec, Feature
+from input_pipeline.spec import DatasetSpec
 
 _SHARD = re.compile(r"-(\d+)-of-(\d+)\.tfrecord\.gz$")
 _OPEN_FILES = 16

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from input_pipeline.spec import USER_ROW
+from input_pipeline.feature import USER_ROW
 
 Columns = Mapping[str, tf.Tensor]
 

@@ -18,7 +18,7 @@ from mgoe_tf.config import ModelOptions, TrainOptions
 from mgoe_tf.evaluation import tables
 from mgoe_tf.evaluation.evaluator import Evaluator
 from mgoe_tf.layers.id_lookup import IdLookup
-from mgoe_tf.models.base import RankingModel
+from mgoe_tf.models.base import EMBEDDED_ROLES, RankingModel
 from mgoe_tf.training import callbacks, checkpoints
 from mgoe_tf.training.optimizers import LazyAdam
 from mgoe_tf.training.tasks import MultiTask
@@ -162,18 +162,20 @@ def training_batches(
 
     Everything random depends on the seed, the epoch and the number of the batch alone.
     """
-    seeds = np.random.default_rng([options.seed, epoch, 1]).integers(2**31, size=len(lookup.names))
+    replaced = [name for name in lookup.names if spec.feature(name).role in EMBEDDED_ROLES]
+    seeds = np.random.default_rng([options.seed, epoch, 1]).integers(2**31, size=len(replaced))
     labels = {task: f"label_{task}" for task in spec.task_names}
-    of_user = {feature.name for feature in spec.node_features("user")}
+    of_user = {feature.name for feature in spec.select("user")}
 
     @tf.autograph.experimental.do_not_convert
     def finish(number: tf.Tensor, columns: dict[str, tf.Tensor]) -> tuple[Any, Any]:
         features = dict(columns)
         batch_labels = {task: features.pop(name) for task, name in labels.items()}
-        for column in spec.vocabularies:
-            seed = tf.stack([seeds[lookup.names.index(column.name)], number])
-            draws = tf.random.stateless_uniform(tf.shape(features[column.name]), seed)
-            features[column.name] = tf.where(draws < options.oov_rate, 0, features[column.name])
+        for name, seed in zip(replaced, seeds, strict=True):
+            rows = features[name]
+            draws = tf.random.stateless_uniform(tf.shape(rows), tf.stack([seed, number]))
+            # what fills up a list stays
+            features[name] = tf.where((draws < options.oov_rate) & (rows > 0), 0, rows)
         if options.distribution == "mirrored":
             # Replicas get a share of the rows each, and of every other axis in front.
             features = by_row(features, of_user=of_user)
