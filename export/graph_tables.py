@@ -37,7 +37,7 @@ def table_bytes(snapshot: GraphSnapshot, model: RankingModel) -> int:
         width = sum(math.prod(feature.shape) for feature in _kept(model, owner))
         for lookup in model.lookups:
             lists = len(spec.tasks) if lookup.by_task else 1
-            width += model.options.embedding_dim * lists * (lookup.owner == owner)
+            width += model.tables[lookup.table].dim * lists * (lookup.owner == owner)
         total += 4 * width * (spec.vocabulary(f"{owner}_id").size + 1)
     return total
 

@@ -165,8 +165,8 @@ def _why_without_graph(
 ) -> dict[str, str]:
     """The signatures that the export will not have, and why."""
     absent = {}
-    if not hasattr(loaded.model, "explain"):
-        absent["explain"] = f"{loaded.train_options.model} has no macro nodes to explain"
+    if not loaded.model.explains:
+        absent["explain"] = f"{loaded.train_options.model} does not explain what it answers"
     if snapshot is None:
         reason = "no graph was given (--data_dir)"
     else:

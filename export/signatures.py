@@ -77,7 +77,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         self._context_sums: _OfTensors = lambda features: model.sums(
             model.bags(features, lookup, ("context",)), served=True
         )
-        self._explains = hasattr(model, "explain")
+        self._explains: bool = model.explains
         self._explain: _OfTensors = lambda inputs: model.explain(inputs)
         self._held = [*model.variables, *lookup.variables, *lookup.tables.values()]
         id_tables = {id(table) for table in model.embeddings.variables}

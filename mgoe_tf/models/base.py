@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
 import tensorflow_recommenders as tfrs
 
 from input_pipeline.feature import USER_ROW, Feature
 from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
-from mgoe_tf.config import ModelOptions
 from mgoe_tf.layers.id_embeddings import Bags, IdEmbeddings
 from mgoe_tf.layers.id_lookup import IdLookup, neighbor_side_features, side_feature_of
 from mgoe_tf.layers.numeric_inputs import NumericInputs
 from mgoe_tf.layers.user_rows import by_row
+from mgoe_tf.models.options import ModelOptions, from_json
 from mgoe_tf.training.optimizers import LazyAdam
 from mgoe_tf.training.tasks import MultiTask
 
 # Features that are read by the embeddings of the ids that they hold.
 EMBEDDED_ROLES = ("id", "side")
 Features = Mapping[str, tf.Tensor]
+
+
+class Table(NamedTuple):
+    """An id table: the vocabulary whose embedded ids have a row each, and the width of a row."""
+
+    vocabulary: str
+    dim: int
 
 
 class Lookup(NamedTuple):
@@ -43,6 +50,10 @@ class Lookup(NamedTuple):
 class RankingModel(tfrs.models.Model):
     """A network from the encoded features of rows to one logit a task.
 
+    A model's options are a frozen dataclass in its file, which `options_class` names; its arrays of
+    the data set, if it needs any, are those that `assets` names. Both are kept in the model
+    directory.
+
     A model is cut in two. `embed` reads the id tables; its shapes follow the data (distinct ids of
     the batch) and its gradients are sparse. `network` is everything else: dense, of static shapes,
     and what `compile(jit_compile=True)` hands to XLA. A new model writes its own `network`; one
@@ -51,7 +62,9 @@ class RankingModel(tfrs.models.Model):
 
     Args:
       spec: of the data set; gives tasks, features and sizes of tables.
-      options: sizes of the network.
+      options: of `options_class`; None: its defaults.
+      assets: local paths of the files that `assets(spec)` names. They are read in the constructor
+        or in `build`, and may be gone later.
 
     Call arguments:
       features: as encoded by `IdLookup`: ids and neighbours int32 embedding rows, the rest as in
@@ -63,14 +76,38 @@ class RankingModel(tfrs.models.Model):
       `{task: float32 [B]}`, logits.
     """
 
-    def __init__(self, *, spec: DatasetSpec, options: ModelOptions, **kwargs: Any) -> None:
+    options_class: ClassVar[type[ModelOptions]] = ModelOptions
+    # Whether there is an `explain`, which an export then serves.
+    explains: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        spec: DatasetSpec,
+        options: ModelOptions | None = None,
+        assets: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         # Edge weights must enter uncast, whatever the precision policy.
         super().__init__(**{**kwargs, "autocast": False})
+        options = self.options_class() if options is None else options
+        if type(options) is not self.options_class:
+            raise ValueError(
+                f"options: {type(self).__name__} takes {self.options_class.__name__}, got "
+                f"{type(options).__name__}"
+            )
+        needed, given = set(self.assets(spec)), dict(assets or {})
+        if needed != set(given):
+            raise ValueError(
+                f"assets: {type(self).__name__} takes {sorted(needed)}, got {sorted(given)}"
+            )
         self.spec = spec
         self.options = options
+        self.asset_paths = given
+        tables = self.tables
         self.embeddings = IdEmbeddings(
-            sizes={v.name: v.embedded for v in spec.vocabularies},
-            dim=options.embedding_dim,
+            sizes={name: spec.vocabulary(t.vocabulary).embedded for name, t in tables.items()},
+            dim={name: table.dim for name, table in tables.items()},
             name="id_embeddings",
         )
         self.numeric_inputs = {
@@ -82,6 +119,24 @@ class RankingModel(tfrs.models.Model):
             )
             for owner in INPUT_OWNERS
         }
+
+    @classmethod
+    def assets(cls, spec: DatasetSpec) -> tuple[str, ...]:
+        """The files of the data set that the model needs: paths below its directory.
+
+        `("graph/3/merging_matrix.npz",)`, say. By default none.
+        """
+        return ()
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """The id tables by name: one of `embedding_dim` a vocabulary by default.
+
+        A model with other tables, one a task, say, names them here, in `lookups` and in `bags`.
+        Known from spec and options alone: the constructor makes the tables before anything else.
+        """
+        dim = self.options.embedding_dim
+        return {v.name: Table(v.name, dim) for v in self.spec.vocabularies}
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -208,6 +263,13 @@ class RankingModel(tfrs.models.Model):
         """Inner quantities of a batch worth plotting, by name; not a part of the training step."""
         return {}
 
+    def explain(self, inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        """What the network attends to, row by row: [B, ...] by name, of `embed`'s answer.
+
+        Only of models that say so in `explains`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} explains nothing")
+
     def zero_features(self, batch_size: int = 1) -> dict[str, tf.Tensor]:
         """Encoded features of unknown users and items without a graph."""
 
@@ -290,10 +352,16 @@ class RankingModel(tfrs.models.Model):
         return self.task.results()
 
     def get_config(self) -> dict[str, Any]:
-        return {"spec": self.spec.to_json(), "options": dataclasses.asdict(self.options)}
+        return {
+            "spec": self.spec.to_json(),
+            "options": dataclasses.asdict(self.options),
+            "assets": dict(self.asset_paths),
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> RankingModel:
         return cls(
-            spec=DatasetSpec.from_json(config["spec"]), options=ModelOptions(**config["options"])
+            spec=DatasetSpec.from_json(config["spec"]),
+            options=from_json(cls.options_class, config["options"], "config"),
+            assets=config["assets"],
         )

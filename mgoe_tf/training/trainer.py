@@ -14,12 +14,13 @@ from input_pipeline.files import filesystem
 from input_pipeline.records.example_parsing import Column
 from input_pipeline.records.request_parsing import by_row
 from input_pipeline.spec import DatasetSpec
-from mgoe_tf.config import ModelOptions, TrainOptions
+from mgoe_tf.config import TrainOptions
 from mgoe_tf.evaluation import tables
 from mgoe_tf.evaluation.evaluator import Evaluator
 from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import EMBEDDED_ROLES, RankingModel
-from mgoe_tf.training import callbacks, checkpoints
+from mgoe_tf.models.options import ModelOptions
+from mgoe_tf.training import assets, callbacks, checkpoints
 from mgoe_tf.training.optimizers import LazyAdam
 from mgoe_tf.training.tasks import MultiTask
 
@@ -65,6 +66,10 @@ class Progress:
 
 def train(model_options: ModelOptions, options: TrainOptions) -> dict[str, Any]:
     """Trains a model, keeps its best epoch, and evaluates that.
+
+    Args:
+      model_options: of the options class of the model that `options.model` names.
+      options: of training; `data_dir` and `model_dir` must be given.
 
     Returns:
       The metrics of the best epoch on the test window, or, with `evaluate_test=False`, on the
@@ -136,12 +141,14 @@ def _begin_run(spec: DatasetSpec, model_options: ModelOptions, options: TrainOpt
     old_model_options, old_options = checkpoints.read_options(options.model_dir)
     begun_with = dataclasses.asdict(old_model_options) | dataclasses.asdict(old_options)
     given = dataclasses.asdict(model_options) | dataclasses.asdict(options)
-    for name in given.keys() - _MAY_CHANGE:
-        if given[name] != begun_with[name]:
+    # the model first: of another one all other names differ too
+    for name in sorted(given.keys() - _MAY_CHANGE, key=lambda name: (name != "model", name)):
+        if given[name] != begun_with.get(name):
             raise ValueError(
                 f"--{name}={given[name]}: the run in {options.model_dir} was begun with "
                 f"{begun_with[name]}, and --resume goes on with the same"
             )
+    assets.require_unchanged(options.data_dir, checkpoints.read_checksums(options.model_dir))
 
 
 @dataclasses.dataclass(frozen=True)

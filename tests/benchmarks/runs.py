@@ -9,9 +9,10 @@ import tensorflow as tf
 
 from input_pipeline.dataset import open_examples
 from input_pipeline.spec import DatasetSpec
-from mgoe_tf.config import ModelOptions, TrainOptions
+from mgoe_tf.config import TrainOptions
 from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import RankingModel
+from mgoe_tf.models.registry import model_class
 from mgoe_tf.training import checkpoints
 from mgoe_tf.training.optimizers import LazyAdam
 from mgoe_tf.training.tasks import MultiTask
@@ -40,7 +41,7 @@ class Run:
         spec = checkpoints.read_spec(data_dir)
         model = compiled(spec, options)
         if not checkpoints.holds_run(model_dir):
-            checkpoints.write_run(model_dir, spec, ModelOptions(), options)
+            checkpoints.write_run(model_dir, spec, model.options, options)
             best = checkpoints.manager(tf.train.Checkpoint(model=model), model_dir, "best")
             best.save(1)
         return cls(model_dir, model, checkpoints.make_lookup(model_dir, spec, model), spec, options)
@@ -54,7 +55,7 @@ class Run:
 def compiled(spec: DatasetSpec, options: TrainOptions) -> RankingModel:
     """A new model with the optimizer of `options`."""
     tf.keras.utils.set_random_seed(options.seed)
-    model = checkpoints.new_model(spec, ModelOptions(), options)
+    model = checkpoints.new_model(spec, model_class(options.model).options_class(), options)
     model.compile(
         LazyAdam(options.learning_rate, l1=options.l1, l2=options.l2),
         task=MultiTask(task_names=spec.task_names),

@@ -77,3 +77,17 @@ def test_refusals():
         IdEmbeddings(sizes={"user_id": -1}, dim=2)
     with pytest.raises(ValueError, match="dim: must be at least 1, got 0"):
         IdEmbeddings(sizes={"user_id": 1}, dim=0)
+    with pytest.raises(ValueError, match=r"dim: must be of the tables \['user_id'\], got \['x'\]"):
+        IdEmbeddings(sizes={"user_id": 1}, dim={"x": 2})
+    with pytest.raises(ValueError, match=r"dim: must be at least 1, got {'user_id': 0}"):
+        IdEmbeddings(sizes={"user_id": 1}, dim={"user_id": 0})
+
+
+def test_tables_may_differ_in_width():
+    layer = IdEmbeddings(sizes={"user_id": 3, "item_id": 4}, dim={"user_id": 2, "item_id": 5})
+    ids = Bags.of_single_ids(tf.constant([1, 0, 3]))
+    sums = layer({"user_id": [ids], "item_id": [ids]}, training=True)
+    for name, width in (("user_id", 2), ("item_id", 5)):
+        np.testing.assert_array_equal(sums[name][0], layer.tables[name].numpy()[[1, 0, 3]])
+        assert sums[name][0].shape == (3, width)
+    assert IdEmbeddings.from_config(layer.get_config()).get_config() == layer.get_config()
