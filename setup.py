@@ -63,6 +63,7 @@ setup(
             "pytest-xdist>=3",
             "ruff==0.17.6",
             "mypy==2.4.1",
+            "pre-commit>=3",
             "moto[server]>=5",
             "scikit-learn>=1.4,<1.10",
             # schema of the compose file; certificates of the server's tests

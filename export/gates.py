@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from absl import logging
+from numpy.typing import NDArray
 
 from export import publication
 from export.client.snapshot import GraphSnapshot
@@ -25,7 +26,7 @@ TOLERANCE = 1e-5  # what an export may differ from Keras, in any output
 COMPARED_ROWS = 1000
 METRICS_FILE = "evaluation.json"
 _COMPARED_USERS = 10
-Rows = Mapping[str, np.ndarray]
+Rows = Mapping[str, NDArray[Any]]
 
 
 class KerasAnswers:
@@ -41,9 +42,11 @@ class KerasAnswers:
         self._weights = score_weights(weights, len(loaded.spec.tasks))
 
     def _encode(self, raw: Rows) -> dict[str, tf.Tensor]:
-        return self._loaded.lookup({name: tf.constant(value) for name, value in raw.items()})
+        features = {name: tf.constant(value) for name, value in raw.items()}
+        encoded: dict[str, tf.Tensor] = self._loaded.lookup(features)
+        return encoded
 
-    def predict(self, raw: Rows) -> dict[str, np.ndarray]:
+    def predict(self, raw: Rows) -> dict[str, NDArray[Any]]:
         """Probabilities by task and the score, [B] each."""
         logits = self._loaded.model(self._encode(raw), training=False)
         tasks = self._loaded.spec.task_names
@@ -51,14 +54,17 @@ class KerasAnswers:
         powers = [answers[task] ** w for task, w in zip(tasks, self._weights, strict=True)]
         return answers | {SCORE: np.prod(powers, axis=0)}
 
-    def classify(self, raw: Rows) -> dict[str, np.ndarray]:
+    def classify(self, raw: Rows) -> dict[str, NDArray[Any]]:
+        """`scores` [B, T], as signature `classify` gives them."""
         answers = self.predict(raw)
         return {"scores": np.stack([answers[task] for task in self._loaded.spec.task_names], 1)}
 
-    def regress(self, raw: Rows) -> dict[str, np.ndarray]:
+    def regress(self, raw: Rows) -> dict[str, NDArray[Any]]:
+        """`outputs` [B], as signature `regress` gives them."""
         return {"outputs": self.predict(raw)[SCORE]}
 
-    def explain(self, raw: Rows) -> dict[str, np.ndarray]:
+    def explain(self, raw: Rows) -> dict[str, NDArray[Any]]:
+        """What the model attends to, by the names of signature `explain`."""
         explained = self._loaded.model.explain(self._loaded.model.embed(self._encode(raw)))
         return {name: value.numpy() for name, value in explained.items()}
 
@@ -102,7 +108,7 @@ def compare(
     items = {feature.name for feature in features if feature.owner == "item"}
     lists, flat = _as_lists(raw, items)
     ids = {name: lists[name] for name in ("user_id", "item_id")}
-    joined: dict[str, np.ndarray] = {}
+    joined: dict[str, NDArray[Any]] = {}
     for owner in ("user", "item"):
         names = [feature.name for feature in features if feature.owner == owner]
         joined |= snapshot.features(owner, flat[f"{owner}_id"], names)

@@ -19,6 +19,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+from numpy.typing import NDArray
 
 from export.client import ranking
 from export.client.client import Client, Signature
@@ -47,7 +48,7 @@ def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _rows_text(outputs: Mapping[str, np.ndarray], first: str, count: int) -> str:
+def _rows_text(outputs: Mapping[str, NDArray[Any]], first: str, count: int) -> str:
     """The first rows of outputs [N], the column `first` first and `score` second."""
     names = sorted(set(outputs) - {first, "score"})
     names = ["score", *names] if "score" in outputs else names
@@ -130,7 +131,7 @@ def _chosen(options: argparse.Namespace, signatures: Mapping[str, Signature]) ->
 
 def _candidates(
     options: argparse.Namespace, signature: Signature, snapshot: GraphSnapshot | None
-) -> np.ndarray:
+) -> NDArray[Any]:
     wanted = signature.inputs["item_id"]
     if options.item_ids is not None:
         return ranking.parse_ids(options.item_ids.split(","), wanted)
@@ -182,7 +183,7 @@ def _replay(client: Client, options: argparse.Namespace, name: str) -> str:
 
 def _replay_requests(client: Client, options: argparse.Namespace, signature: Signature) -> str:
     """Answers to the candidates of the first records, in their order: record.candidate."""
-    answers: list[dict[str, np.ndarray]] = []
+    answers: list[dict[str, NDArray[Any]]] = []
     for number, record in enumerate(read_records(options.examples, options.top)):
         inputs = request_inputs(record, signature.inputs)
         count = inputs["item_id"].shape[1]
@@ -196,6 +197,11 @@ def _replay_requests(client: Client, options: argparse.Namespace, signature: Sig
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """The command; `arguments` are those of the command line where none are given.
+
+    Raises:
+      SystemExit: with a message, for a caller's mistake or a call that failed.
+    """
     options = _parser().parse_args(arguments)
     try:
         for flag in ("top", "popular"):

@@ -6,21 +6,26 @@ Axes: N candidates.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from export.client.batch_sizes import MAX_BATCH_SIZE
 from export.client.client import Client, Input
 from export.client.snapshot import GraphSnapshot
 from export.client.tensors import DT_STRING
 
-Rows = dict[str, np.ndarray]
-Ask = Callable[[Client, np.ndarray, np.ndarray], Rows]
+Rows = dict[str, NDArray[Any]]
+Ask = Callable[[Client, NDArray[Any], NDArray[Any]], Rows]
 
 
 def join(
-    snapshot: GraphSnapshot, user_id: np.ndarray, item_ids: np.ndarray, wanted: Mapping[str, Input]
-) -> dict[str, np.ndarray]:
+    snapshot: GraphSnapshot,
+    user_id: NDArray[Any],
+    item_ids: NDArray[Any],
+    wanted: Mapping[str, Input],
+) -> dict[str, NDArray[Any]]:
     """The features of one user [1] with each of N candidates [N], as `serving_default` wants them.
 
     Raises:
@@ -43,7 +48,7 @@ def join(
     return rows
 
 
-def parse_ids(texts: Sequence[str], wanted: Input) -> np.ndarray:
+def parse_ids(texts: Sequence[str], wanted: Input) -> NDArray[Any]:
     """Ids as text to an array of the type that an input wants, [N]: int64, or object of bytes."""
     if wanted.dtype == DT_STRING:
         return np.array([text.encode() for text in texts], dtype=object)
@@ -55,7 +60,7 @@ def parse_ids(texts: Sequence[str], wanted: Input) -> np.ndarray:
         ) from None
 
 
-def by_ids(client: Client, user_id: np.ndarray, item_ids: np.ndarray) -> Rows:
+def by_ids(client: Client, user_id: NDArray[Any], item_ids: NDArray[Any]) -> Rows:
     """Answers of `rank_ids`, [N] each, for a user [1] and candidates [N]."""
     outputs = client.predict({"user_id": user_id, "item_id": item_ids[np.newaxis]}, "rank_ids")
     return {name: output[0] for name, output in outputs.items()}
@@ -81,7 +86,7 @@ class ByFeatures:
             for name, spec in wanted.items()
         }
 
-    def __call__(self, client: Client, user_id: np.ndarray, item_ids: np.ndarray) -> Rows:
+    def __call__(self, client: Client, user_id: NDArray[Any], item_ids: NDArray[Any]) -> Rows:
         """Answers, [N] each, for a user [1] and candidates [N]."""
         rows = join(self._snapshot, user_id, item_ids, self._flat)
         if not self._listed:
@@ -94,7 +99,7 @@ class ByFeatures:
         return {name: output[0] for name, output in outputs.items()}
 
 
-def rank(client: Client, ask: Ask, user_id: np.ndarray, item_ids: np.ndarray) -> Rows:
+def rank(client: Client, ask: Ask, user_id: NDArray[Any], item_ids: NDArray[Any]) -> Rows:
     """Scores of N candidates, best first: `item_id`, `score` and one array a task, [N] each.
 
     Args:

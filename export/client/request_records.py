@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 
 from export.client import protocol
 from export.client.client import Input
 from export.client.tensors import TYPES
 
 
-def request_inputs(serialized: bytes, wanted: Mapping[str, Input]) -> dict[str, np.ndarray]:
+def request_inputs(serialized: bytes, wanted: Mapping[str, Input]) -> dict[str, NDArray[Any]]:
     """The inputs of `rank`, users [1, ...] and candidates [1, N, ...], of a SequenceExample.
 
     Lists that are shorter than the model's are filled up with zeros, as neighbours of weight 0 are.
@@ -40,13 +41,13 @@ def request_inputs(serialized: bytes, wanted: Mapping[str, Input]) -> dict[str, 
     return inputs
 
 
-def _row(name: str, feature: Any, spec: Input, shape: tuple[int, ...]) -> np.ndarray:
+def _row(name: str, feature: Any, spec: Input, shape: tuple[int, ...]) -> NDArray[Any]:
     kind = feature.WhichOneof("kind")
     values = list(getattr(feature, kind).value) if kind else []
     size = int(np.prod(shape))
     if len(values) > size:
         raise ValueError(f"--examples: {name} must have at most {size} values, got {len(values)}")
-    row: np.ndarray = np.zeros(size, TYPES[spec.dtype][0])
+    row: NDArray[Any] = np.zeros(size, TYPES[spec.dtype][0])
     if row.dtype == object:
         row[:] = b""
     row[: len(values)] = values
