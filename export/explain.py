@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.client import Client, Input
+from export.client.context import context_inputs, filled_context, parse_context
 from export.client.ranking import parse_ids
 from input_pipeline.commands.command import run_command
 from input_pipeline.commands.options import option
@@ -33,6 +34,11 @@ class ExplainOptions:
 
     user_id: str = option("", "Raw id of the user; required.")
     item_id: str = option("", "Raw id of the item; required.")
+    context: tuple[str, ...] = option(
+        (),
+        "Features of the request itself, name=value,name=value,...; | between several values of "
+        "one. What is left out is missing.",
+    )
     export_dir: str = option("", "Version directory of an export to ask. Default: a server.")
     target: str = option("localhost:8500", "host:port of the server's gRPC.")
     model_name: str = option("mgoe", "The model's name on the server.")
@@ -96,7 +102,10 @@ def _ask(
 ) -> dict[str, NDArray[Any]]:
     user_id = parse_ids([explain_options.user_id], wanted["user_id"])
     item_id = parse_ids([explain_options.item_id], wanted["item_id"])
-    answer = ask({"user_id": user_id, "item_id": item_id[np.newaxis]})
+    of_context = context_inputs(wanted)
+    given = parse_context(explain_options.context, of_context)
+    ids = {"user_id": user_id, "item_id": item_id[np.newaxis]}
+    answer = ask(ids | filled_context(given, of_context))
     return {name: np.asarray(output)[0, 0] for name, output in answer.items()}
 
 

@@ -28,6 +28,11 @@ Tensors: TypeAlias = Mapping[str, tf.Tensor]
 _OfTensors: TypeAlias = Callable[[Tensors], dict[str, tf.Tensor]]
 
 
+def is_asked(feature: Feature) -> bool:
+    """Whether `rank_ids` and `explain` ask for a feature: the graph does not tell it."""
+    return feature.role == "id" or feature.owner == "context"
+
+
 def score_weights(weights: Sequence[float] | None, num_tasks: int) -> tuple[float, ...]:
     """The weights of the tasks in the score, summing to 1; equal ones where none are given."""
     weights = tuple(weights) if weights is not None else (1.0,) * num_tasks
@@ -105,11 +110,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         )
         probabilities = tf.unstack(tf.math.sigmoid(by_task), num=len(self._task_names))
         outputs = dict(zip(self._task_names, probabilities, strict=True)) | {SCORE: score}
-        if valid is None:
-            return outputs
-        return {
-            name: tf.where(valid, value, float("nan"), name=name) for name, value in outputs.items()
-        }
+        return _nan_unless(valid, outputs)
 
     def predict(self, features: Tensors) -> dict[str, tf.Tensor]:
         """Probabilities [B] by task and `score` [B], float32, of raw features [B, ...]."""
@@ -158,29 +159,35 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
             ["users must be [B, ...] and candidates [B, N, ...], got B and N", users, candidates],
         )
 
-    def _joined(self, features: Tensors) -> tuple[_Rows, Tensors]:
-        """The inputs of the network for ids and context, from the graph inside the model."""
+    def _joined(self, features: Mapping[str, tf.Tensor]) -> tuple[_Rows, Tensors, tf.Tensor | None]:
+        """The inputs of the network for ids and context, from the graph inside the model.
+
+        Returns:
+          The rows, the inputs, and which rows can be scored, bool [B * N] (None: all).
+        """
         rows = _Rows(features["user_id"], features["item_id"])
         found, sums = self._tables["user"](features["user_id"])
         of_items, item_sums = self._tables["item"](rows.flatten(features["item_id"]))
-        context = {
-            f.name: rows.laid_out(features[f.name], f.owner)
-            for f in self._features
-            if f.owner == "context"
-        }
-        sums = sums | item_sums | self._context_sums(context)
+        valid, context = self._check("context", features)
+        context_sums = self._context_sums(context)
+        context, context_sums = (
+            {name: tf.gather(value, rows.user_row) for name, value in part.items()}
+            for part in (context, context_sums)
+        )
+        sums = sums | item_sums | context_sums
         found = found | of_items | context | {USER_ROW: rows.user_row}
-        return rows, self._network_inputs(found, sums)
+        valid = None if valid is None else tf.gather(valid, rows.user_row)
+        return rows, self._network_inputs(found, sums), valid
 
     def rank_ids(self, features: Tensors) -> dict[str, tf.Tensor]:
         """As `rank`, of raw ids [B] and [B, N], and of the context's features [B, ...]."""
-        rows, inputs = self._joined(features)
-        return rows.unflatten(self._outputs(self._network(inputs)))
+        rows, inputs, valid = self._joined(features)
+        return rows.unflatten(self._outputs(self._network(inputs), valid))
 
     def explain(self, features: Tensors) -> dict[str, tf.Tensor]:
         """What the model attends to for the same inputs; see the model's `explain`."""
-        rows, inputs = self._joined(features)
-        return rows.unflatten(self._explain(inputs))
+        rows, inputs, valid = self._joined(features)
+        return rows.unflatten(_nan_unless(valid, self._explain(inputs)))
 
     def classify(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         """`classes` and `scores` [B, T] of serialized tf.train.Examples."""
@@ -193,8 +200,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         """The concrete functions by signature name."""
         flat = {f.name: _input(f) for f in self._features}
         lists = {f.name: _input(f, candidates=f.owner == "item") for f in self._features}
-        asked = (f for f in self._features if f.role == "id" or f.owner == "context")
-        ids = {feature.name: lists[feature.name] for feature in asked}
+        ids = {f.name: lists[f.name] for f in self._features if is_asked(f)}
         inputs = {"inputs": tf.TensorSpec([None], tf.string, name="inputs")}
 
         functions: dict[str, tuple[Callable[..., Tensors], dict[str, tf.TensorSpec]]] = {
@@ -229,6 +235,18 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
                 return function(**inputs)
 
         return call
+
+
+def _nan_unless(valid: tf.Tensor | None, outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Outputs [B, ...] with NaN in the rows that are not valid, bool [B] (None: all are)."""
+    if valid is None:
+        return dict(outputs)
+
+    def masked(name: str, value: tf.Tensor) -> tf.Tensor:
+        mask = tf.reshape(valid, [-1, *[1] * (value.shape.rank - 1)])
+        return tf.where(mask, value, float("nan"), name=name)
+
+    return {name: masked(name, value) for name, value in outputs.items()}
 
 
 class _Rows:

@@ -15,6 +15,7 @@ from tensorflow_serving.apis import input_pb2, prediction_log_pb2
 
 from export.client import tensors
 from export.client.batch_sizes import ALLOWED_BATCH_SIZES, MAX_BATCH_SIZE
+from export.signatures import is_asked
 from input_pipeline.feature import Feature
 from input_pipeline.files import filesystem
 
@@ -24,7 +25,7 @@ _NUMPY = {"int64": np.int64, "bytes": np.object_, "float": np.float32}
 
 
 def cold_rows(features: Sequence[Feature], batch: int) -> dict[str, NDArray[Any]]:
-    """Features of `batch` rows of nobody: unknown ids, no edges, no neighbours."""
+    """Features of `batch` rows of nobody: each as it reads where there is none."""
     rows = {}
     for feature in features:
         shape = (batch, *feature.shape)
@@ -99,7 +100,7 @@ class WarmupRequests:
 
     def _ids(self, batch: int) -> dict[str, NDArray[Any]]:
         lists = self._lists(batch)
-        return {name: lists[name] for name in ("user_id", "item_id")}
+        return {f.name: lists[f.name] for f in self._features if is_asked(f)}
 
     def _log(self, signature: str, batch: int) -> prediction_log_pb2.PredictionLog:
         log = prediction_log_pb2.PredictionLog()

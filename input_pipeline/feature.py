@@ -102,6 +102,8 @@ class Transform:
 
     def __post_init__(self) -> None:
         _require("transform", self.kind, ("standard", "log", "none"))
+        if min(self.deviation, default=1.0) <= 0.0:
+            raise ValueError(f"deviation: must be above 0, got {list(self.deviation)}")
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Transform:
@@ -163,6 +165,23 @@ class Feature:
             raise ValueError(
                 f"feature {self.name}: numeric features, and no others, have a transform"
             )
+        if self.transform is not None:
+            self._check_numbers(self.transform)
+        if self.role == "side" and self.length is not None and self.missing is None:
+            raise ValueError(f"feature {self.name}: a list of ids needs a `missing` to fill it up")
+
+    def _check_numbers(self, transform: Transform) -> None:
+        if self.dtype != "float" or self.ragged:
+            raise ValueError(
+                f"feature {self.name}: a numeric feature must be float and of a fixed length, got "
+                f"{self.dtype}{', ragged' if self.ragged else ''}"
+            )
+        sizes = (len(transform.mean), len(transform.deviation))
+        if sizes != (self.length or 1,) * 2:
+            raise ValueError(
+                f"feature {self.name}: its transform must have a mean and a deviation for each of "
+                f"{self.length or 1} numbers, got {sizes[0]} and {sizes[1]}"
+            )
 
     @property
     def column(self) -> str:
@@ -186,7 +205,7 @@ class Feature:
     @property
     def encoded_filler(self) -> int:
         """What fills up a list of embedding rows: -1, or 0 where weights tell what is filled up."""
-        return -1 if self.ragged and self.role == "side" else 0
+        return -1 if self.length is not None and self.role == "side" else 0
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Feature:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export.client import protocol, tensors
-from input_pipeline.feature import Feature
+from input_pipeline.feature import UNKNOWN_INT64, Feature
 
 SIGNATURE = "serving_default"
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 1.0
@@ -43,8 +43,16 @@ class Input:
     @classmethod
     def of(cls, feature: Feature) -> Input:
         """As `serving_default` wants the feature."""
-        dtype = {"float": 1, "bytes": tensors.DT_STRING, "int64": 9}[feature.dtype]
+        dtype = {"float": tensors.DT_FLOAT, "bytes": tensors.DT_STRING, "int64": 9}[feature.dtype]
         return cls(dtype, (-1, *feature.shape))
+
+    @property
+    def missing(self) -> float | int | bytes:
+        """How a value that nobody knows reads: NaN, or the id of its type that no log has."""
+        if self.dtype == tensors.DT_STRING:
+            return b""
+        is_integer = np.issubdtype(tensors.TYPES[self.dtype][0], np.integer)
+        return UNKNOWN_INT64 if is_integer else float("nan")
 
     @classmethod
     def of_info(cls, info: Any) -> Input:

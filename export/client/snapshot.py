@@ -103,9 +103,20 @@ class GraphSnapshot:
             if feature.name in names
         }
 
+    def missing(self, owner: str, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """The features of `owner` among `names`, [1, ...], as they read where there are none."""
+        nobody = np.full(1, -1)
+        return {
+            feature.name: self._values(nobody, feature)
+            for feature in self.spec.select(owner)
+            if feature.name in names
+        }
+
     def _values(self, rows: NDArray[Any], feature: Feature) -> NDArray[Any]:
         """Raw values [N, ...] of nodes, of row -1 what the feature says of missing ones."""
         kind: Any = {"float": np.float32, "int64": np.int64, "bytes": np.object_}[feature.dtype]
+        if (rows < 0).all():
+            return np.full((len(rows), *feature.shape), feature.filler, kind)
         ids = None if feature.vocabulary is None else self._ids(feature.vocabulary)
         if not feature.ragged:
             column = self._column(feature.column)

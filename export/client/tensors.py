@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-DT_STRING = 7
+DT_FLOAT, DT_STRING = 1, 7
 # DataType -> (NumPy type, the field that holds single values)
 TYPES: dict[int, tuple[type, str]] = {
-    1: (np.float32, "float_val"),
+    DT_FLOAT: (np.float32, "float_val"),
     2: (np.float64, "double_val"),
     3: (np.int32, "int_val"),
     DT_STRING: (np.object_, "string_val"),
@@ -20,7 +20,7 @@ TYPES: dict[int, tuple[type, str]] = {
     10: (np.bool_, "bool_val"),
 }
 # DataType -> how `float_val` and `double_val` begin in a message, before their length
-_PACKED_TAGS = {1: b"\x2a", 2: b"\x32"}
+_PACKED_TAGS = {DT_FLOAT: b"\x2a", 2: b"\x32"}
 _NUMBERS: dict[Any, int] = {np.dtype(kind): number for number, (kind, _) in TYPES.items()}
 # A proto may claim any shape for one value; this many are at most half a gigabyte.
 MAX_ELEMENTS = 1 << 26

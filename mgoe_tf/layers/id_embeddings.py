@@ -34,13 +34,13 @@ class Bags(NamedTuple):
         """A list a row, whose sum is the mean of the embeddings of what is present.
 
         Args:
-          ids: int32 [B, L].
+          ids: [B, L], embedding rows, or what becomes rows later.
           present: bool [B, L], what is no filling; a row may have nothing.
         """
         places = tf.where(present)
         counts = tf.reduce_sum(tf.cast(present, tf.float32), axis=1)
         weights = 1.0 / tf.gather(counts, places[:, 0])
-        return cls(tf.boolean_mask(ids, present), weights, places[:, 0], tf.shape(ids)[0])
+        return cls(tf.gather_nd(ids, places), weights, places[:, 0], tf.shape(ids)[0])
 
 
 class IdEmbeddings(tf.keras.layers.Layer):

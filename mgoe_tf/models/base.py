@@ -47,6 +47,12 @@ class Lookup(NamedTuple):
     by_task: bool = False
 
 
+def vocabulary_of(feature: Feature) -> str:
+    """The vocabulary of an id or a side feature, which always have one."""
+    assert feature.vocabulary is not None
+    return feature.vocabulary
+
+
 class RankingModel(tfrs.models.Model):
     """A network from the encoded features of rows to one logit a task.
 
@@ -153,14 +159,18 @@ class RankingModel(tfrs.models.Model):
         return ()
 
     def embedded(self, owner: str) -> tuple[Feature, ...]:
-        """The features of an owner that are read by their embeddings: its id, its side features."""
-        return tuple(f for f in self.spec.select(owner) if f.role in EMBEDDED_ROLES)
+        """The features of an owner that are read by their embeddings: its id, its side features.
+
+        Lists come last: a neighbour has the embeddings before them, entry by entry like its node's.
+        """
+        found = (f for f in self.spec.select(owner) if f.role in EMBEDDED_ROLES)
+        return tuple(sorted(found, key=lambda feature: feature.length is not None))
 
     @property
     def lookups(self) -> tuple[Lookup, ...]:
         """What is looked up in the id tables; `bags` makes one entry of each."""
         return tuple(
-            Lookup(feature.name, feature.name, owner)
+            Lookup(feature.name, vocabulary_of(feature), owner)
             for owner in INPUT_OWNERS
             for feature in self.embedded(owner)
         )
@@ -182,15 +192,15 @@ class RankingModel(tfrs.models.Model):
         for feature in (
             f for owner in INPUT_OWNERS if owner in owners for f in self.embedded(owner)
         ):
-            assert feature.vocabulary is not None
             ids = features[feature.name]
-            filler = feature.encoded_filler if lookup is None else feature.filler
-            present = ids != tf.constant(filler, ids.dtype) if feature.ragged else None
+            if feature.length is None:
+                bags = Bags.of_single_ids(ids)
+            else:
+                filler = feature.encoded_filler if lookup is None else feature.filler
+                bags = Bags.of_means(ids, ids != tf.constant(filler, ids.dtype))
             if lookup is not None:
-                ids = lookup.rows(feature.vocabulary, ids)
-            found[feature.name] = (
-                Bags.of_single_ids(ids) if present is None else Bags.of_means(ids, present)
-            )
+                bags = bags._replace(ids=lookup.rows(vocabulary_of(feature), bags.ids))
+            found[feature.name] = bags
         return found
 
     def sums(

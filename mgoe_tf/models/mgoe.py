@@ -25,7 +25,7 @@ from mgoe_tf.layers.neighbor_sets import NEIGHBOR_SETS
 from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.task_adjustment import TaskAdjustment
 from mgoe_tf.layers.user_rows import by_row
-from mgoe_tf.models.base import Features, Lookup, RankingModel
+from mgoe_tf.models.base import Features, Lookup, RankingModel, vocabulary_of
 from mgoe_tf.models.options import ModelOptions, require
 
 
@@ -169,10 +169,13 @@ class MGOE(RankingModel):
 
     def _neighbors(self, owner: str) -> tuple[Feature, ...]:
         """The lists of neighbours, in task order."""
-        return self.spec.select(owner, "neighbors")
+        by_task = {feature.task: feature for feature in self.spec.select(owner, "neighbors")}
+        return tuple(by_task[task] for task in self.spec.task_names)
 
     def _neighbor_weights(self, owner: str) -> tuple[Feature, ...]:
-        return self.spec.select(owner, "neighbor_weights")
+        """The weights of each of `_neighbors`."""
+        weights = {f.aligned_with: f for f in self.spec.select(owner, "neighbor_weights")}
+        return tuple(weights[feature.name] for feature in self._neighbors(owner))
 
     @property
     def unpenalized_weights(self) -> tuple[tf.Variable, ...]:
@@ -187,7 +190,9 @@ class MGOE(RankingModel):
     @property
     def lookups(self) -> tuple[Lookup, ...]:
         neighbors = (
-            Lookup(_of_neighbors(owner, column), column, owner, by_task=True)
+            Lookup(
+                _of_neighbors(owner, column), vocabulary_of(self.spec.feature(column)), owner, True
+            )
             for owner in NODES
             for column in self.neighbor_columns(owner)
         )
@@ -223,7 +228,7 @@ class MGOE(RankingModel):
         """What e_j of the neighbours of a `user` or an `item` is made of: id, side features."""
         other = {"user": "item", "item": "user"}[owner]
         side = self.spec.side_columns(other) if self.options.neighbor_features else ()
-        return (f"{other}_id", *side)
+        return (self.spec.select(other, "id")[0].name, *side)
 
     def network_inputs(self, features: Features, sums: Mapping[str, tf.Tensor]) -> dict[str, Any]:
         rows = {"user_row": features[USER_ROW]} if USER_ROW in features else {}

@@ -9,7 +9,13 @@ from mgoe_tf.models.mgoe import MGOE
 from mgoe_tf.models.registry import build_model
 from mgoe_tf.training.optimizers import LazyAdam
 from tests import reference
-from tests.encoded_rows import as_tensors, make_spec, random_features, randomize
+from tests.encoded_rows import (
+    as_tensors,
+    make_spec,
+    node_vectors,
+    random_features,
+    randomize,
+)
 from tests.mgoe_tf.layers.test_macro_graph_experts import kernels_of
 from tests.mgoe_tf.layers.test_mlp_experts import layers_of
 from tests.mgoe_tf.layers.test_prediction_towers import layers_of as tower_of
@@ -29,13 +35,7 @@ def expected_logits(model: MGOE, features: dict[str, np.ndarray], row: int) -> n
     """Section 2 of the model from a row's features, by the reference."""
     options, tasks = model.options, model.spec.task_names
     tables = {name: table.numpy() for name, table in model.embeddings.tables.items()}
-    targets = {
-        owner: np.concatenate([tables[name][features[name][row]] for name in names])
-        for owner, names in (
-            ("user", ("user_id", "gender")),
-            ("item", ("item_id", "category_id", "brand")),
-        )
-    }
+    targets = node_vectors(model.spec, tables, features, row)
     edges = {name: features[name][row] for name in reference.SETS}
     query_of = {"target": reference.NODES, "owner": reference.OWNER}[options.attention_query]
     outputs = []
@@ -111,25 +111,15 @@ def test_equals_reference(changes):
 def test_features_that_it_reads():
     names = build_model("mgoe", make_spec(("click", "buy")), OPTIONS["mgoe"]).feature_names
     assert names == (
-        "user_id",
-        "gender",
-        "item_id",
-        "category_id",
-        "brand",
-        "user_1hop",
-        "user_2hop",
-        "item_1hop",
-        "item_2hop",
-        "task_table",
-        "item_macro",
-        "user_neighbors_click",
-        "user_neighbors_buy",
-        "user_neighbor_weights_click",
-        "user_neighbor_weights_buy",
-        "item_neighbors_click",
-        "item_neighbors_buy",
-        "item_neighbor_weights_click",
-        "item_neighbor_weights_buy",
+        *("user_id", "interests", "user_age", "user_activity", "gender"),
+        *("item_id", "tags", "price", "quality", "category_id", "brand"),
+        *("shown_brands", "device", "hour", "position"),
+        *("user_1hop", "user_2hop", "item_1hop", "item_2hop"),
+        *("task_table", "item_macro"),
+        *("user_neighbors_click", "user_neighbors_buy"),
+        *("user_neighbor_weights_click", "user_neighbor_weights_buy"),
+        *("item_neighbors_click", "item_neighbors_buy"),
+        *("item_neighbor_weights_click", "item_neighbor_weights_buy"),
     )
     options = dataclasses.replace(OPTIONS["mgoe"], adjustment=False)
     assert not {"task_table", "item_macro"} & set(

@@ -5,12 +5,19 @@ import tensorflow as tf
 
 from mgoe_tf.models.registry import build_model
 from tests import reference
-from tests.encoded_rows import as_tensors, make_spec, random_features, randomize
+from tests.encoded_rows import (
+    INPUTS,
+    as_tensors,
+    make_spec,
+    node_vectors,
+    random_features,
+    randomize,
+)
 from tests.mgoe_tf.layers.test_mlp_experts import layers_of
 from tests.mgoe_tf.layers.test_prediction_towers import layers_of as tower_of
 from tests.model_options import OPTIONS
 
-COLUMNS = ("user_id", "gender", "item_id", "category_id", "brand")
+COLUMNS = {name for parts in INPUTS.values() for names in parts for name in names}
 
 
 def stacked(model, features) -> np.ndarray:
@@ -25,7 +32,7 @@ def test_equals_reference():
     tables = {name: table.numpy() for name, table in model.embeddings.tables.items()}
     expected = np.zeros((7, 3))
     for row in range(7):
-        x = np.concatenate([tables[name][features[name][row]] for name in COLUMNS])
+        x = np.concatenate(list(node_vectors(model.spec, tables, features, row).values()))
         outputs = [reference.mlp(x, layers_of(model.experts, expert)) for expert in range(3)]
         for task in range(3):
             weights = reference.gate(x, model.gates.kernel[task].numpy())
@@ -34,8 +41,8 @@ def test_equals_reference():
     np.testing.assert_allclose(stacked(model, features), expected, rtol=1e-3, atol=1e-4)
 
 
-def test_reads_ids_and_side_features_only():
-    assert build_model("mmoe", make_spec(), OPTIONS["mmoe"]).feature_names == COLUMNS
+def test_reads_everything_but_the_graph():
+    assert set(build_model("mmoe", make_spec(), OPTIONS["mmoe"]).feature_names) == COLUMNS
 
 
 def test_permuting_experts_with_their_gate_columns_changes_nothing():
