@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from export.client import Client, Input
 from export.client.context import context_inputs, filled_context, parse_context
@@ -22,8 +24,8 @@ from mgoe_tf.evaluation import tables
 from mgoe_tf.layers.neighbor_sets import NEIGHBOR_SETS
 
 _SIGNATURE = "explain"
-Answer = Mapping[str, np.ndarray]
-Ask = Callable[[Mapping[str, np.ndarray]], Answer]
+Answer = Mapping[str, NDArray[Any]]
+Ask = Callable[[Mapping[str, NDArray[Any]]], Answer]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +54,7 @@ class ExplainOptions:
             raise ValueError(f"--top: must be at least 1, got {self.top}")
 
 
-def explain(explain_options: ExplainOptions) -> dict[str, np.ndarray]:
+def explain(explain_options: ExplainOptions) -> dict[str, NDArray[Any]]:
     """What the model attends to for the user and the item.
 
     Returns:
@@ -86,7 +88,7 @@ def _of_directory(export_dir: str) -> tuple[Mapping[str, Input], Ask]:
         for name, spec in specs.items()
     }
 
-    def ask(ids: Mapping[str, np.ndarray]) -> Answer:
+    def ask(ids: Mapping[str, NDArray[Any]]) -> Answer:
         # Through `loaded`: a signature alone does not keep its weights.
         signature = loaded.signatures[_SIGNATURE]
         outputs = signature(**{name: tf.constant(value) for name, value in ids.items()})
@@ -97,7 +99,7 @@ def _of_directory(export_dir: str) -> tuple[Mapping[str, Input], Ask]:
 
 def _ask(
     explain_options: ExplainOptions, wanted: Mapping[str, Input], ask: Ask
-) -> dict[str, np.ndarray]:
+) -> dict[str, NDArray[Any]]:
     user_id = parse_ids([explain_options.user_id], wanted["user_id"])
     item_id = parse_ids([explain_options.item_id], wanted["item_id"])
     of_context = context_inputs(wanted)

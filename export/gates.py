@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from absl import logging
+from numpy.typing import NDArray
 
 from export import publication
 from export.client.snapshot import GraphSnapshot
@@ -27,7 +28,7 @@ TOLERANCE = 1e-5  # what an export may differ from Keras, in any output
 COMPARED_ROWS = 1000
 METRICS_FILE = "evaluation.json"
 _COMPARED_USERS = 10
-Rows = Mapping[str, np.ndarray]
+Rows = Mapping[str, NDArray[Any]]
 
 
 class KerasAnswers:
@@ -43,9 +44,11 @@ class KerasAnswers:
         self._weights = score_weights(weights, len(loaded.spec.tasks))
 
     def _encode(self, raw: Rows) -> dict[str, tf.Tensor]:
-        return self._loaded.lookup({name: tf.constant(value) for name, value in raw.items()})
+        features = {name: tf.constant(value) for name, value in raw.items()}
+        encoded: dict[str, tf.Tensor] = self._loaded.lookup(features)
+        return encoded
 
-    def predict(self, raw: Rows) -> dict[str, np.ndarray]:
+    def predict(self, raw: Rows) -> dict[str, NDArray[Any]]:
         """Probabilities by task and the score, [B] each."""
         logits = self._loaded.model(self._encode(raw), training=False)
         tasks = self._loaded.spec.task_names
@@ -53,19 +56,22 @@ class KerasAnswers:
         powers = [answers[task] ** w for task, w in zip(tasks, self._weights, strict=True)]
         return answers | {SCORE: np.prod(powers, axis=0)}
 
-    def classify(self, raw: Rows) -> dict[str, np.ndarray]:
+    def classify(self, raw: Rows) -> dict[str, NDArray[Any]]:
+        """`scores` [B, T], as signature `classify` gives them."""
         answers = self.predict(raw)
         return {"scores": np.stack([answers[task] for task in self._loaded.spec.task_names], 1)}
 
-    def regress(self, raw: Rows) -> dict[str, np.ndarray]:
+    def regress(self, raw: Rows) -> dict[str, NDArray[Any]]:
+        """`outputs` [B], as signature `regress` gives them."""
         return {"outputs": self.predict(raw)[SCORE]}
 
-    def explain(self, raw: Rows) -> dict[str, np.ndarray]:
+    def explain(self, raw: Rows) -> dict[str, NDArray[Any]]:
+        """What the model attends to, by the names of signature `explain`."""
         explained = self._loaded.model.explain(self._loaded.model.embed(self._encode(raw)))
         return {name: value.numpy() for name, value in explained.items()}
 
 
-def _difference(found: np.ndarray, expected: np.ndarray) -> float:
+def _difference(found: NDArray[Any], expected: NDArray[Any]) -> float:
     """The largest between two arrays [R]; NaN where only one of two numbers is NaN."""
     both = np.isnan(found) & np.isnan(expected)
     return float(np.max(np.where(both, 0.0, np.abs(found - expected)), initial=0.0))

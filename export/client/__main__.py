@@ -21,6 +21,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+from numpy.typing import NDArray
 
 from export.client import context, ranking
 from export.client.client import Client, Signature
@@ -49,7 +50,7 @@ def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _rows_text(outputs: Mapping[str, np.ndarray], first: str, count: int) -> str:
+def _rows_text(outputs: Mapping[str, NDArray[Any]], first: str, count: int) -> str:
     """The first rows of outputs [N], the column `first` first and `score` second."""
     names = sorted(set(outputs) - {first, "score"})
     names = ["score", *names] if "score" in outputs else names
@@ -138,7 +139,7 @@ def _chosen(options: argparse.Namespace, signatures: Mapping[str, Signature]) ->
 
 def _candidates(
     options: argparse.Namespace, signature: Signature, snapshot: GraphSnapshot | None
-) -> np.ndarray:
+) -> NDArray[Any]:
     wanted = signature.inputs["item_id"]
     if options.item_ids is not None:
         return ranking.parse_ids(options.item_ids.split(","), wanted)
@@ -202,7 +203,7 @@ def _replay(client: Client, options: argparse.Namespace, name: str) -> str:
 
 def _replay_requests(client: Client, options: argparse.Namespace, signature: Signature) -> str:
     """Answers to the candidates of the first records, in their order: record.candidate."""
-    answers: list[dict[str, np.ndarray]] = []
+    answers: list[dict[str, NDArray[Any]]] = []
     for number, record in enumerate(read_records(options.examples, options.top)):
         found = []
         for candidates, inputs in request_inputs(record, signature.inputs):
@@ -218,12 +219,17 @@ def _replay_requests(client: Client, options: argparse.Namespace, signature: Sig
     return _rows_text(_joined(answers), "row", options.top)
 
 
-def _joined(parts: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def _joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
     """Answers one after the other."""
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """The command; `arguments` are those of the command line where none are given.
+
+    Raises:
+      SystemExit: with a message, for a caller's mistake or a call that failed.
+    """
     options = _parser().parse_args(arguments)
     try:
         for flag in ("top", "popular"):

@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+from numpy.typing import NDArray
 
 from export.client import protocol, tensors
 from input_pipeline.feature import UNKNOWN_INT64, Feature
@@ -104,6 +105,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        """Closes the connection; calls under way end with CANCELLED."""
         self._channel.close()
 
     def _request(self, message_class: Callable[[], Any], signature: str = "") -> Any:
@@ -167,8 +169,8 @@ class Client:
         return signatures[signature].inputs
 
     def predict(
-        self, inputs: Mapping[str, np.ndarray], signature: str = SIGNATURE
-    ) -> dict[str, np.ndarray]:
+        self, inputs: Mapping[str, NDArray[Any]], signature: str = SIGNATURE
+    ) -> dict[str, NDArray[Any]]:
         """The outputs of a signature by name; strings are arrays of bytes objects.
 
         Any signature but `classify` and `regress` may be asked. A server that batches may answer
@@ -200,7 +202,7 @@ class Client:
             for classes in response.result.classifications
         ]
 
-    def regress(self, examples: Sequence[bytes], signature: str = "regress") -> np.ndarray:
+    def regress(self, examples: Sequence[bytes], signature: str = "regress") -> NDArray[Any]:
         """The score [B] of serialized tf.train.Examples; raises CallError."""
         request = self._request(protocol.RegressionRequest, signature)
         request.input.example_list.examples.extend(examples)

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from export.client.client import Input
 from export.client.tensors import DT_STRING, TYPES
@@ -27,7 +28,7 @@ def context_inputs(inputs: Mapping[str, Input]) -> dict[str, Input]:
 
 def parse_context(
     texts: Sequence[str], wanted: Mapping[str, Input], flag: str = "--context"
-) -> dict[str, np.ndarray]:
+) -> dict[str, NDArray[Any]]:
     """What was given of the context, of one request: [1, ...] by name.
 
     Args:
@@ -39,7 +40,7 @@ def parse_context(
     Raises:
       ValueError: a name that is not wanted, or given twice; a value of another type; too many.
     """
-    found: dict[str, np.ndarray] = {}
+    found: dict[str, NDArray[Any]] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals or name not in wanted or name in found:
@@ -52,19 +53,19 @@ def parse_context(
 
 
 def filled_context(
-    given: Mapping[str, np.ndarray], wanted: Mapping[str, Input]
-) -> dict[str, np.ndarray]:
+    given: Mapping[str, NDArray[Any]], wanted: Mapping[str, Input]
+) -> dict[str, NDArray[Any]]:
     """The whole context of one request, [1, ...]: what was not given is missing."""
     missing = {name: _row(name, [], input_) for name, input_ in wanted.items() if name not in given}
     return {**given, **missing}
 
 
-def _row(what: str, texts: Sequence[str], wanted: Input) -> np.ndarray:
+def _row(what: str, texts: Sequence[str], wanted: Input) -> NDArray[Any]:
     """Values as an input of one request, [1, ...]; what is left over is missing."""
     shape = wanted.shape[1:]
     if len(texts) > math.prod(shape):
         raise ValueError(f"{what} must have at most {math.prod(shape)} values, got {list(texts)}")
-    row: np.ndarray = np.full(math.prod(shape), wanted.missing, TYPES[wanted.dtype][0])
+    row: NDArray[Any] = np.full(math.prod(shape), wanted.missing, TYPES[wanted.dtype][0])
     row[: len(texts)] = [_value(what, text, wanted) for text in texts]
     return row.reshape(1, *shape)
 

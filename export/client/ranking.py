@@ -6,25 +6,27 @@ Axes: N candidates.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from export.client.batch_sizes import MAX_BATCH_SIZE
 from export.client.client import Client, Input
 from export.client.snapshot import GraphSnapshot
 from export.client.tensors import DT_STRING
 
-Rows = dict[str, np.ndarray]
-Ask = Callable[[Client, np.ndarray, np.ndarray], Rows]
+Rows = dict[str, NDArray[Any]]
+Ask = Callable[[Client, NDArray[Any], NDArray[Any]], Rows]
 
 
 def join(
     snapshot: GraphSnapshot,
-    user_id: np.ndarray,
-    item_ids: np.ndarray,
+    user_id: NDArray[Any],
+    item_ids: NDArray[Any],
     wanted: Mapping[str, Input],
-    context: Mapping[str, np.ndarray] | None = None,
-) -> dict[str, np.ndarray]:
+    context: Mapping[str, NDArray[Any]] | None = None,
+) -> dict[str, NDArray[Any]]:
     """The features of one user [1] with each of N candidates [N], as `serving_default` wants them.
 
     Those of `context`, [1, ...], are the request's own; what it leaves out is missing.
@@ -50,7 +52,7 @@ def join(
     return rows
 
 
-def parse_ids(texts: Sequence[str], wanted: Input) -> np.ndarray:
+def parse_ids(texts: Sequence[str], wanted: Input) -> NDArray[Any]:
     """Ids as text to an array of the type that an input wants, [N]: int64, or object of bytes."""
     if wanted.dtype == DT_STRING:
         return np.array([text.encode() for text in texts], dtype=object)
@@ -64,9 +66,9 @@ def parse_ids(texts: Sequence[str], wanted: Input) -> np.ndarray:
 
 def by_ids(
     client: Client,
-    user_id: np.ndarray,
-    item_ids: np.ndarray,
-    context: Mapping[str, np.ndarray] | None = None,
+    user_id: NDArray[Any],
+    item_ids: NDArray[Any],
+    context: Mapping[str, NDArray[Any]] | None = None,
 ) -> Rows:
     """Answers of `rank_ids`, [N] each, for a user [1] and candidates [N].
 
@@ -92,7 +94,7 @@ class ByFeatures:
         snapshot: GraphSnapshot,
         signature: str,
         wanted: Mapping[str, Input],
-        context: Mapping[str, np.ndarray] | None = None,
+        context: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         self._snapshot = snapshot
         self._context = context
@@ -103,7 +105,7 @@ class ByFeatures:
             for name, spec in wanted.items()
         }
 
-    def __call__(self, client: Client, user_id: np.ndarray, item_ids: np.ndarray) -> Rows:
+    def __call__(self, client: Client, user_id: NDArray[Any], item_ids: NDArray[Any]) -> Rows:
         """Answers, [N] each, for a user [1] and candidates [N]."""
         rows = join(self._snapshot, user_id, item_ids, self._flat, self._context)
         if not self._listed:
@@ -116,7 +118,7 @@ class ByFeatures:
         return {name: output[0] for name, output in outputs.items()}
 
 
-def rank(client: Client, ask: Ask, user_id: np.ndarray, item_ids: np.ndarray) -> Rows:
+def rank(client: Client, ask: Ask, user_id: NDArray[Any], item_ids: NDArray[Any]) -> Rows:
     """Scores of N candidates, best first: `item_id`, `score` and one array a task, [N] each.
 
     Args:

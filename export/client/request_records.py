@@ -11,17 +11,18 @@ from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 
 from export.client import protocol
 from export.client.client import Input
 from export.client.tensors import DT_FLOAT, TYPES
 
-Inputs = dict[str, np.ndarray]
+Inputs = dict[str, NDArray[Any]]
 
 
 def request_inputs(
     serialized: bytes, wanted: Mapping[str, Input]
-) -> list[tuple[np.ndarray, Inputs]]:
+) -> list[tuple[NDArray[Any], Inputs]]:
     """The requests that a SequenceExample stands for: one for each context of its candidates.
 
     What the record leaves out is filled up by what the signature tells. A single number reads as
@@ -70,7 +71,7 @@ def request_inputs(
     ]
 
 
-def _by_context(context: Inputs, count: int) -> list[np.ndarray]:
+def _by_context(context: Inputs, count: int) -> list[NDArray[Any]]:
     """The candidates of each distinct context, in order of first appearance."""
     groups: dict[tuple[Any, ...], list[int]] = {}
     for candidate in range(count):
@@ -81,12 +82,12 @@ def _by_context(context: Inputs, count: int) -> list[np.ndarray]:
     return [np.array(group, np.int64) for group in groups.values()]
 
 
-def _rows(name: str, features: Sequence[Any], spec: Input) -> np.ndarray:
+def _rows(name: str, features: Sequence[Any], spec: Input) -> NDArray[Any]:
     """The values of a feature, [N, ...]; `spec` is of one row."""
     shape = spec.shape[1:]
     size = math.prod(shape)
     filler = 0.0 if spec.dtype == DT_FLOAT and shape else spec.missing
-    rows: np.ndarray = np.full((len(features), size), filler, TYPES[spec.dtype][0])
+    rows: NDArray[Any] = np.full((len(features), size), filler, TYPES[spec.dtype][0])
     for row, feature in zip(rows, features, strict=True):
         kind = feature.WhichOneof("kind")
         values = list(getattr(feature, kind).value) if kind else []

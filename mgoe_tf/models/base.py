@@ -288,7 +288,7 @@ class RankingModel(tfrs.models.Model):
             if feature.vocabulary is not None:
                 return tf.fill(shape, feature.encoded_filler)
             dtype = {"float": tf.float32, "int64": tf.int64}[feature.dtype]
-            return tf.fill(shape, tf.constant(feature.filler, dtype))
+            return tf.broadcast_to(tf.constant(feature.filler, dtype), shape)
 
         features = [self.spec.feature(name) for name in self.feature_names]
         found = {feature.name: missing(feature) for feature in features}

@@ -16,7 +16,8 @@ from export import savedmodel, warmup
 from export.client import Client
 from export.client.snapshot import GraphSnapshot
 from export.savedmodel import ExportOptions, export
-from export.serve import ServeOptions, Server
+from export.server.model_server import Server
+from export.server.options import ServeOptions
 from input_pipeline.records.example_parsing import parse_examples
 from mgoe_tf.training import checkpoints
 from tests.export.conftest import write_model
