@@ -229,14 +229,18 @@ def embedded_side_feature(data_dir: str, spec: DatasetSpec, name: str) -> np.nda
     Returns:
       int32 [embedded ids of the owner + 1]; entry 0, of unknown nodes, is 0.
     """
-    owner = f"{spec.vocabulary(name).owner}_id"
+    feature = spec.feature(name)
+    owner, ids = spec.select(feature.owner, "id")[0].vocabulary, feature.vocabulary
+    assert owner is not None
+    assert ids is not None
     owner_rows = _embedding_rows(data_dir, spec, owner)
-    values = np.zeros(len(owner_rows), np.int32)
+    values = np.full(len(owner_rows), -1, np.int32)
     for cut in range(len(spec.cuts) - 1, 0, -1):
-        at_cut = filesystem.load_array(filesystem.join(data_dir, "graph", str(cut), f"{name}.npy"))
+        file = f"{feature.column}.npy"
+        at_cut = filesystem.load_array(filesystem.join(data_dir, "graph", str(cut), file))
         values[: len(at_cut)] = at_cut
-    # A node without a value has row -1, and the embedding row of unknown ids.
-    feature_rows = np.append(_embedding_rows(data_dir, spec, name), 0)
+    # -1, of a node that has none, is the last one
+    feature_rows = np.append(_embedding_rows(data_dir, spec, ids), np.int32(0))
     rows = np.zeros(spec.vocabulary(owner).embedded + 1, np.int32)
     rows[owner_rows] = feature_rows[values]
     rows[0] = 0
