@@ -169,6 +169,10 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         found, sums = self._tables["user"](features["user_id"])
         of_items, item_sums = self._tables["item"](rows.flatten(features["item_id"]))
         valid, context = self._check("context", features)
+        for name, value in context.items():  # a GPU would read zeros beyond the last one
+            tf.debugging.assert_equal(
+                tf.shape(value)[0], rows.shape[0], f"{name} must be of as many users as item_id"
+            )
         context_sums = self._context_sums(context)
         context, context_sums = (
             {name: tf.gather(value, rows.user_row) for name, value in part.items()}

@@ -195,6 +195,15 @@ def test_an_infinite_number_makes_its_own_row_nan(exported, kinds):
     assert np.flatnonzero(np.isnan(found["score"])).tolist() == [4, 5, 6, 7, 9]
 
 
+def test_context_of_another_number_of_users_is_refused(exported):
+    serve = signatures_of(exported[0])["rank_ids"]
+    ids = {"user_id": USERS, "item_id": ITEMS, **OF_USERS}
+    for size in (1, 5):
+        hours = {"hour": np.zeros(size, np.int64)}
+        with pytest.raises(tf.errors.InvalidArgumentError, match="hour must be of as many users"):
+            ask(serve, ids | hours)
+
+
 def test_check_finite_batch_says_what_is_asked(kinds, tmp_path):
     path = export(
         ExportOptions(

@@ -1,5 +1,6 @@
 """What every registered model must do."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -12,7 +13,14 @@ from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.models.registry import MODELS, build_model
 from mgoe_tf.training.optimizers import LazyAdam
 from mgoe_tf.training.trainer import make_strategy
-from tests.encoded_rows import as_tensors, make_spec, random_features, random_labels, randomize
+from tests.encoded_rows import (
+    INPUTS,
+    as_tensors,
+    make_spec,
+    random_features,
+    random_labels,
+    randomize,
+)
 from tests.mgoe_tf.policies import policy
 from tests.model_options import OPTIONS
 
@@ -318,6 +326,28 @@ def test_diagnostics_are_finite(name):
     found = model.diagnostics(features_of(model, 5))
     assert found
     assert all(np.isfinite(value).all() for value in found.values())
+
+
+def test_what_the_data_do_not_have_costs_nothing(name):
+    def operations(spec):
+        model = build_model(name, spec, OPTIONS[name])
+        inputs = {
+            key: tf.TensorSpec([None, *value.shape[1:]], value.dtype)
+            for key, value in model.zero_features().items()
+        }
+        call = tf.function(lambda features: model(features)).get_concrete_function(inputs)
+        return [operation.name for operation in call.graph.get_operations()]
+
+    more = {feature for _, lists, numbers in INPUTS.values() for feature in (*lists, *numbers)}
+    more |= {feature.name for feature in SPEC.select("context")}
+    plain = dataclasses.replace(
+        SPEC, features=tuple(f for f in SPEC.features if f.name not in more)
+    )
+    kinds = ("numeric_inputs", "IsNan", "NotEqual")
+    found = {kind: [o for o in operations(plain) if kind in o] for kind in kinds}
+    assert found == {kind: [] for kind in kinds}
+    found = operations(SPEC)
+    assert all(any(kind in operation for operation in found) for kind in kinds)
 
 
 def test_names_what_is_missing(name):
