@@ -22,6 +22,15 @@ class _Known:
     def embed(self, features, *, lookup):
         return features
 
+    def bags(self, features, lookup, owners):
+        return {}
+
+    def sums(self, bags, served):
+        return {}
+
+    def network_inputs(self, features, sums):
+        return features
+
     def network(self, features, training):
         assert not training
         return {"click": features["user_1hop"][:, 0], "buy": features["user_1hop"][:, 1]}
