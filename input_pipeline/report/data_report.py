@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from input_pipeline.engines.merging_graph import Snapshot
+from input_pipeline.exact_auc import auc_of_ranks
 from input_pipeline.graph.node_table import DenseColumn
 from input_pipeline.log.interactions import Interactions
 from input_pipeline.log.rows import Rows
 from input_pipeline.report import figures
-from input_pipeline.report.auc import auc
 from input_pipeline.report.feature_tables import ids_table, numbers_table
 from input_pipeline.report.macro_statistics import EdgeStatistics, balance_table, edges_table
 from input_pipeline.report.page import PAGE, table
@@ -95,7 +95,7 @@ def window_statistics(
         positive = ((rows.positive >> np.uint32(bit)) & np.uint32(1)) == 1
         positives[task], labels[task] = int(positive.sum()), int(labelled.sum())
         for signal, value in values.items():
-            aucs[signal][task] = auc(value[labelled], positive[labelled])
+            aucs[signal][task] = auc_of_ranks(positive[labelled], value[labelled])
     return WindowStatistics(name, len(rows), positives, labels, aucs)
 
 
