@@ -21,6 +21,8 @@ from input_pipeline.spec import DatasetSpec
 
 # A single number about a row that ranks labels better than this (or as badly) is worth a warning.
 SUSPICIOUS_AUC = 0.6
+# One that ranks them as well as this is likely an outcome itself.
+_LABEL_AUC = 0.95
 SIGNALS = ("item cold", "user cold", "pair touched before", "item popularity")
 _SECONDS_OF_DAY = 86_400
 # Logs have a few events with broken clocks, which would hide the other days.
@@ -242,7 +244,7 @@ def _notices(spec: DatasetSpec, windows: Sequence[WindowStatistics]) -> str:
         facts.append(f"{sum(counts[key].values()):,} {text}{': ' if by_split else ''}{by_split}.")
     warnings = [
         f"{window.name}: {signal} alone ranks {task} with AUC {value:.3f} "
-        f"({window.positives[task]:,} positives)."
+        f"({window.positives[task]:,} positives).{_suspicion(value)}"
         for window in windows
         for signal, task, value in window.suspicious
     ]
@@ -257,6 +259,12 @@ def _notices(spec: DatasetSpec, windows: Sequence[WindowStatistics]) -> str:
     items = "".join(f"<li>{html.escape(text)}</li>" for text in facts)
     notes = "".join(f"<li class=warning>{html.escape(text)}</li>" for text in warnings)
     return f"<section><h2>Left out, and to note</h2><ul>{items}{notes}</ul></section>"
+
+
+def _suspicion(auc_alone: float) -> str:
+    if abs(auc_alone - 0.5) <= _LABEL_AUC - 0.5:
+        return ""
+    return " Is it the label under another name?"
 
 
 def _rows_table(windows: Sequence[WindowStatistics], tasks: Sequence[str]) -> str:
