@@ -12,7 +12,8 @@ from absl import flags
 from input_pipeline.commands.options import define_flags, from_flags, given
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.spec import DatasetSpec
-from mgoe_tf.config import ModelOptions, TrainOptions
+from mgoe_tf.config import ModelOptions
+from mgoe_tf.training.options import TrainOptions
 
 TRAIN_CLASSES = (TrainOptions, ModelOptions, PreparationOptions)
 # What the data do not depend on, or what means something else in training.

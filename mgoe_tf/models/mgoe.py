@@ -106,6 +106,11 @@ class MGOE(RankingModel):
         """
         return self.bottom.experts.score_kernels
 
+    @property
+    def last_shared_weights(self) -> tuple[tf.Variable, ...]:
+        """The last layer of the fusion's experts, of which some are shared."""
+        return (self.fusion.experts.kernels[-1],)
+
     def bags(self, features: Features, lookup: IdLookup | None = None) -> dict[str, list[Bags]]:
         lists = super().bags(features, lookup)
         # A user's neighbours are items, and the other way round.

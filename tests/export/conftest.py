@@ -10,8 +10,9 @@ import tensorflow as tf
 from export.savedmodel import ExportOptions, export
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import prepare
-from mgoe_tf.config import ModelOptions, TrainOptions
+from mgoe_tf.config import ModelOptions
 from mgoe_tf.training import checkpoints
+from mgoe_tf.training.options import TrainOptions
 
 USERS, ITEMS, EVENTS = 60, 40, 1500
 

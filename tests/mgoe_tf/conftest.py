@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 import tensorflow as tf
 
-from mgoe_tf.config import ModelOptions, TrainOptions
+from mgoe_tf.config import ModelOptions
+from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.trainer import train
 from tests.data_sets import write_small_data_set
 

@@ -7,7 +7,8 @@ import pathlib
 import pytest
 
 from mgoe_tf.compare import CompareOptions, compare
-from mgoe_tf.config import ModelOptions, TrainOptions
+from mgoe_tf.config import ModelOptions
+from mgoe_tf.training.options import TrainOptions
 
 
 def write_run(folder: pathlib.Path, auc: float, model: str, seed: int, cascade: bool = True):

@@ -10,7 +10,8 @@ from absl import flags
 from input_pipeline.commands import options
 from input_pipeline.preparation_options import PreparationOptions
 from mgoe_tf import flags as train_flags
-from mgoe_tf.config import ModelOptions, TrainOptions
+from mgoe_tf.config import ModelOptions
+from mgoe_tf.training.options import TrainOptions
 
 CONFIGS = pathlib.Path(train_flags.__file__).parent / "configs"
 

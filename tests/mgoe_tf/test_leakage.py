@@ -6,7 +6,8 @@ import pytest
 from input_pipeline import prepare
 from input_pipeline.log.events import Categorical, EventLog
 from input_pipeline.preparation_options import PreparationOptions
-from mgoe_tf.config import ModelOptions, TrainOptions
+from mgoe_tf.config import ModelOptions
+from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.trainer import train
 
 TASKS = ("click", "cart", "buy")

@@ -8,7 +8,6 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
-
 from mgoe_tf.training.callbacks import InputClock, timed_train_function
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mgoe_tf.config import TrainOptions
+from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.tasks import MultiTask
 from mgoe_tf.training.trainer import make_strategy
 from tests import reference

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 
 from input_pipeline.records.bad_records import open_records
-from mgoe_tf.config import TrainOptions
 from mgoe_tf.training import checkpoints, trainer
+from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.trainer import train
 from tests.mgoe_tf.conftest import MODEL_OPTIONS
 
