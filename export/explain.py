@@ -17,8 +17,8 @@ from export.client import Client, Input
 from export.client.ranking import parse_ids
 from input_pipeline.commands.command import run_command
 from input_pipeline.commands.options import option
-from input_pipeline.spec import NEIGHBOR_SETS
 from mgoe_tf.evaluation import tables
+from mgoe_tf.layers.neighbor_sets import NEIGHBOR_SETS
 
 _SIGNATURE = "explain"
 Answer = Mapping[str, np.ndarray]

@@ -6,51 +6,51 @@ Axes: V ids of the vocabulary, B nodes asked for, T tasks, D embedding.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from export.client.snapshot import GraphSnapshot
+from input_pipeline.feature import NODES, Feature
 from input_pipeline.files import filesystem
-from input_pipeline.spec import DatasetSpec
-from mgoe_tf.layers.id_lookup import id_table
+from input_pipeline.records.example_parsing import DTYPES
+from mgoe_tf.layers.id_lookup import IdLookup, id_table
+from mgoe_tf.models.base import RankingModel
 
 _CHUNK = 1 << 14  # nodes embedded at once
-
-
-class Sum(NamedTuple):
-    """One of the sums that `RankingModel.embeddings` gives: its table, its place in the list."""
-
-    column: str
-    position: int
+_SUM = "sum/"  # before the name of a lookup, among names of features
 
 
 Features = dict[str, tf.Tensor]
-Sums = dict[Sum, tf.Tensor]
+Sums = dict[str, tf.Tensor]
 
 
-def table_bytes(snapshot: GraphSnapshot, model: Any) -> int:
+def table_bytes(snapshot: GraphSnapshot, model: RankingModel) -> int:
     """How much memory the tables of both owners would take for a model."""
-    spec, dim = snapshot.spec, model.options.embedding_dim
-    features = [spec.feature(name) for name in model.feature_names]
-    columns = {name.name for name in spec.vocabularies}
+    spec = snapshot.spec
     total = 0
-    for owner in ("user", "item"):
-        mine = [feature for feature in features if feature.owner == owner]
-        width = sum(dim if f.name in columns else f.length or 1 for f in mine if not f.ragged)
-        if any(feature.ragged for feature in mine):
-            width += dim * len(spec.tasks) * sum(v.owner != owner for v in spec.vocabularies)
+    for owner in NODES:
+        width = sum(math.prod(feature.shape) for feature in _kept(model, owner))
+        for lookup in model.lookups:
+            lists = len(spec.tasks) if lookup.by_task else 1
+            width += model.options.embedding_dim * lists * (lookup.owner == owner)
         total += 4 * width * (spec.vocabulary(f"{owner}_id").size + 1)
     return total
+
+
+def _kept(model: RankingModel, owner: str) -> list[Feature]:
+    """The features of an owner that enter the network as they are, and not as a sum."""
+    features = (model.spec.feature(name) for name in model.feature_names)
+    return [f for f in features if f.owner == owner and not f.ragged and f.vocabulary is None]
 
 
 class GraphTables(tf.Module):
     """What a model knows of every user, or of every item, of a snapshot before it sees the other.
 
     The lookups of the ids, of their side features and of their neighbours are made here, once for
-    all: a row of the table holds the sums that `RankingModel.embeddings` gives for a node, and the
+    all: a row of the table holds the sums that `RankingModel.sums` gives for a node, and the
     features that enter the network as they are.
 
     Row 0 is that of ids that the vocabulary does not have: a cold node of the embedding row that
@@ -64,12 +64,14 @@ class GraphTables(tf.Module):
       lookup: its `IdLookup`.
     """
 
-    def __init__(self, *, snapshot: GraphSnapshot, owner: str, model: Any, lookup: Any) -> None:
+    def __init__(
+        self, *, snapshot: GraphSnapshot, owner: str, model: RankingModel, lookup: IdLookup
+    ) -> None:
         super().__init__(name=f"{owner}_graph_tables")
         vocabulary = snapshot.spec.vocabulary(f"{owner}_id")
         path = filesystem.join(snapshot.data_dir, "vocabulary", f"{owner}_id.txt")
         self._rows = id_table(path, vocabulary.dtype)
-        nodes = _Nodes(snapshot.spec, owner, model, lookup)
+        self._nodes = nodes = _Nodes(owner, model, lookup)
         ids = snapshot.all_ids(owner)
         ids = np.concatenate([_unknown_id(ids), ids])
         chunks = [
@@ -89,54 +91,42 @@ class GraphTables(tf.Module):
         # A server's optimizer does not know the shape of a gathered variable.
         rows = tf.reshape(rows, [-1, self._table.shape[1]])
         widths = [int(np.prod(shape)) for shape in self._shapes.values()]
-        features, sums = {}, {}
+        found: dict[str, tf.Tensor] = {}
         parts = tf.split(rows, widths, axis=1)
-        for (key, shape), part in zip(self._shapes.items(), parts, strict=True):
-            if isinstance(key, Sum):
-                # part: [B, D], or [B, T * D] to [T * B, D] as the model has lists by task
-                if len(shape) > 1:
-                    by_task = tf.transpose(tf.reshape(part, [-1, *shape]), [1, 0, 2])
-                    part = tf.reshape(by_task, [-1, shape[-1]])
-                sums[key] = part
-            else:
-                features[key] = part if shape else tf.cast(tf.squeeze(part, axis=1), tf.int64)
-        return features, sums
+        for (name, shape), part in zip(self._shapes.items(), parts, strict=True):
+            # part: [B, D], or [B, T * D] to [T * B, D] as the model has lists by task
+            if len(shape) > 1:
+                by_task = tf.transpose(tf.reshape(part, [-1, *shape]), [1, 0, 2])
+                part = tf.reshape(by_task, [-1, shape[-1]])
+            found[name] = part if shape else tf.squeeze(part, axis=1)
+        features = {
+            feature.name: tf.cast(found.pop(feature.name), DTYPES[feature.dtype])
+            for feature in self._nodes.kept
+        }
+        return features, {name.removeprefix(_SUM): value for name, value in found.items()}
 
 
 class _Nodes:
     """Computes what a table holds of the nodes of one owner."""
 
-    def __init__(self, spec: DatasetSpec, owner: str, model: Any, lookup: Any) -> None:
-        features = [spec.feature(name) for name in model.feature_names]
+    def __init__(self, owner: str, model: RankingModel, lookup: IdLookup) -> None:
+        features = (model.spec.feature(name) for name in model.feature_names)
         self.names = [feature.name for feature in features if feature.owner == owner]
-        self._spec, self._owner, self._model, self._lookup = spec, owner, model, lookup
-        # Ids and neighbours end in sums; what is left enters the network as it is.
-        self._kept = [
-            feature.name
-            for feature in features
-            if feature.owner == owner
-            and not feature.ragged
-            and feature.name not in lookup.vocabulary_of
-        ]
+        self.kept = _kept(model, owner)
+        self._owner, self._model, self._lookup = owner, model, lookup
 
-    def known(self, raw: Mapping[str, np.ndarray]) -> dict[Any, np.ndarray]:
-        """Features [V, ...] by name and sums [V, D] or [V, T, D] by `Sum`, of raw features."""
+    def known(self, raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """By name, features [V, ...] and sums, [V, D] or [V, T, D], of raw features."""
         encoded = self._lookup.encode({name: tf.constant(value) for name, value in raw.items()})
-        # The other owner's features do not matter; a single unknown node stands for them.
-        bags = self._model.bags({**self._model.zero_features(), **encoded})
-        found: dict[Any, np.ndarray] = {name: encoded[name].numpy() for name in self._kept}
-        for column, sums in self._model.embeddings(bags).items():
-            for position, value in enumerate(sums):
-                if self._owner_of(column, position) == self._owner:
-                    lists = value.numpy().reshape(-1, len(raw[self.names[0]]), value.shape[-1])
-                    by_node = lists.transpose(1, 0, 2)
-                    found[Sum(column, position)] = by_node if position else by_node[:, 0]
+        found = {feature.name: encoded[feature.name].numpy() for feature in self.kept}
+        sums = self._model.sums(self._model.bags(encoded, owners=(self._owner,)))
+        for lookup in self._model.lookups:
+            if lookup.name in sums:
+                value = sums[lookup.name].numpy()
+                # lists: [T or 1, V, D]
+                lists = value.reshape(-1, len(raw[self.names[0]]), value.shape[-1])
+                found[_SUM + lookup.name] = lists.transpose(1, 0, 2) if lookup.by_task else lists[0]
         return found
-
-    def _owner_of(self, column: str, position: int) -> str:
-        """The first lookup in a column is the node's own, the second that of its neighbours."""
-        owner = self._spec.vocabulary(column).owner
-        return owner if position == 0 else {"user": "item", "item": "user"}[owner]
 
 
 def _unknown_id(ids: np.ndarray) -> np.ndarray:

@@ -6,32 +6,27 @@ from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
 
-from input_pipeline.spec import DatasetSpec, Feature
+from input_pipeline.feature import Feature
 
 CHECK_FINITE = ("row", "batch")
 
 
 class RowChecks:
-    """Finds rows with an edge weight that is NaN, infinite or negative, or an unknown macro node.
+    """Finds rows with a number outside its feature's bounds, or one that is infinite.
+
+    So no edge weight that is NaN or negative is scored, and no unknown macro node.
 
     Args:
-      spec: of the data set; says which macro nodes there are.
       features: raw features to look at.
       check_finite: what becomes of a bad row. `row`: it alone is answered with NaN; `batch`: the
         request is refused.
     """
 
-    def __init__(
-        self, *, spec: DatasetSpec, features: Sequence[Feature], check_finite: str = "row"
-    ) -> None:
+    def __init__(self, *, features: Sequence[Feature], check_finite: str = "row") -> None:
         if check_finite not in CHECK_FINITE:
             raise ValueError(f"--check_finite: must be one of {CHECK_FINITE}, got {check_finite!r}")
         self._check_finite = check_finite
         self._features = tuple(features)
-        self._macro_nodes = {
-            "user_macro": spec.num_user_macro_nodes,
-            "item_macro": spec.num_item_macro_nodes,
-        }
 
     def _problems(self, owner: str, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """By feature: bool [B], whether the row's value cannot be scored."""
@@ -39,12 +34,9 @@ class RowChecks:
         for feature in self._features:
             if feature.owner != owner:
                 continue
-            value = features[feature.name]
-            if feature.dtype == "float":
-                bad = tf.logical_not(tf.math.is_finite(value) & (value >= 0.0))
+            bad = _outside(feature, features[feature.name])
+            if bad is not None:
                 problems[feature.name] = bad if feature.length is None else tf.reduce_any(bad, -1)
-            elif feature.name in self._macro_nodes:
-                problems[feature.name] = (value < -1) | (value >= self._macro_nodes[feature.name])
         return problems
 
     def __call__(
@@ -75,3 +67,18 @@ class RowChecks:
             mask = valid if value.shape.rank == 1 else valid[:, tf.newaxis]
             mine[name] = tf.where(mask, value, tf.constant(0, value.dtype))
         return valid, mine
+
+
+def _outside(feature: Feature, value: tf.Tensor) -> tf.Tensor | None:
+    """Which numbers cannot be scored, bool; None where all can."""
+    if feature.dtype == "bytes" or (feature.bounds is None and feature.dtype != "float"):
+        return None
+    if feature.bounds is None:
+        return tf.math.is_inf(value)
+    low, high = feature.bounds
+    is_good = tf.math.is_finite(value) if feature.dtype == "float" else tf.ones_like(value, tf.bool)
+    if low is not None:
+        is_good &= value >= tf.constant(low, value.dtype)
+    if high is not None:
+        is_good &= value <= tf.constant(high, value.dtype)
+    return tf.logical_not(is_good)

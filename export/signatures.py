@@ -14,15 +14,16 @@ from export.client.snapshot import GraphSnapshot
 from export.frozen import frozen
 from export.graph_tables import GraphTables
 from export.row_checks import RowChecks
+from input_pipeline.feature import NODES, USER_ROW, Feature
 from input_pipeline.records.example_parsing import DTYPES, parse_examples
-from input_pipeline.spec import USER_ROW, DatasetSpec, Feature
+from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
+from mgoe_tf.layers.user_rows import by_row
 
 SCORE = "score"
 METHOD_NAMES = {
     "classify": tf.saved_model.CLASSIFY_METHOD_NAME,
     "regress": tf.saved_model.REGRESS_METHOD_NAME,
 }
-_OWNERS = ("user", "item")
 
 
 def score_weights(weights: Sequence[float] | None, num_tasks: int) -> tuple[float, ...]:
@@ -62,13 +63,16 @@ class ServedModel(tf.Module):
     ) -> None:
         super().__init__(name="served_model")
         self._features = tuple(spec.feature(name) for name in sorted(model.feature_names))
-        self._check = RowChecks(spec=spec, features=self._features, check_finite=check_finite)
+        self._check = RowChecks(features=self._features, check_finite=check_finite)
         self._weights = score_weights(weights, len(spec.tasks))
         self._task_names = spec.task_names
         # Closures, not attributes: tracking the layers would save their Keras side too.
         self._embed = lambda features: model.embed(features, lookup=lookup)
         self._network = lambda inputs: model.network(inputs, training=False)
         self._network_inputs = lambda features, sums: model.network_inputs(features, sums)
+        self._context_sums = lambda features: model.sums(
+            model.bags(features, lookup, ("context",)), served=True
+        )
         self._explains = hasattr(model, "explain")
         self._explain = lambda inputs: model.explain(inputs)
         self._held = [*model.variables, *lookup.variables, *lookup.tables.values()]
@@ -80,7 +84,7 @@ class ServedModel(tf.Module):
         if snapshot is not None:
             self._tables = {
                 owner: GraphTables(snapshot=snapshot, owner=owner, model=model, lookup=lookup)
-                for owner in _OWNERS
+                for owner in NODES
             }
 
     @property
@@ -107,31 +111,40 @@ class ServedModel(tf.Module):
 
     def predict(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Probabilities [B] by task and `score` [B], float32, of raw features [B, ...]."""
-        user_valid, user = self._check("user", features)
-        item_valid, item = self._check("item", features)
-        logits = self._network(self._embed(user | item))
-        return self._outputs(logits, _both(user_valid, item_valid))
+        valid, checked = self._checked(features)
+        return self._outputs(self._network(self._embed(checked)), valid)
+
+    def _checked(
+        self, features: Mapping[str, tf.Tensor], user_row: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor | None, dict[str, tf.Tensor]]:
+        """Which rows can be scored, bool [B] (None: all), and harmless features of all.
+
+        Args:
+          features: raw, of flat rows.
+          user_row: int32 [B], where the features of users are of R users.
+        """
+        valid: tf.Tensor | None = None
+        harmless: dict[str, tf.Tensor] = {}
+        for owner in INPUT_OWNERS:
+            of_owner, checked = self._check(owner, features)
+            if of_owner is not None:
+                of_owner = by_row(of_owner, user_row if owner == "user" else None)
+                valid = of_owner if valid is None else valid & of_owner
+            harmless |= checked
+        return valid, harmless
 
     def rank(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Probabilities [B, N] by task and `score` [B, N] of raw features.
 
         Args:
-          features: the user's [B, ...], the candidates' [B, N, ...].
+          features: the user's and the context's [B, ...], the candidates' [B, N, ...].
         """
         rows = _Rows(features["user_id"], features["item_id"])
         with tf.control_dependencies([self._same_candidates(features)]):
-            flat = {
-                f.name: rows.flatten(features[f.name])
-                if f.owner == "item"
-                else tf.identity(features[f.name])
-                for f in self._features
-            }
-        user_valid, user = self._check("user", flat)
-        item_valid, item = self._check("item", flat)
-        if user_valid is not None:
-            user_valid = tf.gather(user_valid, rows.user_row)
-        logits = self._network(self._embed(user | item | {USER_ROW: rows.user_row}))
-        return rows.unflatten(self._outputs(logits, _both(user_valid, item_valid)))
+            flat = {f.name: rows.laid_out(features[f.name], f.owner) for f in self._features}
+        valid, checked = self._checked(flat, rows.user_row)
+        logits = self._network(self._embed(checked | {USER_ROW: rows.user_row}))
+        return rows.unflatten(self._outputs(logits, valid))
 
     def _same_candidates(self, features: Mapping[str, tf.Tensor]) -> tf.Operation:
         """An assertion that all features have the same B, and the candidates' the same N."""
@@ -143,25 +156,28 @@ class ServedModel(tf.Module):
             ["users must be [B, ...] and candidates [B, N, ...], got B and N", users, candidates],
         )
 
-    def _joined(self, user_id: tf.Tensor, item_id: tf.Tensor) -> tuple[_Rows, dict[str, Any]]:
-        """The inputs of the network for ids [B] and [B, N], from the graph inside the model."""
-        rows = _Rows(user_id, item_id)
-        user, user_sums = self._tables["user"](user_id)
-        item, item_sums = self._tables["item"](rows.flatten(item_id))
-        sums: dict[str, list[tf.Tensor]] = {}
-        for key, value in sorted((user_sums | item_sums).items()):
-            sums.setdefault(key.column, []).append(value)
-        features = user | item | {USER_ROW: rows.user_row}
-        return rows, self._network_inputs(features, sums)
+    def _joined(self, features: Mapping[str, tf.Tensor]) -> tuple[_Rows, dict[str, Any]]:
+        """The inputs of the network for ids and context, from the graph inside the model."""
+        rows = _Rows(features["user_id"], features["item_id"])
+        found, sums = self._tables["user"](features["user_id"])
+        of_items, item_sums = self._tables["item"](rows.flatten(features["item_id"]))
+        context = {
+            f.name: rows.laid_out(features[f.name], f.owner)
+            for f in self._features
+            if f.owner == "context"
+        }
+        sums = sums | item_sums | self._context_sums(context)
+        found = found | of_items | context | {USER_ROW: rows.user_row}
+        return rows, self._network_inputs(found, sums)
 
-    def rank_ids(self, user_id: tf.Tensor, item_id: tf.Tensor) -> dict[str, tf.Tensor]:
-        """As `rank`, of raw ids [B] and [B, N]."""
-        rows, inputs = self._joined(user_id, item_id)
+    def rank_ids(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """As `rank`, of raw ids [B] and [B, N], and of the context's features [B, ...]."""
+        rows, inputs = self._joined(features)
         return rows.unflatten(self._outputs(self._network(inputs)))
 
-    def explain(self, user_id: tf.Tensor, item_id: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What the model attends to for raw ids [B] and [B, N]; see the model's `explain`."""
-        rows, inputs = self._joined(user_id, item_id)
+    def explain(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """What the model attends to for the same inputs; see the model's `explain`."""
+        rows, inputs = self._joined(features)
         return rows.unflatten(self._explain(inputs))
 
     def classify(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -175,7 +191,8 @@ class ServedModel(tf.Module):
         """The concrete functions by signature name."""
         flat = {f.name: _input(f) for f in self._features}
         lists = {f.name: _input(f, candidates=f.owner == "item") for f in self._features}
-        ids = {name: lists[name] for name in ("user_id", "item_id")}
+        asked = (f for f in self._features if f.role == "id" or f.owner == "context")
+        ids = {feature.name: lists[feature.name] for feature in asked}
         inputs = {"inputs": tf.TensorSpec([None], tf.string, name="inputs")}
 
         functions: dict[str, tuple[Any, dict[str, tf.TensorSpec]]] = {
@@ -194,9 +211,9 @@ class ServedModel(tf.Module):
             "rank": (lambda **features: self.rank(features), lists),
         }
         if self._tables:
-            functions["rank_ids"] = (self.rank_ids, ids)
+            functions["rank_ids"] = (lambda **features: self.rank_ids(features), ids)
             if self._explains:
-                functions["explain"] = (self.explain, ids)
+                functions["explain"] = (lambda **features: self.explain(features), ids)
         return {
             name: tf.function(self._with_constants(function)).get_concrete_function(**specs)
             for name, (function, specs) in functions.items()
@@ -226,6 +243,12 @@ class _Rows:
         """[B, N, ...] -> [B * N, ...]."""
         return tf.reshape(value, [self._size, *value.shape[2:]])
 
+    def laid_out(self, value: tf.Tensor, owner: str) -> tf.Tensor:
+        """A feature as the rows of a model take it: a user's stay [B, ...], others are by row."""
+        if owner == "item":
+            return self.flatten(value)
+        return tf.gather(value, self.user_row) if owner == "context" else tf.identity(value)
+
     def unflatten(self, outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """[B * N, ...] -> [B, N, ...]."""
         return {
@@ -234,13 +257,6 @@ class _Rows:
         }
 
 
-def _both(left: tf.Tensor | None, right: tf.Tensor | None) -> tf.Tensor | None:
-    if left is None or right is None:
-        return left if right is None else right
-    return left & right
-
-
 def _input(feature: Feature, candidates: bool = False) -> tf.TensorSpec:
     batch = [None, None] if candidates else [None]
-    shape = batch if feature.length is None else [*batch, feature.length]
-    return tf.TensorSpec(shape, DTYPES[feature.dtype], name=feature.name)
+    return tf.TensorSpec([*batch, *feature.shape], DTYPES[feature.dtype], name=feature.name)

@@ -13,8 +13,8 @@ from tensorflow_serving.apis import input_pb2, prediction_log_pb2
 
 from export.client import tensors
 from export.client.batch_sizes import ALLOWED_BATCH_SIZES, MAX_BATCH_SIZE
+from input_pipeline.feature import Feature
 from input_pipeline.files import filesystem
-from input_pipeline.spec import Feature
 
 FILE = "tf_serving_warmup_requests"
 _MOST_CANDIDATES = 100
@@ -25,9 +25,8 @@ def cold_rows(features: Sequence[Feature], batch: int) -> dict[str, np.ndarray]:
     """Features of `batch` rows of nobody: unknown ids, no edges, no neighbours."""
     rows = {}
     for feature in features:
-        shape = (batch,) if feature.length is None else (batch, feature.length)
-        empty = b"" if feature.dtype == "bytes" else -1 if feature.name.endswith("_macro") else 0
-        rows[feature.name] = np.full(shape, empty, _NUMPY[feature.dtype])
+        shape = (batch, *feature.shape)
+        rows[feature.name] = np.full(shape, feature.filler, _NUMPY[feature.dtype])
     return rows
 
 

@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import functools
 import os
-import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,45 +19,26 @@ import numpy as np
 import tensorflow as tf
 from absl import logging
 
-from input_pipeline.files import filesystem
+from input_pipeline.feature import Feature
 from input_pipeline.records.bad_records import REFUSED, BadRecord, find_bad_records, open_records
 from input_pipeline.records.epoch_order import EpochOrder, ShuffledRecords
 from input_pipeline.records.example_parsing import Column, padded
 from input_pipeline.records.layouts import LAYOUTS, RecordLayout
+from input_pipeline.records.shard_files import example_files
 from input_pipeline.records.shard_index import ShardIndex, read_index
-from input_pipeline.records.sources import Source, read_in_turn, read_one_by_one
-from input_pipeline.spec import DatasetSpec, Feature
+from input_pipeline.records.sources import (
+    Source,
+    in_parallel,
+    read_in_turn,
+    read_one_by_one,
+)
+from input_pipeline.spec import DatasetSpec
 
-_SHARD = re.compile(r"-(\d+)-of-(\d+)\.tfrecord\.gz$")
 _OPEN_FILES = 16
 # Rows that are moved and shuffled as one: row by row costs as much as parsing.
 _ROWS_PER_BLOCK = 32
 
 Encode = Callable[[dict[str, Column]], Mapping[str, Column]]
-
-
-def example_files(data_dir: str, windows: Sequence[str]) -> tuple[str, ...]:
-    """The TFRecord shards of some windows, in a fixed order.
-
-    Raises:
-      ValueError: a window has no shards, or one is missing.
-    """
-    filesystem.prepare_remote(data_dir)
-    paths: list[str] = []
-    for window in windows:
-        pattern = filesystem.join(data_dir, "examples", f"{window}-*.tfrecord.gz")
-        found = sorted(filesystem.glob(pattern))
-        if not found:
-            raise ValueError(f"no TFRecord files match {pattern}")
-        shards = [match for match in map(_SHARD.search, found) if match]
-        expected = max((int(match[2]) for match in shards), default=0)
-        missing = set(range(expected)) - {int(match[1]) for match in shards}
-        if missing:
-            raise ValueError(
-                f"{pattern}: expected {expected} shards, but number {min(missing)} is missing"
-            )
-        paths += found
-    return tuple(paths)
 
 
 def open_examples(
@@ -320,12 +300,3 @@ class Examples:
             return padded(columns, self.features)
 
         return self._parsers.setdefault(encode, tf.function(parse, autograph=False))
-
-
-def in_parallel(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Fetches ahead, with all cores from the first batch on."""
-    # Tuning the number of calls takes longer than an epoch of some seconds, and ends at one of two
-    # speeds, a quarter apart.
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)

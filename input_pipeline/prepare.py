@@ -8,6 +8,8 @@ import tempfile
 
 from input_pipeline.commands.command import run_command
 from input_pipeline.engines.dataset_writer import DatasetWriter
+from input_pipeline.features.provider import LogFacts
+from input_pipeline.features.registry import describe_features
 from input_pipeline.files import filesystem
 from input_pipeline.files.temporary_directory import temporary_directory
 from input_pipeline.log import vocabulary
@@ -54,12 +56,12 @@ def write_data_set(log: EventLog, preparation: PreparationOptions, data_dir: str
     split = preparation.split or ("order" if log.timestamp is None else "time")
     windows = cut_windows(log, split, rows, preparation.cuts, preparation.seed)
     interactions = build_interactions(log, windows)
-    spec = describe(log, interactions, preparation, rows, split)
+    spec, facts = describe(log, interactions, preparation, rows, split)
     for folder in ("vocabulary", "graph", "examples"):
         filesystem.make_dirs(filesystem.join(data_dir, folder))
     for name, (_, column) in interactions.columns.items():
         vocabulary.write(data_dir, name, column, interactions.counts(column))
-    spec = DatasetWriter(interactions, spec, preparation, data_dir).write()
+    spec = DatasetWriter(interactions, facts, spec, preparation, data_dir).write()
     filesystem.write_bytes(filesystem.join(data_dir, SPEC_FILE), spec.to_json().encode())
     return spec
 
@@ -70,25 +72,35 @@ def describe(
     preparation: PreparationOptions,
     rows: str,
     split: str,
-) -> DatasetSpec:
-    """The spec, without the counts of rows."""
+) -> tuple[DatasetSpec, LogFacts]:
+    """The spec, without the counts of rows, and what its features were described by."""
     levels = preparation.task_levels or tuple(range(1, len(log.tasks) + 1))
     if len(levels) != len(log.tasks):
         raise ValueError(
             f"--task_levels: needs one level for each of {list(log.tasks)}, got {list(levels)}"
         )
+    vocabularies = tuple(
+        vocabulary.describe(name, owner, column, interactions.counts(column), preparation.min_count)
+        for name, (owner, column) in interactions.columns.items()
+    )
+    facts = LogFacts(
+        tasks=log.tasks,
+        vocabularies={column.name: column for column in vocabularies},
+        num_macro_nodes={
+            "user": preparation.num_user_macro_nodes,
+            "item": preparation.num_item_macro_nodes,
+        },
+        max_neighbors=preparation.max_neighbors,
+        has_clock=log.timestamp_unit is not None,
+    )
     spec = DatasetSpec(
         source=preparation.source,
         rows=rows,
         split=split,
         timestamp_unit=log.timestamp_unit,
         tasks=tuple(Task(name, level) for name, level in zip(log.tasks, levels, strict=True)),
-        vocabularies=tuple(
-            vocabulary.describe(
-                name, owner, column, interactions.counts(column), preparation.min_count
-            )
-            for name, (owner, column) in interactions.columns.items()
-        ),
+        vocabularies=vocabularies,
+        features=describe_features(facts),
         num_user_macro_nodes=preparation.num_user_macro_nodes,
         num_item_macro_nodes=preparation.num_item_macro_nodes,
         max_neighbors=preparation.max_neighbors,
@@ -105,11 +117,7 @@ def describe(
         record_layout=preparation.record_layout,
         flags=json.loads(json.dumps(dataclasses.asdict(preparation))),
     )
-    names = [feature.name for feature in spec.input_features + spec.label_features]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ValueError(f"side features must have names of their own, got {repeated} twice")
-    return spec
+    return spec, facts
 
 
 def _prepare(preparation: PreparationOptions) -> None:

@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 
 from export.client import protocol, tensors
-from input_pipeline.spec import Feature
+from input_pipeline.feature import Feature
 
 SIGNATURE = "serving_default"
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 1.0
@@ -43,7 +43,7 @@ class Input:
     def of(cls, feature: Feature) -> Input:
         """As `serving_default` wants the feature."""
         dtype = {"float": 1, "bytes": tensors.DT_STRING, "int64": 9}[feature.dtype]
-        return cls(dtype, (-1,) if feature.length is None else (-1, feature.length))
+        return cls(dtype, (-1, *feature.shape))
 
     @classmethod
     def of_info(cls, info: Any) -> Input:

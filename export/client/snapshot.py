@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
+from input_pipeline.feature import Feature
 from input_pipeline.files import filesystem
 from input_pipeline.log import vocabulary
-from input_pipeline.spec import SPEC_FILE, DatasetSpec, Feature
-
-_UNKNOWN_INT64 = np.iinfo(
-    np.int64
-).min  # what a cold node's side feature is, of which nothing is known
+from input_pipeline.spec import SPEC_FILE, DatasetSpec
 
 
 class GraphSnapshot:
@@ -41,13 +39,16 @@ class GraphSnapshot:
         self.spec = DatasetSpec.from_json(filesystem.read_text(path), path)
         if not filesystem.exists(filesystem.join(self._folder, "graph.json")):
             raise ValueError(f"snapshot: {data_dir!r} has no graph {snapshot!r}")
-        self._array = functools.cache(self._read_array)
+        self._column = functools.cache(self._read_column)
         self._ids = functools.cache(self._read_ids)
         self._sorted_ids = functools.cache(self._sort_ids)
-        self._neighbor_lists = functools.cache(self._read_neighbor_lists)
+        self._lists = functools.cache(self._read_lists)
 
-    def _read_array(self, name: str) -> np.ndarray:
+    def _read_column(self, name: str) -> np.ndarray:
         return filesystem.load_array(filesystem.join(self._folder, f"{name}.npy"))
+
+    def _macro(self, owner: str) -> np.ndarray:
+        return self._column(self.spec.select(owner, "macro_id")[0].column)
 
     def _read_ids(self, name: str) -> np.ndarray:
         return vocabulary.read_ids(self.data_dir, self.spec, name)
@@ -73,11 +74,11 @@ class GraphSnapshot:
         order, ascending = self._sorted_ids(f"{owner}_id")
         place = np.minimum(np.searchsorted(ascending, ids), len(order) - 1)
         rows = np.where(ascending[place] == ids, order[place], -1)
-        return np.where(rows < len(self._array(f"{owner}_macro")), rows, -1)
+        return np.where(rows < len(self._macro(owner)), rows, -1)
 
     def known_ids(self, owner: str) -> np.ndarray:
         """The raw ids that the graph knows, in order of first appearance."""
-        return self._ids(f"{owner}_id")[: len(self._array(f"{owner}_macro"))]
+        return self._ids(f"{owner}_id")[: len(self._macro(owner))]
 
     def all_ids(self, owner: str) -> np.ndarray:
         """The raw ids of the vocabulary, those included that came after the graph's cut."""
@@ -85,56 +86,39 @@ class GraphSnapshot:
 
     def popular_items(self, count: int) -> np.ndarray:
         """The `count` raw ids of largest total score in the graph, ties to the earlier item."""
-        total = self._array("item_1hop").sum(axis=1, dtype=np.float64)
+        edges = self.spec.select("item", "macro_edges")[0]
+        total = self._column(edges.column).sum(axis=1, dtype=np.float64)
         return self._ids("item_id")[np.argsort(-total, kind="stable")[:count]]
 
     def features(self, owner: str, ids: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
         """The features of `owner` (user or item) among `names`, first axis N, for raw ids [N]."""
         rows = self.rows(owner, ids)
         return {
-            feature.name: ids
-            if feature.name == f"{owner}_id"
-            else self._feature(owner, rows, feature)
-            for feature in self.spec.node_features(owner)
+            feature.name: ids if feature.role == "id" else self._values(rows, feature)
+            for feature in self.spec.select(owner)
             if feature.name in names
         }
 
-    def _feature(self, owner: str, rows: np.ndarray, feature: Feature) -> np.ndarray:
-        name = feature.name
-        if feature.ragged:
-            return self._neighbors(owner, rows, feature)
-        if name in self.spec.side_features(owner):
-            unknown = _UNKNOWN_INT64 if feature.dtype == "int64" else b""
-            values = np.append(self._ids(name), unknown)  # row -1 is the unknown one
-            return values[_take(self._array(name), rows, -1)]
-        if name == f"{owner}_macro":
-            return _take(self._array(name), rows, -1).astype(np.int64)
-        # [N, K], or [N, T, K] -> [N, T * K]
-        return _take(self._array(name), rows, 0).reshape(len(rows), -1)
-
-    def _neighbors(self, owner: str, rows: np.ndarray, feature: Feature) -> np.ndarray:
-        """One of the lists of neighbours or of weights, [N, L], padded with the empty id or 0."""
-        lists = self._neighbor_lists(feature.name.replace("_neighbor_weights_", "_neighbors_"))
-        indptr = lists["indptr"]
-        start, end = _take(indptr[:-1], rows, 0), _take(indptr[1:], rows, 0)
+    def _values(self, rows: np.ndarray, feature: Feature) -> np.ndarray:
+        """Raw values [N, ...] of nodes, of row -1 what the feature says of missing ones."""
+        kind: Any = {"float": np.float32, "int64": np.int64, "bytes": np.object_}[feature.dtype]
+        ids = None if feature.vocabulary is None else self._ids(feature.vocabulary)
+        if not feature.ragged:
+            column = self._column(feature.column)
+            known = column[rows[rows >= 0]]
+            found = np.full((len(rows), *feature.shape), feature.filler, kind)
+            known = known if ids is None else np.append(ids, [feature.filler])[known]
+            found[rows >= 0] = known.reshape(len(known), *feature.shape)
+            return found
+        lists = self._lists(feature.column)
+        values = lists["weights"] if ids is None else ids[lists["rows"]]
+        start, end = (np.where(rows >= 0, lists["indptr"][rows + n], 0) for n in (0, 1))
         # [N, L]
-        position = start[:, None] + np.arange(self.spec.max_neighbors)
+        position = start[:, None] + np.arange(*feature.shape)
         held = position < end[:, None]
-        if feature.dtype == "float":
-            padded = np.zeros(held.shape, np.float32)
-            padded[held] = lists["weights"][position[held]]
-            return padded
-        ids = self._ids({"user": "item_id", "item": "user_id"}[owner])
-        padded = np.full(held.shape, 0 if feature.dtype == "int64" else b"", ids.dtype)
-        padded[held] = ids[lists["rows"][position[held]]]
-        return padded
+        found = np.full(held.shape, feature.filler, kind)
+        found[held] = values[position[held]]
+        return found
 
-    def _read_neighbor_lists(self, name: str) -> dict[str, np.ndarray]:
+    def _read_lists(self, name: str) -> dict[str, np.ndarray]:
         return dict(filesystem.load_arrays(filesystem.join(self._folder, f"{name}.npz")))
-
-
-def _take(array: np.ndarray, rows: np.ndarray, cold: int) -> np.ndarray:
-    """array[rows], and `cold` where the row is -1."""
-    taken = np.full((len(rows), *array.shape[1:]), cold, array.dtype)
-    taken[rows >= 0] = array[rows[rows >= 0]]
-    return taken

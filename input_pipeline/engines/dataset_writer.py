@@ -10,8 +10,10 @@ from absl import logging
 from tqdm import tqdm
 
 from input_pipeline.engines.merging_graph import MergingGraph
+from input_pipeline.features import registry
+from input_pipeline.features.provider import LogFacts
 from input_pipeline.files import filesystem
-from input_pipeline.graph.snapshot import NodeGraph, extend
+from input_pipeline.graph.node_table import DenseColumn, NodeTable
 from input_pipeline.log.interactions import OWNERS, Interactions, Past
 from input_pipeline.log.rows import Rows, add_negatives, group_pairs
 from input_pipeline.log.windows import STREAM_NEGATIVES, STREAM_REQUESTS
@@ -35,6 +37,7 @@ class DatasetWriter:
 
     Args:
       interactions: the log.
+      facts: what was known of it when its features were described.
       spec: of the data set, without the counts of rows.
       preparation: the options.
       data_dir: a local directory.
@@ -43,6 +46,7 @@ class DatasetWriter:
     def __init__(
         self,
         interactions: Interactions,
+        facts: LogFacts,
         spec: DatasetSpec,
         preparation: PreparationOptions,
         data_dir: str,
@@ -53,7 +57,7 @@ class DatasetWriter:
         self._options = preparation
         self._data_dir = data_dir
         self._past = Past(interactions, len(spec.tasks))
-        self._graph = MergingGraph(interactions, spec, preparation, data_dir)
+        self._graph = MergingGraph(interactions, facts, spec, preparation, data_dir)
         self._encoded = {
             name: examples.encode_values(column.values)
             for name, (_, column) in interactions.columns.items()
@@ -101,11 +105,12 @@ class DatasetWriter:
         nodes = self._nodes(window)
         touched, events_of_item = self._past.touched_keys(), self._past.events_of_item()
         self._past.add_window()
-        rows = self._rows(window, nodes)
+        macro = self._macro(nodes)
+        rows = self._rows(window, macro)
         values = {}
         if window:
             values = report.signals(
-                rows, nodes["user"], nodes["item"], touched, self._interactions.num_items,
+                rows, macro, touched, self._interactions.num_items,
                 events_of_item,
             )  # fmt: skip
             if self._truth:
@@ -122,23 +127,26 @@ class DatasetWriter:
         encoder = ENCODERS[self._spec.record_layout](self._spec, rows, payloads, random)
         shards.add(self._windows.split(window), encoder)
 
-    def _nodes(self, window: int) -> dict[str, NodeGraph]:
+    def _nodes(self, window: int) -> dict[str, NodeTable]:
         """All users and items up to the window's end, as the window's rows see them."""
         if window:
-            snapshot = self._graph.write(str(window), self._past)
-            graphs = {"user": snapshot.user, "item": snapshot.item}
+            tables = self._graph.write(str(window), self._past).tables
         else:
-            graphs = self._graph.empty()
-        return {
-            owner: extend(
-                graphs[owner],
-                self._past.next_window_features(owner),
-                int(self._interactions.ids[owner].known[window]),
-            )
-            for owner in OWNERS
-        }
+            tables = registry.empty_tables(self._spec)
+        ids = self._interactions.ids
+        sizes = {owner: int(ids[owner].known[window]) for owner in OWNERS}
+        return registry.tables_for_window(tables, self._past, sizes)
 
-    def _rows(self, window: int, nodes: dict[str, NodeGraph]) -> Rows:
+    def _macro(self, nodes: dict[str, NodeTable]) -> dict[str, np.ndarray]:
+        """The macro node of every user and of every item, -1 for cold ones."""
+        macro = {}
+        for feature in self._spec.select(role="macro_id"):
+            column = nodes[feature.owner][feature.column]
+            assert isinstance(column, DenseColumn)
+            macro[feature.owner] = column.values
+        return macro
+
+    def _rows(self, window: int, macro: dict[str, np.ndarray]) -> Rows:
         """The window's rows; the past already holds the window's events."""
         options, split = self._options, self._windows.split(window)
         part = self._windows.slice(window)
@@ -155,7 +163,7 @@ class DatasetWriter:
             )
             self._counts["missing_negatives"][split] += missing
         if options.drop_cold and window:
-            cold = (nodes["user"].macro[rows.user] < 0) | (nodes["item"].macro[rows.item] < 0)
+            cold = (macro["user"][rows.user] < 0) | (macro["item"][rows.item] < 0)
             self._counts["dropped_cold_rows"][split] += int(cold.sum())
             rows = rows.take(np.flatnonzero(~cold))
             if not len(rows):

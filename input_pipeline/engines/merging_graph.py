@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import io
+import json
 from typing import Any
 
 import numpy as np
 from absl import logging
+from scipy import sparse
 
+from input_pipeline.features.provider import Cut, LogFacts
+from input_pipeline.features.registry import tables_at
 from input_pipeline.files import filesystem
 from input_pipeline.graph.macro_nodes import (
     Grouping,
@@ -17,18 +22,26 @@ from input_pipeline.graph.macro_nodes import (
     group_nodes,
 )
 from input_pipeline.graph.merging_matrix import merging_matrix
-from input_pipeline.graph.snapshot import (
-    NodeGraph,
-    Snapshot,
-    build_snapshot,
-    empty_node_graph,
-    save_snapshot,
-    save_sparse,
-)
+from input_pipeline.graph.node_table import NodeTable, save
 from input_pipeline.log.interactions import OWNERS, Interactions, Past
 from input_pipeline.log.windows import STREAM_GROUPING
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.spec import DatasetSpec
+
+
+@dataclasses.dataclass(frozen=True)
+class Snapshot:
+    """The graph at one cut.
+
+    Attributes:
+      matrix: E, CSR [U, I].
+      macro: int32 [U] and [I] by owner, -1 for cold nodes.
+      tables: by owner, what a row may know of each node.
+    """
+
+    matrix: sparse.csr_matrix
+    macro: dict[str, np.ndarray]
+    tables: dict[str, NodeTable]
 
 
 class MergingGraph:
@@ -41,10 +54,12 @@ class MergingGraph:
     def __init__(
         self,
         interactions: Interactions,
+        facts: LogFacts,
         spec: DatasetSpec,
         preparation: PreparationOptions,
         data_dir: str,
     ):
+        self._facts = facts
         self._codes = {owner: interactions.ids[owner].codes for owner in OWNERS}
         self._spec = spec
         self._data_dir = data_dir
@@ -72,21 +87,16 @@ class MergingGraph:
         self._groupings: dict[str, Grouping] = {}
         self._macro: dict[str, np.ndarray] = {}
 
-    def empty(self) -> dict[str, NodeGraph]:
-        """The graph that history rows see."""
-        (users, items), num_tasks = self._num_macro_nodes, len(self._spec.tasks)
-        return {
-            "user": empty_node_graph(users, items, num_tasks, items),
-            "item": empty_node_graph(items, users, num_tasks, None),
-        }
-
     def write(self, name: str, past: Past) -> Snapshot:
         """Builds the graph of the past and writes `graph/<name>`; the first call also groups."""
         snapshot = self._build(past)
         folder = filesystem.join(self._data_dir, "graph", name)
         filesystem.make_dirs(folder)
-        description = self._describe(snapshot, past.num_windows)
-        save_snapshot(folder, snapshot, self._spec.task_names, description)
+        for table in snapshot.tables.values():
+            save(folder, table)
+        save_sparse(filesystem.join(folder, "merging_matrix.npz"), snapshot.matrix)
+        description = json.dumps(self._describe(snapshot, past.num_windows), indent=2) + "\n"
+        filesystem.write_text(filesystem.join(folder, "graph.json"), description)
         return snapshot
 
     def _build(self, past: Past) -> Snapshot:
@@ -101,19 +111,8 @@ class MergingGraph:
                 self._macro[owner] = assign_new_nodes(
                     self._macro[owner], sides[owner], self._groupings[owner], self._options[owner]
                 )
-        return build_snapshot(
-            pairs=pairs,
-            matrix=matrix,
-            user_macro=self._macro["user"],
-            item_macro=self._macro["item"],
-            num_macro_nodes=self._num_macro_nodes,
-            num_tasks=len(levels),
-            max_neighbors=self._spec.max_neighbors,
-            user_codes=self._codes["user"],
-            item_codes=self._codes["item"],
-            user_features=past.features("user"),
-            item_features=past.features("item"),
-        )
+        cut = Cut(self._facts, past, pairs, matrix, dict(self._macro), self._codes)
+        return Snapshot(matrix, dict(self._macro), tables_at(cut))
 
     def _group(self, owner: str, matrix) -> None:
         if not matrix.nnz:
@@ -145,14 +144,12 @@ class MergingGraph:
             "beta": self._beta,
             "task_levels": {task.name: task.level for task in self._spec.tasks},
         }
-        for owner, graph in (("user", snapshot.user), ("item", snapshot.item)):
+        for owner, macro in snapshot.macro.items():
             grouping, grouped_with = self._groupings[owner], self._options[owner]
-            sizes = np.bincount(
-                graph.macro[graph.macro >= 0], minlength=grouped_with.num_macro_nodes
-            )
+            sizes = np.bincount(macro[macro >= 0], minlength=grouped_with.num_macro_nodes)
             description[owner] = {
-                "nodes": len(graph),
-                "cold": int((graph.macro < 0).sum()),
+                "nodes": len(macro),
+                "cold": int((macro < 0).sum()),
                 "macro_node_sizes": sizes.tolist(),
                 "parameters": dataclasses.asdict(grouped_with),
                 "baseline": grouping.baseline,
@@ -161,3 +158,10 @@ class MergingGraph:
                 "weighted_inertia": grouping.inertia,
             }
         return description
+
+
+def save_sparse(path: str, matrix: sparse.csr_matrix) -> None:
+    """Writes a sparse matrix so that `scipy.sparse.load_npz` reads it."""
+    buffer = io.BytesIO()
+    sparse.save_npz(buffer, matrix, compressed=False)
+    filesystem.write_bytes(path, buffer.getvalue())

@@ -86,6 +86,7 @@ def build_interactions(log: EventLog, windows: Windows) -> Interactions:
         unlabeled[lines] & ~log.behaviors[lines],
         None if log.timestamp is None else log.timestamp[lines],
         np.zeros(len(log), bool),
+        np.arange(len(log)),
     )
     keys = events.user.astype(np.int64) * len(ids["item"].values) + events.item
     pair_keys, pair = np.unique(keys, return_inverse=True)

@@ -20,6 +20,8 @@ class Rows:
       unlabeled: uint32 [R]; bit t is set where the row has no label t.
       timestamp: int64 [R], or None where the source has no clock.
       sampled: bool [R], whether the row is a sampled negative.
+      event: int64 [R], the event of the log that tells the row's context: the row's own, a pair's
+        first in the window, a sampled negative's that of its positive.
     """
 
     user: np.ndarray
@@ -28,6 +30,7 @@ class Rows:
     unlabeled: np.ndarray
     timestamp: np.ndarray | None
     sampled: np.ndarray
+    event: np.ndarray
 
     def __len__(self) -> int:
         return len(self.user)
@@ -40,6 +43,7 @@ class Rows:
             self.unlabeled[index],
             None if self.timestamp is None else self.timestamp[index],
             self.sampled[index],
+            self.event[index],
         )
 
 

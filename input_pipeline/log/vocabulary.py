@@ -7,10 +7,11 @@ import hashlib
 
 import numpy as np
 
+from input_pipeline.feature import Vocabulary
 from input_pipeline.files import filesystem
 from input_pipeline.log.events import Categorical
 from input_pipeline.log.windows import Windows
-from input_pipeline.spec import DatasetSpec, Vocabulary
+from input_pipeline.spec import DatasetSpec
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 
 import tensorflow as tf
 
+from input_pipeline.feature import Feature
 from input_pipeline.records.layouts import RecordLayout
-from input_pipeline.spec import Feature
 
 # TensorFlow quotes some bytes of a record that it refuses, which may not decode
 REFUSED = (tf.errors.InvalidArgumentError, UnicodeDecodeError)

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
-from input_pipeline.records.example_parsing import UNLABELED, neighbor_pairs
-from input_pipeline.spec import Feature
+from input_pipeline.feature import Feature
+from input_pipeline.records.example_parsing import UNLABELED, aligned_pairs
 
 _KINDS = {"int64_list": "int64", "bytes_list": "bytes", "float_list": "float"}
 
@@ -25,7 +25,7 @@ def check_example(
         example = tf.train.Example.FromString(serialized)
     except DecodeError:
         return f"not a tf.train.Example ({len(serialized)} bytes)"
-    return _check_features(example.features.feature, features, labels)
+    return _check_features(example.features.feature, (*features, *labels))
 
 
 def check_request(
@@ -38,11 +38,12 @@ def check_request(
         return f"not a tf.train.SequenceExample ({len(serialized)} bytes)"
     of_user = [feature for feature in features if feature.owner == "user"]
     of_row = [feature for feature in features if feature.owner != "user"]
+    all_of_row = (*of_row, *labels)
     reason = _check_features(request.context.feature, of_user)
     if reason:
         return reason
     lists = request.feature_lists.feature_list
-    names = [feature.name for feature in (*of_row, *labels)]
+    names = [feature.name for feature in all_of_row]
     counts = [len(lists[name].feature) if name in lists else 0 for name in names]
     expected = max(1, statistics.mode(counts))
     for name, count in zip(names, counts, strict=True):
@@ -50,8 +51,8 @@ def check_request(
             return f"feature list {name!r}: expected {expected} entries, found {count}"
     for candidate in range(expected):
         row = {name: lists[name].feature[candidate] for name in names}
-        labeled = [label for label in labels if _has_values(row[label.name])]
-        reason = _check_features(row, of_row, labeled)
+        told = [f for f in all_of_row if not f.optional or _has_values(row[f.name])]
+        reason = _check_features(row, told)
         if reason:
             return f"candidate {candidate} (counting from 0): {reason}"
     return None
@@ -65,12 +66,11 @@ def _has_values(feature: tf.train.Feature) -> bool:
 def _check_features(
     found: Mapping[str, tf.train.Feature],
     features: Sequence[Feature],
-    labels: Sequence[Feature] = (),
 ) -> str | None:
     lengths = {}
-    for feature in (*features, *labels):
+    for feature in features:
         kind = found[feature.name].WhichOneof("kind") if feature.name in found else None
-        if kind is None and feature in labels:
+        if kind is None and feature.optional:
             continue
         if kind is None:
             return f"feature {feature.name!r}: expected {_describe(feature)}, found none"
@@ -81,13 +81,13 @@ def _check_features(
         if not fits or _KINDS[kind] != feature.dtype:
             got = f"{length} {_KINDS[kind]} value{'' if length == 1 else 's'}"
             return f"feature {feature.name!r}: expected {_describe(feature)}, found {got}"
-        if feature in labels and values[0] not in (0.0, 1.0, UNLABELED):
+        if feature.role == "label" and values[0] not in (0.0, 1.0, UNLABELED):
             return f"label {feature.name!r}: expected 0 or 1, found {values[0]:g}"
-    for name, weights in neighbor_pairs(features):
-        if lengths[name] != lengths[weights]:
+    for name, aligned in aligned_pairs(features):
+        if lengths[name] != lengths[aligned]:
             return (
-                f"feature {weights!r}: expected as many values as {name!r} has "
-                f"({lengths[name]}), found {lengths[weights]}"
+                f"feature {aligned!r}: expected as many values as {name!r} has "
+                f"({lengths[name]}), found {lengths[aligned]}"
             )
     return None
 

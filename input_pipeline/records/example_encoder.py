@@ -12,13 +12,15 @@ https://protobuf.dev/programming-guides/encoding describes the bytes:
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from input_pipeline.graph.snapshot import NodeGraph
+from input_pipeline.feature import Feature
+from input_pipeline.graph.node_table import Column, ListColumn
 from input_pipeline.log.rows import Rows
 from input_pipeline.records.crc import crc32c
 from input_pipeline.spec import DatasetSpec
@@ -144,33 +146,44 @@ def feature_entry(name: str, kind: str, payload: pa.LargeBinaryArray) -> pa.Larg
 
 
 def node_payloads(
-    spec: DatasetSpec, owner: str, graph: NodeGraph, encoded: dict[str, pa.LargeBinaryArray]
+    spec: DatasetSpec,
+    owner: str,
+    table: Mapping[str, Column],
+    encoded: Mapping[str, pa.LargeBinaryArray],
 ) -> dict[str, pa.LargeBinaryArray]:
     """The values of every user, or of every item, of a window, by feature.
 
     Args:
-      spec: names, kinds and order of the features.
+      spec: says what the features are.
       owner: `user` or `item`.
-      graph: the nodes as their window sees them.
-      encoded: by column, the ids in vocabulary order through `encode_values`.
+      table: the nodes as their window sees them.
+      encoded: by vocabulary, the ids in its order through `encode_values`.
     """
-    other_ids = encoded["item_id" if owner == "user" else "user_id"]
-    payloads = {
-        f"{owner}_id": encoded[f"{owner}_id"].slice(0, len(graph)),
-        f"{owner}_1hop": fixed_strings(graph.one_hop),
-        f"{owner}_2hop": fixed_strings(graph.two_hop),
-        f"{owner}_macro": varints(graph.macro),
-    }
-    for name, rows in graph.features.items():
-        payloads[name] = encoded[name].take(pa.array(rows))
-    if graph.task_table is not None:
-        payloads["task_table"] = fixed_strings(graph.task_table.reshape(len(graph), -1))
-    for task, neighbors in zip(spec.task_names, graph.neighbors, strict=True):
-        ids, offsets = flat_bytes(_taken(other_ids, neighbors.rows))
-        payloads[f"{owner}_neighbors_{task}"] = strings(ids, offsets[neighbors.indptr])
-        weights = strings(neighbors.weights.view(np.uint8), neighbors.indptr * 4)
-        payloads[f"{owner}_neighbor_weights_{task}"] = weights
+    size = len(next(iter(table.values())))
+    payloads = {}
+    for feature in spec.select(owner):
+        if feature.role == "id":
+            payloads[feature.name] = encoded[feature.name].slice(0, size)
+        else:
+            payloads[feature.name] = column_payload(feature, table[feature.column], encoded)
     return payloads
+
+
+def column_payload(
+    feature: Feature, column: Column, encoded: Mapping[str, pa.LargeBinaryArray]
+) -> pa.LargeBinaryArray:
+    """The values of a feature, as they stand in its list, of every entry of a column: [V]."""
+    ids = None if feature.vocabulary is None else encoded[feature.vocabulary]
+    if isinstance(column, ListColumn):
+        if ids is None:
+            return strings(column.arrays["weights"].view(np.uint8), column.indptr * 4)
+        flat, offsets = flat_bytes(_taken(ids, column.arrays["rows"]))
+        return strings(flat, offsets[column.indptr])
+    if ids is not None:
+        return ids.take(pa.array(column.values))
+    if feature.dtype == "int64":
+        return varints(column.values)
+    return fixed_strings(column.values.reshape(len(column), math.prod(feature.shape)))
 
 
 def node_chunks(spec: DatasetSpec, owner: str, payloads: dict[str, pa.LargeBinaryArray]) -> Chunks:
@@ -179,7 +192,7 @@ def node_chunks(spec: DatasetSpec, owner: str, payloads: dict[str, pa.LargeBinar
         joined(
             *(
                 feature_entry(feature.name, feature.dtype, payloads[feature.name])
-                for feature in spec.node_features(owner)
+                for feature in spec.select(owner)
             )
         )
     )

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeAlias
 
+import numpy as np
 import tensorflow as tf
 
-from input_pipeline.spec import Feature
+from input_pipeline.feature import Feature
 
 UNLABELED = -1.0
 DTYPES = {"int64": tf.int64, "bytes": tf.string, "float": tf.float32}
@@ -19,13 +20,13 @@ DTYPES = {"int64": tf.int64, "bytes": tf.string, "float": tf.float32}
 Column: TypeAlias = "tf.Tensor | tf.RaggedTensor"
 
 
-def neighbor_pairs(features: Sequence[Feature]) -> Iterator[tuple[str, str]]:
-    """Names of the neighbour lists among `features` and of their weights, where both are there."""
+def aligned_pairs(features: Sequence[Feature]) -> Iterator[tuple[str, str]]:
+    """Names of lists among `features` and of those that belong to them entry by entry."""
     names = {feature.name for feature in features}
-    for name in sorted(names):
-        weights = name.replace("_neighbors_", "_neighbor_weights_")
-        if weights != name and weights in names:
-            yield name, weights
+    for feature in features:
+        if feature.aligned_with in names:
+            assert feature.aligned_with is not None
+            yield feature.aligned_with, feature.name
 
 
 def parsing_rule(feature: Feature) -> tf.io.FixedLenFeature | tf.io.RaggedFeature:
@@ -33,7 +34,8 @@ def parsing_rule(feature: Feature) -> tf.io.FixedLenFeature | tf.io.RaggedFeatur
     dtype = DTYPES[feature.dtype]
     if feature.ragged:
         return tf.io.RaggedFeature(dtype, row_splits_dtype=tf.int32)
-    return tf.io.FixedLenFeature([] if feature.length is None else [feature.length], dtype)
+    default = np.full(feature.shape, feature.filler).tolist() if feature.optional else None
+    return tf.io.FixedLenFeature(list(feature.shape), dtype, default)
 
 
 def parse_ragged_examples(
@@ -43,12 +45,13 @@ def parse_ragged_examples(
 
     Args:
       serialized: string [B].
-      features: what every record must have (`DatasetSpec.input_features`, or some of them).
-      labels: scalars that a record may leave out (`DatasetSpec.label_features`).
+      features: what every record must have (`DatasetSpec.input_features`, or some of them), unless
+        it is optional.
+      labels: also read (`DatasetSpec.label_features`).
 
     Returns:
-      By feature name: scalars [B], lists [B, length], ragged lists as tf.RaggedTensor [B, (L)]; by
-      label name: float32 [B], -1 where the record has none.
+      By name: scalars [B], lists [B, length], ragged lists as tf.RaggedTensor [B, (L)]. What a
+      record leaves out reads as the feature's `missing`: NaN for a number, -1 for a label.
 
     Raises:
       tf.errors.InvalidArgumentError: when run on a record that does not parse, lacks a feature, has
@@ -56,9 +59,7 @@ def parse_ragged_examples(
         other than 0 and 1. A ragged list that is missing altogether reads as an empty one;
         `dataset.py` looks for those.
     """
-    rules = {feature.name: parsing_rule(feature) for feature in features}
-    for label in labels:
-        rules[label.name] = tf.io.FixedLenFeature([], tf.float32, default_value=UNLABELED)
+    rules = {feature.name: parsing_rule(feature) for feature in (*features, *labels)}
     parsed = tf.io.parse_example(serialized, rules)
     return checked(parsed, wrong_lists(parsed, features) | wrong_labels(parsed, labels))
 
@@ -74,17 +75,23 @@ def parse_examples(
 
 
 def padded(columns: Mapping[str, Column], features: Sequence[Feature]) -> dict[str, tf.Tensor]:
-    """Columns with their ragged lists as dense ones [.., length], 0 or the empty string behind.
+    """Columns with their ragged lists as dense ones [.., length], filled up with `missing`.
 
     Args:
-      columns: by the name of a feature, or by that, a slash and more.
+      columns: by the name of a feature, or by that, a slash and more; raw, or encoded as
+        embedding rows, which are filled up with `encoded_filler`.
       features: of the columns that are ragged.
     """
-    lengths = {feature.name: feature.length for feature in features}
+    by_name = {feature.name: feature for feature in features}
+
+    def dense(name: str, value: tf.RaggedTensor) -> tf.Tensor:
+        feature = by_name[name.partition("/")[0]]
+        is_raw = feature.name == name and value.dtype == DTYPES[feature.dtype]
+        filler = feature.filler if is_raw else feature.encoded_filler
+        return value.to_tensor(tf.constant(filler, value.dtype), shape=[None, feature.length])
+
     return {
-        name: value.to_tensor(shape=[None, lengths[name.partition("/")[0]]])
-        if isinstance(value, tf.RaggedTensor)
-        else value
+        name: dense(name, value) if isinstance(value, tf.RaggedTensor) else value
         for name, value in columns.items()
     }
 
@@ -125,7 +132,7 @@ def wrong_lists(columns: Mapping[str, Column], features: Sequence[Feature]) -> d
         return {}
     # All lists at once: an operation on a thousand numbers costs less than to call it.
     places = {name: place for place, name in enumerate(ragged)}
-    listed = places | {weights: places[name] for name, weights in neighbor_pairs(features)}
+    listed = places | {weights: places[name] for name, weights in aligned_pairs(features)}
     longest = tf.constant([[feature.length] for feature in ragged.values()], tf.int32)
     # [lists, B + 1]
     splits = tf.stack([columns[name].row_splits for name in ragged])

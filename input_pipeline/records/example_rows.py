@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Collection
 
 import tensorflow as tf
 
-from input_pipeline.dataset import example_files
 from input_pipeline.files import filesystem
 from input_pipeline.records.bad_records import open_records
+from input_pipeline.records.shard_files import example_files
 from input_pipeline.spec import SPEC_FILE, DatasetSpec
 
 
@@ -20,21 +21,27 @@ def first_examples(data_dir: str, window: str, count: int) -> tf.Tensor:
     """
     path = filesystem.join(data_dir, SPEC_FILE)
     spec = DatasetSpec.from_json(filesystem.read_text(path), path)
-    rows_of = _ROWS_OF[spec.record_layout]
     records = (
         record
         for file in example_files(data_dir, [window])
         for record in open_records(file).as_numpy_iterator()
     )
-    rows = itertools.islice((row for record in records for row in rows_of(record)), count)
-    serialized = list(rows)
+    if spec.record_layout == "request":
+        optional = {feature.name for feature in spec.features if feature.optional}
+        records = (row for record in records for row in examples_of_request(record, optional))
+    serialized = list(itertools.islice(records, count))
     if not serialized:
         raise ValueError(f"{data_dir}: there are no rows in {window}")
     return tf.constant(serialized)
 
 
-def examples_of_request(serialized: bytes) -> list[bytes]:
-    """The candidates of a tf.train.SequenceExample as rows, each with the features of the user."""
+def examples_of_request(serialized: bytes, optional: Collection[str]) -> list[bytes]:
+    """The candidates of a tf.train.SequenceExample as rows, each with the features of the user.
+
+    Args:
+      serialized: the SequenceExample.
+      optional: names of features that a row leaves out where their list has an empty entry.
+    """
     request = tf.train.SequenceExample.FromString(serialized)
     lists = request.feature_lists.feature_list
     rows = []
@@ -42,11 +49,7 @@ def examples_of_request(serialized: bytes) -> list[bytes]:
         example = tf.train.Example(features=request.context)
         for name, entries in lists.items():
             feature = entries.feature[candidate]
-            # A row without a label leaves the feature out; its list of labels has an empty entry.
-            if not (name.startswith("label_") and not feature.float_list.value):
+            if name not in optional or feature.float_list.value:
                 example.features.feature[name].CopyFrom(feature)
         rows.append(example.SerializeToString())
     return rows
-
-
-_ROWS_OF = {"example": lambda serialized: [serialized], "request": examples_of_request}

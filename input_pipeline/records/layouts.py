@@ -7,12 +7,13 @@ from collections.abc import Callable, Collection, Sequence
 
 import tensorflow as tf
 
+from input_pipeline.feature import Feature
 from input_pipeline.records.checks import check_example, check_request
 from input_pipeline.records.epoch_order import ShuffledRecords
 from input_pipeline.records.example_parsing import Column, parse_ragged_examples
 from input_pipeline.records.request_batches import request_batches
 from input_pipeline.records.request_parsing import parse_requests
-from input_pipeline.spec import MAX_CANDIDATES, Feature
+from input_pipeline.spec import MAX_CANDIDATES
 
 Parse = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 

@@ -16,8 +16,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from input_pipeline.feature import USER_ROW
 from input_pipeline.records.epoch_order import EpochOrder, ShuffledRecords
-from input_pipeline.spec import USER_ROW
 
 Columns = Mapping[str, tf.Tensor]
 

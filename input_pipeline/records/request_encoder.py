@@ -85,7 +85,7 @@ class RequestEncoder:
             self._which.append(which)
             elements.append(_element(kind, values))
 
-        for feature in spec.node_features("item"):
+        for feature in spec.select("item"):
             add(feature.name, feature.dtype, payloads["item"][feature.name], rows.item)
         if rows.timestamp is not None:
             times, which = np.unique(rows.timestamp, return_inverse=True)

@@ -10,16 +10,15 @@ from collections.abc import Collection, Mapping, Sequence
 
 import tensorflow as tf
 
+from input_pipeline.feature import USER_ROW, Feature
 from input_pipeline.records.example_parsing import (
     DTYPES,
-    UNLABELED,
     Column,
     checked,
     parsing_rule,
     wrong_labels,
     wrong_lists,
 )
-from input_pipeline.spec import USER_ROW, Feature
 
 
 def parse_requests(
@@ -29,13 +28,14 @@ def parse_requests(
 
     Args:
       serialized: string [R].
-      features: what every record must have (`DatasetSpec.input_features`, or some of them).
-      labels: scalars that a row may leave empty (`DatasetSpec.label_features`).
+      features: what every record must have (`DatasetSpec.input_features`, or some of them), unless
+        it is optional: a row may leave that empty.
+      labels: also read (`DatasetSpec.label_features`).
 
     Returns:
-      By feature name: those of a user with R rows, those of an item with B; scalars, lists and
-      ragged lists as `parse_ragged_examples` gives them. By label name: float32 [B], -1 where the
-      row has none. `user_row`: int32 [B], the request of each row.
+      By name: those of a user with R rows, all others with B; scalars, lists and ragged lists as
+      `parse_ragged_examples` gives them, `missing` where the row has none. `user_row`: int32 [B],
+      the request of each row.
 
     Raises:
       tf.errors.InvalidArgumentError: when run on a record that does not parse, lacks a feature, has
@@ -44,13 +44,13 @@ def parse_requests(
         `dataset.py` looks for those.
     """
     of_user = [feature for feature in features if feature.owner == "user"]
-    of_row = [feature for feature in features if feature.owner != "user"]
+    of_row = [feature for feature in (*features, *labels) if feature.owner != "user"]
     context, lists, _ = tf.io.parse_sequence_example(
         serialized,
         {feature.name: parsing_rule(feature) for feature in of_user} or None,
         {
             feature.name: tf.io.RaggedFeature(DTYPES[feature.dtype], row_splits_dtype=tf.int32)
-            for feature in (*of_row, *labels)
+            for feature in of_row
         },
     )
     # Each list is [R, (C), (L)]; its values are the rows' own lists, [B, (L)].
@@ -63,17 +63,12 @@ def parse_requests(
         if feature.ragged:
             columns[feature.name] = values
             continue
-        shape = [] if feature.length is None else [feature.length]
-        wrong[feature.name] = tf.reduce_any(values.row_lengths() != math.prod(shape))
-        columns[feature.name] = tf.reshape(values.values, [-1, *shape])
+        if feature.optional:
+            wrong[feature.name], columns[feature.name] = _optional(values, feature)
+            continue
+        wrong[feature.name] = tf.reduce_any(values.row_lengths() != math.prod(feature.shape))
+        columns[feature.name] = tf.reshape(values.values, [-1, *feature.shape])
     wrong |= wrong_lists(columns, [feature for feature in of_row if feature.ragged])
-    for label in labels:
-        lengths = rows[label.name].row_lengths()
-        wrong[label.name] = tf.reduce_any(lengths > 1)
-        # One more value, for rows behind the last one that there is.
-        known = tf.concat([rows[label.name].values, [UNLABELED]], axis=0)
-        begin = rows[label.name].row_splits[:-1]
-        columns[label.name] = tf.where(lengths > 0, tf.gather(known, begin), UNLABELED)
     for name, is_wrong in wrong_labels(columns, labels).items():
         wrong[name] |= is_wrong
     # [lists, R + 1]
@@ -84,6 +79,15 @@ def parse_requests(
         wrong[name] |= is_unlike
     columns[USER_ROW] = first.value_rowids()
     return checked(columns, wrong)
+
+
+def _optional(values: tf.RaggedTensor, feature: Feature) -> tuple[tf.Tensor, tf.Tensor]:
+    """Whether some row has more than one value, and the value of each, [B], or `missing`."""
+    lengths = values.row_lengths()
+    # One more value, for rows behind the last one that there is.
+    known = tf.concat([values.values, [feature.filler]], axis=0)
+    value = tf.gather(known, values.row_splits[:-1])
+    return tf.reduce_any(lengths > 1), tf.where(lengths > 0, value, feature.filler)
 
 
 def by_row(columns: Mapping[str, tf.Tensor], *, of_user: Collection[str]) -> dict[str, tf.Tensor]:

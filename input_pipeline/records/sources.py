@@ -18,7 +18,7 @@ class Source(NamedTuple):
       path: a file that holds the shard, or its end.
       begin: how many records of the file come before.
       first: the number in the shard of the first one.
-      count: how many follow, with those that are left out.
+      length: how many follow, with those that are left out.
       skipped: int64 [..], the numbers in the shard of those that are left out.
       is_cut: whether the file goes on behind the last one, with what cannot be read.
     """
@@ -26,7 +26,7 @@ class Source(NamedTuple):
     path: str
     begin: int
     first: int
-    count: int
+    length: int
     skipped: np.ndarray
     is_cut: bool
 
@@ -85,12 +85,12 @@ def _opener(sources: Sequence[Source]) -> Callable[..., tf.data.Dataset]:
 
     @tf.autograph.experimental.do_not_convert
     def opened(
-        path: tf.Tensor, begin: tf.Tensor, first: tf.Tensor, count: tf.Tensor, skipped: tf.Tensor
+        path: tf.Tensor, begin: tf.Tensor, first: tf.Tensor, length: tf.Tensor, skipped: tf.Tensor
     ) -> tf.data.Dataset:
         records = open_records(path).skip(begin)
         if is_cut:
-            records = records.take(count)
-        records = records.apply(tf.data.experimental.assert_cardinality(count))
+            records = records.take(length)
+        records = records.apply(tf.data.experimental.assert_cardinality(length))
         if not leaves_out:
             return records
         records = records.enumerate(start=first)
@@ -98,3 +98,12 @@ def _opener(sources: Sequence[Source]) -> Callable[..., tf.data.Dataset]:
         return records.map(lambda _, serialized: serialized)
 
     return opened
+
+
+def in_parallel(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Fetches ahead, with all cores from the first batch on."""
+    # Tuning the number of calls takes longer than an epoch of some seconds, and ends at one of two
+    # speeds, a quarter apart.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)

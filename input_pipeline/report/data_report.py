@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from input_pipeline.graph.snapshot import NodeGraph, Snapshot
+from input_pipeline.engines.merging_graph import Snapshot
+from input_pipeline.graph.node_table import DenseColumn
 from input_pipeline.log.interactions import Interactions
 from input_pipeline.log.rows import Rows
 from input_pipeline.report import figures
@@ -41,8 +42,7 @@ def auc(scores: np.ndarray, labels: np.ndarray) -> float | None:
 
 def signals(
     rows: Rows,
-    user: NodeGraph,
-    item: NodeGraph,
+    macro: Mapping[str, np.ndarray],
     touched: np.ndarray,
     num_items: int,
     events_of_item: np.ndarray,
@@ -51,7 +51,7 @@ def signals(
 
     Args:
       rows: of one window.
-      user, item: the nodes as the window sees them.
+      macro: by owner, the macro node of each node as the window sees it, -1 for cold ones.
       touched: ascending keys, user * num_items + item, of the pairs logged before the window.
       num_items: of the whole log.
       events_of_item: events before the window.
@@ -63,8 +63,8 @@ def signals(
         index = np.minimum(np.searchsorted(touched, keys), len(touched) - 1)
         before[logged] = touched[index] == keys
     values = (
-        item.macro[rows.item] < 0,
-        user.macro[rows.user] < 0,
+        macro["item"][rows.item] < 0,
+        macro["user"][rows.user] < 0,
         before,
         events_of_item[rows.item],
     )
@@ -169,7 +169,7 @@ def render(
         _section(
             "Macro nodes",
             "Members at the end of the log; cold nodes belong to none.",
-            figures.macro_sizes(snapshot.user.macro, snapshot.item.macro,
+            figures.macro_sizes(snapshot.macro["user"], snapshot.macro["item"],
                                 spec.num_user_macro_nodes, spec.num_item_macro_nodes),
         ),
         _section(
@@ -184,10 +184,13 @@ def render(
 
 
 def _lift(spec: DatasetSpec, snapshot: Snapshot) -> np.ndarray:
-    """log2 of observed over expected tie strength, [K_U, K_I]; NaN where there is none."""
-    warm = snapshot.user.macro >= 0
+    """log2 of tie strength over expected tie strength, [K_U, K_I]; NaN where there is none."""
+    (edges,) = (f for f in spec.select("user", "macro_edges") if f.macro_nodes == "item")
+    column = snapshot.tables["user"][edges.column]
+    assert isinstance(column, DenseColumn)
+    macro = snapshot.macro["user"]
     ties = np.zeros((spec.num_user_macro_nodes, spec.num_item_macro_nodes))
-    np.add.at(ties, snapshot.user.macro[warm], snapshot.user.one_hop[warm])
+    np.add.at(ties, macro[macro >= 0], column.values[macro >= 0])
     with np.errstate(divide="ignore", invalid="ignore"):
         expected = ties.sum(1, keepdims=True) * ties.sum(0, keepdims=True) / ties.sum()
         return np.where(ties > 0, np.log2(ties / expected), np.nan)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
+from input_pipeline.feature import check_name
 from input_pipeline.files import filesystem
 from input_pipeline.log.events import EventLog
 from input_pipeline.preparation_options import PreparationOptions
@@ -17,7 +18,7 @@ from input_pipeline.sources.labels import label_reader
 from input_pipeline.sources.layout import Layout, RawRows, read_log
 from input_pipeline.sources.malformed import LineNumbers
 from input_pipeline.sources.raw_files import find_files, open_raw, progress
-from input_pipeline.spec import SourceFile, check_name
+from input_pipeline.spec import SourceFile
 
 _MAX_TASKS = 31
 _BATCH_ROWS = 1 << 19

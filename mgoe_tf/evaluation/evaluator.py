@@ -10,17 +10,17 @@ import tensorflow as tf
 from scipy import sparse
 
 from input_pipeline.dataset import open_examples
+from input_pipeline.feature import USER_ROW
 from input_pipeline.files import filesystem
 from input_pipeline.log import vocabulary
 from input_pipeline.records.example_parsing import Column
 from input_pipeline.records.request_parsing import by_row
-from input_pipeline.spec import USER_ROW, DatasetSpec
+from input_pipeline.spec import DatasetSpec
 from mgoe_tf.evaluation import metrics
 from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import RankingModel
 
 BATCH_SIZE = 8192
-_MACRO_NODES = ("user_macro", "item_macro")
 SPLITS = ("validation", "test")
 
 
@@ -62,14 +62,16 @@ class Evaluator:
         self.split = split
         self.model = model
         self.lookup = lookup
-        names = {*model.feature_names, "user_id", "item_id", "user_macro", "item_macro"}
+        self._ids = {feature.owner: feature.name for feature in spec.select(role="id")}
+        self._macro = {feature.owner: feature.name for feature in spec.select(role="macro_id")}
+        names = {*model.feature_names, *self._ids.values(), *self._macro.values()}
         self.examples = open_examples(
             data_dir, spec, [split], names, skip_bad_records=skip_bad_records
         )
         self._rows: _Rows | None = None
         self._predict = tf.function(self._logits, reduce_retracing=True, autograph=False)
         self._vocabulary_rows = {
-            name: _vocabulary_table(data_dir, spec, name) for name in ("user_id", "item_id")
+            name: _vocabulary_table(data_dir, spec, name) for name in self._ids.values()
         }
         self._batches = self._make_batches()
 
@@ -112,15 +114,15 @@ class Evaluator:
     def _make_batches(self) -> tf.data.Dataset:
         """Encoded features, labels and facts of every row, in the order of the files."""
         labels = {task: f"label_{task}" for task in self.spec.task_names}
-        facts = {name: f"fact/{name}" for name in ("user_id", "item_id", *_MACRO_NODES)}
+        facts = {name: f"fact/{name}" for name in (*self._ids.values(), *self._macro.values())}
 
         def encode(columns: dict[str, Column]) -> dict[str, Column]:
             known = {name: columns[name] for name in (*facts, USER_ROW) if name in columns}
-            for name in _MACRO_NODES:
+            for name in self._macro.values():
                 known[name] = tf.cast(known[name], tf.int32)
             for name, table in self._vocabulary_rows.items():
                 known[name] = table.lookup(known[name])
-            known = by_row(known, of_user=("user_id", "user_macro"))
+            known = by_row(known, of_user=(self._ids["user"], self._macro["user"]))
             return {
                 **self.lookup(columns),
                 **{facts[name]: value for name, value in known.items()},
@@ -137,14 +139,15 @@ class Evaluator:
         return self.examples.ordered_batches(BATCH_SIZE, encode=encode).map(finish)
 
     def _collect(self, labels: dict[str, list[np.ndarray]], facts: dict[str, np.ndarray]) -> _Rows:
-        users, items = facts["user_id"], facts["item_id"]
+        users, items = facts[self._ids["user"]], facts[self._ids["item"]]
         cut = len(self.spec.cuts) - (self.split == "validation")
         repeated = _in_matrix(self.data_dir, cut, users, items)
+        user_macro, item_macro = facts[self._macro["user"]], facts[self._macro["item"]]
         slices = {
             "new_pairs": ~repeated,
             "repeated_pairs": repeated,
-            "cold_item": facts["item_macro"] < 0,
-            "warm": (facts["item_macro"] >= 0) & (facts["user_macro"] >= 0),
+            "cold_item": item_macro < 0,
+            "warm": (item_macro >= 0) & (user_macro >= 0),
         }
         return _Rows({task: np.concatenate(v) for task, v in labels.items()}, users + 1, slices)
 

@@ -29,6 +29,19 @@ class Bags(NamedTuple):
         size = tf.size(ids)
         return cls(ids, tf.ones([size]), tf.range(tf.cast(size, tf.int64)), size)
 
+    @classmethod
+    def of_means(cls, ids: tf.Tensor, present: tf.Tensor) -> Bags:
+        """A list a row, whose sum is the mean of the embeddings of what is present.
+
+        Args:
+          ids: int32 [B, L].
+          present: bool [B, L], what is no filling; a row may have nothing.
+        """
+        places = tf.where(present)
+        counts = tf.reduce_sum(tf.cast(present, tf.float32), axis=1)
+        weights = 1.0 / tf.gather(counts, places[:, 0])
+        return cls(tf.boolean_mask(ids, present), weights, places[:, 0], tf.shape(ids)[0])
+
 
 class IdEmbeddings(tf.keras.layers.Layer):
     """Learned embeddings of ids; row 0 of each table is shared by all ids not seen in training.

@@ -9,25 +9,17 @@ from typing import Any
 
 import tensorflow as tf
 
+from input_pipeline.feature import USER_ROW, Feature
 from input_pipeline.files import filesystem
 from input_pipeline.records.example_parsing import Column
-from input_pipeline.spec import USER_ROW, DatasetSpec
+from input_pipeline.spec import DatasetSpec
 
 
-def _vocabulary_of(spec: DatasetSpec, feature: str) -> str | None:
-    """The column whose ids a feature holds; None where it holds no ids."""
-    for owner, other in (("user", "item"), ("item", "user")):
-        if feature in {f"{owner}_neighbors_{task}" for task in spec.task_names}:
-            return f"{other}_id"
-    return feature if feature in {v.name for v in spec.vocabularies} else None
-
-
-def neighbor_side_features(spec: DatasetSpec, feature: str) -> tuple[str, ...]:
+def neighbor_side_features(spec: DatasetSpec, feature: Feature) -> tuple[str, ...]:
     """The side features of the neighbours that a feature lists; () where it lists none."""
-    vocabulary = _vocabulary_of(spec, feature)
-    if vocabulary is None or vocabulary == feature:
+    if feature.role != "neighbors" or feature.vocabulary is None:
         return ()
-    return spec.side_features(spec.vocabulary(vocabulary).owner)
+    return spec.side_columns(spec.vocabulary(feature.vocabulary).owner)
 
 
 def side_feature_of(neighbors: str, column: str) -> str:
@@ -105,12 +97,13 @@ class IdLookup(tf.keras.layers.Layer):
         self.spec = spec
         self.vocabulary_dir = vocabulary_dir
         self.names = tuple(names)
+        self._features = {name: spec.feature(name) for name in self.names}
         self.vocabulary_of = {
-            name: vocabulary
-            for name in self.names
-            if (vocabulary := _vocabulary_of(spec, spec.feature(name).name)) is not None
+            name: feature.vocabulary
+            for name, feature in self._features.items()
+            if feature.vocabulary is not None
         }
-        columns = {c for name in self.names for c in neighbor_side_features(spec, name)}
+        columns = {c for f in self._features.values() for c in neighbor_side_features(spec, f)}
         self.side_features = {
             column: tf.Variable(
                 filesystem.load_array(os.path.join(vocabulary_dir, f"{column}.npy")),
@@ -135,14 +128,22 @@ class IdLookup(tf.keras.layers.Layer):
         """Encodes what is given of the input features in `names`; what holds no ids is kept."""
         encoded = dict(features)
         for name, value in features.items():
-            if name in self.vocabulary_of:
-                rows = functools.partial(self.rows, self.vocabulary_of[name])
-                encoded[name] = _flat(rows, value)
-            for column in neighbor_side_features(self.spec, name):
+            if name not in self.vocabulary_of:
+                continue
+            feature = self._features[name]
+            encoded[name] = _flat(functools.partial(self._encoded, feature), value)
+            for column in neighbor_side_features(self.spec, feature):
                 encoded[side_feature_of(name, column)] = _flat(
                     functools.partial(self.side_feature, column), encoded[name]
                 )
         return encoded
+
+    def _encoded(self, feature: Feature, ids: tf.Tensor) -> tf.Tensor:
+        """Embedding rows of a feature's raw ids; what fills up a list gets `encoded_filler`."""
+        rows = self.rows(self.vocabulary_of[feature.name], ids)
+        if not feature.ragged or not feature.encoded_filler:
+            return rows
+        return tf.where(ids == tf.constant(feature.filler, ids.dtype), feature.encoded_filler, rows)
 
     def rows(self, column: str, ids: tf.Tensor) -> tf.Tensor:
         """Embedding rows of the raw ids of a column, int32, of the same shape."""
@@ -150,7 +151,7 @@ class IdLookup(tf.keras.layers.Layer):
 
     def side_feature(self, column: str, rows: tf.Tensor) -> tf.Tensor:
         """A side feature of the users or items with these embedding rows, itself as a row."""
-        return tf.gather(self.side_features[column], rows)
+        return tf.nn.embedding_lookup(self.side_features[column], rows)
 
     def get_config(self) -> dict[str, Any]:
         return {

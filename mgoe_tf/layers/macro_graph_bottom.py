@@ -31,7 +31,8 @@ class MacroGraphBottom(tf.keras.layers.Layer):
       attention_query: see `MacroGraphExperts`.
 
     Call arguments:
-      targets: `{"user": [B, D_u], "item": [B, D_i]}`, x_u and x_i.
+      targets: `{"user": [B, D_u], "item": [B, D_i]}`, x_u and x_i; the gates also see `context`
+        [B, D_c], x_c, where there is one.
       edges: edge weights by neighbour set, float32 [B, K].
       user_row: int32 [B], where rows share users: `targets` and `edges` of users are then of R
         users, and what depends on the user alone is computed R times.
@@ -115,8 +116,8 @@ class MacroGraphBottom(tf.keras.layers.Layer):
         """g_t: float32 [T, B, X]."""
         # (sum_m alpha_m z_m) G = alpha (Z G), and Z G does not depend on the row: the gates see
         # [x ; alphas] and the tasks' [B, 4 D] summaries are never made.
-        user = by_row(targets["user"], user_row)
-        inputs = tf.concat([user, targets["item"], *alphas.values()], axis=-1)
+        of_row = {**targets, "user": by_row(targets["user"], user_row)}
+        inputs = tf.concat([*of_row.values(), *alphas.values()], axis=-1)
         own, *by_set = tf.split(
             tf.cast(self.gates.kernel, self.compute_dtype), self.gate_parts, axis=1
         )
@@ -124,7 +125,7 @@ class MacroGraphBottom(tf.keras.layers.Layer):
             tf.matmul(tables[nodes], part)
             for nodes, part in zip(NODES.values(), by_set, strict=True)
         ]
-        # kernel: [T, D_u + D_i + 4 K, X]
+        # kernel: [T, D_u + D_i + D_c + 4 K, X]
         kernel = tf.concat([own, *folded], axis=1)
         return self.gates(tf.cast(inputs, self.compute_dtype), kernel)
 

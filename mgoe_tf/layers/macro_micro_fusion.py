@@ -22,10 +22,10 @@ def _product(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
 class MacroMicroFusion(tf.keras.layers.Layer):
     """o_t = sum_j softmax(f_t G'_t)_j MLP_j(f_t) (Eq. 18-20).
 
-    f_t = [x_u ; x_i ; h_t ; n^t_u ; n^t_i], and with `interactions` (an addition to the paper)
-    also the elementwise products x_u * x_i, x_i * n^t_u and x_u * n^t_i, each over the width that
-    its two vectors share: how well user and item match, and how like each is to the neighbours of
-    the other, which an MLP learns slowly from the vectors side by side.
+    f_t = [x_u ; x_i ; x_c ; h_t ; n^t_u ; n^t_i], and with `interactions` (an addition to the
+    paper) also the elementwise products x_u * x_i, x_i * n^t_u and x_u * n^t_i, each over the
+    width that its two vectors share: how well user and item match, and how like each is to the
+    neighbours of the other, which an MLP learns slowly from the vectors side by side.
 
     Args:
       num_tasks: T.
@@ -35,7 +35,8 @@ class MacroMicroFusion(tf.keras.layers.Layer):
       interactions: whether f_t holds the products.
 
     Call arguments:
-      targets: `{"user": [B, D_u], "item": [B, D_i]}`, x_u and x_i.
+      targets: `{"user": [B, D_u], "item": [B, D_i]}`, x_u and x_i, and `context` [B, D_c], x_c,
+        where there is one.
       bottom: [T, B, 4 H], h_t.
       neighbors: `{"user": [T, B, D_n], "item": [T, B, D_m]}`, n^t_u and n^t_i; like x_i and x_u, or
         like their first entries, the embedding of the id.
@@ -96,6 +97,8 @@ class MacroMicroFusion(tf.keras.layers.Layer):
             )
         )
         of_row = [user, item]
+        if "context" in targets:
+            of_row.append(tf.cast(targets["context"], self.compute_dtype))
         of_task = [bottom, near_user, near_item]
         if self.interactions:
             of_row.append(_product(user, item))

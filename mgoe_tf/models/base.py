@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
-from input_pipeline.spec import USER_ROW, DatasetSpec, Feature
+from input_pipeline.feature import USER_ROW, Feature
+from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
 from mgoe_tf.config import ModelOptions
 from mgoe_tf.layers.id_embeddings import Bags, IdEmbeddings
 from mgoe_tf.layers.id_lookup import IdLookup, neighbor_side_features, side_feature_of
+from mgoe_tf.layers.numeric_inputs import NumericInputs
 from mgoe_tf.layers.user_rows import by_row
 
-OWNERS = ("user", "item")
+# Features that are read by the embeddings of the ids that they hold.
+EMBEDDED_ROLES = ("id", "side")
 Features = Mapping[str, tf.Tensor]
+
+
+class Lookup(NamedTuple):
+    """Lists of ids whose embeddings a model sums, of every user, item or row.
+
+    Attributes:
+      name: of the lookup.
+      table: the id table.
+      owner: `user`, `item` or `context`: whose lists they are.
+      by_task: whether there is a list a task, all nodes' of the first task first; else one.
+    """
+
+    name: str
+    table: str
+    owner: str
+    by_task: bool = False
 
 
 class RankingModel(tf.keras.Model):
@@ -51,11 +70,24 @@ class RankingModel(tf.keras.Model):
             dim=options.embedding_dim,
             name="id_embeddings",
         )
+        self.numeric_inputs = {
+            owner: NumericInputs(
+                transforms={
+                    f.name: f.transform for f in spec.select(owner, "numeric") if f.transform
+                },
+                name=f"{owner}_numeric_inputs",
+            )
+            for owner in INPUT_OWNERS
+        }
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        """The input features that the model reads: by default ids and side features."""
-        return tuple(name for owner in OWNERS for name in self.columns(owner))
+        """The input features that the model reads: by default ids, side features and numbers."""
+        return tuple(
+            feature.name
+            for feature in self.spec.input_features
+            if feature.role in (*EMBEDDED_ROLES, "numeric")
+        )
 
     @property
     def unpenalized_weights(self) -> tuple[tf.Variable, ...]:
@@ -67,25 +99,66 @@ class RankingModel(tf.keras.Model):
         """Kernels of the last layer that the losses of all tasks reach; () where none is known."""
         return ()
 
-    def columns(self, owner: str) -> tuple[str, ...]:
-        """The id and the side features of `user` or `item`."""
-        return (f"{owner}_id", *self.spec.side_features(owner))
+    def embedded(self, owner: str) -> tuple[Feature, ...]:
+        """The features of an owner that are read by their embeddings: its id, its side features."""
+        return tuple(f for f in self.spec.select(owner) if f.role in EMBEDDED_ROLES)
 
-    def bags(self, features: Features, lookup: IdLookup | None = None) -> dict[str, list[Bags]]:
-        """The lookups in each id table; the first one is the row's own id.
+    @property
+    def lookups(self) -> tuple[Lookup, ...]:
+        """What is looked up in the id tables; `bags` makes one entry of each."""
+        return tuple(
+            Lookup(feature.name, feature.name, owner)
+            for owner in INPUT_OWNERS
+            for feature in self.embedded(owner)
+        )
+
+    def bags(
+        self,
+        features: Features,
+        lookup: IdLookup | None = None,
+        owners: Collection[str] = INPUT_OWNERS,
+    ) -> dict[str, Bags]:
+        """The ids of each of `lookups`, by its name.
 
         Args:
           features: encoded; with `lookup`, raw ones, of which no padding is then looked up.
           lookup: from raw ids to rows.
+          owners: whose lookups; `features` need not have those of others.
         """
+        found = {}
+        for feature in (
+            f for owner in INPUT_OWNERS if owner in owners for f in self.embedded(owner)
+        ):
+            assert feature.vocabulary is not None
+            ids = features[feature.name]
+            filler = feature.encoded_filler if lookup is None else feature.filler
+            present = ids != tf.constant(filler, ids.dtype) if feature.ragged else None
+            if lookup is not None:
+                ids = lookup.rows(feature.vocabulary, ids)
+            found[feature.name] = (
+                Bags.of_single_ids(ids) if present is None else Bags.of_means(ids, present)
+            )
+        return found
+
+    def sums(
+        self, bags: Mapping[str, Bags], *, training: bool = False, served: bool = False
+    ) -> dict[str, tf.Tensor]:
+        """The weighted sums of embeddings of each of `bags`: float32 [lists, D] by name.
+
+        Args:
+          bags: by the name of their lookup.
+          training, served: see `IdEmbeddings`.
+        """
+        names: dict[str, list[str]] = {}
+        for one in self.lookups:
+            if one.name in bags:
+                names.setdefault(one.table, []).append(one.name)
+        by_table = {table: [bags[name] for name in group] for table, group in names.items()}
+        sums = self.embeddings(by_table, training=training, served=served)
         return {
-            name: [
-                Bags.of_single_ids(
-                    features[name] if lookup is None else lookup.rows(name, features[name])
-                )
-            ]
-            for owner in OWNERS
-            for name in self.columns(owner)
+            name: value
+            for table, group in names.items()
+            for name, value in zip(group, sums[table], strict=True)
         }
 
     def embed(
@@ -100,24 +173,26 @@ class RankingModel(tf.keras.Model):
 
         Returns:
           The inputs of `network`; `user` [B, D_u] and `item` [B, D_i] are x_u and x_i: the
-          embeddings of the id and of the side features, one after the other.
+          embeddings of the id and of the side features, then numbers, one after the other;
+          `context` [B, D_c] the same of the row itself, where the data have any.
         """
         missing = [name for name in self.feature_names if name not in features]
         if missing:
             raise ValueError(f"features: must have {missing}, got {sorted(features)}")
-        sums = self.embeddings(
-            self.bags(features, lookup), training=training, served=lookup is not None
-        )
+        sums = self.sums(self.bags(features, lookup), training=training, served=lookup is not None)
         return self.network_inputs(features, sums)
 
-    def network_inputs(
-        self, features: Features, sums: Mapping[str, list[tf.Tensor]]
-    ) -> dict[str, Any]:
-        """The inputs of `network`, from the features and the lookups of `bags`."""
-        user, item = (
-            tf.concat([sums[name][0] for name in self.columns(owner)], axis=-1) for owner in OWNERS
-        )
-        return {"user": by_row(user, features.get(USER_ROW)), "item": item}
+    def network_inputs(self, features: Features, sums: Mapping[str, tf.Tensor]) -> dict[str, Any]:
+        """The inputs of `network`, from the features and what `sums` gave."""
+        inputs = {}
+        for owner in INPUT_OWNERS:
+            parts = [sums[feature.name] for feature in self.embedded(owner)]
+            if self.numeric_inputs[owner].width:
+                parts.append(self.numeric_inputs[owner](features))
+            if parts:
+                inputs[owner] = tf.concat(parts, axis=-1)
+        inputs["user"] = by_row(inputs["user"], features.get(USER_ROW))
+        return inputs
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         """From `embed`'s answer to logits by task name."""
@@ -138,16 +213,18 @@ class RankingModel(tf.keras.Model):
     def zero_features(self, batch_size: int = 1) -> dict[str, tf.Tensor]:
         """Encoded features of unknown users and items without a graph."""
 
-        def zeros(feature: Feature) -> tf.Tensor:
-            shape = [batch_size] if feature.length is None else [batch_size, feature.length]
-            encoded = feature.name.endswith("_macro") or feature.dtype == "float"
-            dtype = {"float": tf.float32, "int64": tf.int64}[feature.dtype] if encoded else tf.int32
-            return tf.zeros(shape, dtype)
+        def missing(feature: Feature) -> tf.Tensor:
+            shape = [batch_size, *feature.shape]
+            if feature.vocabulary is not None:
+                return tf.fill(shape, feature.encoded_filler)
+            dtype = {"float": tf.float32, "int64": tf.int64}[feature.dtype]
+            return tf.fill(shape, tf.constant(feature.filler, dtype))
 
-        found = {name: zeros(self.spec.feature(name)) for name in self.feature_names}
-        for name in self.feature_names:
-            for column in neighbor_side_features(self.spec, name):
-                found[side_feature_of(name, column)] = tf.zeros_like(found[name])
+        features = [self.spec.feature(name) for name in self.feature_names]
+        found = {feature.name: missing(feature) for feature in features}
+        for feature in features:
+            for column in neighbor_side_features(self.spec, feature):
+                found[side_feature_of(feature.name, column)] = tf.zeros_like(found[feature.name])
         return found
 
     def get_config(self) -> dict[str, Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from input_pipeline.spec import NEIGHBOR_SETS, USER_ROW, DatasetSpec
+from input_pipeline.feature import NODES, USER_ROW, Feature
+from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
 from mgoe_tf.config import ModelOptions
 from mgoe_tf.layers.cascading_towers import CascadingTowers
 from mgoe_tf.layers.id_embeddings import Bags
@@ -15,12 +16,16 @@ from mgoe_tf.layers.id_lookup import IdLookup, side_feature_of
 from mgoe_tf.layers.macro_graph_bottom import MacroGraphBottom
 from mgoe_tf.layers.macro_micro_fusion import MacroMicroFusion
 from mgoe_tf.layers.neighbor_bags import NeighborBags
+from mgoe_tf.layers.neighbor_sets import NEIGHBOR_SETS
 from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.task_adjustment import TaskAdjustment
 from mgoe_tf.layers.user_rows import by_row
-from mgoe_tf.models.base import OWNERS, Features, RankingModel
+from mgoe_tf.models.base import Features, Lookup, RankingModel
 
-ADJUSTMENT_FEATURES = ("task_table", "item_macro")
+
+def _of_neighbors(owner: str, column: str) -> str:
+    """Name of the lookup of a column of the neighbours of users, or of items."""
+    return f"{owner}_neighbors/{column}"
 
 
 class MGOE(RankingModel):
@@ -87,14 +92,28 @@ class MGOE(RankingModel):
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        neighbors = tuple(
-            f"{owner}_{kind}_{task}"
-            for owner in OWNERS
-            for task in self.spec.task_names
-            for kind in ("neighbors", "neighbor_weights")
-        )
-        adjustment = () if self.adjustment is None else ADJUSTMENT_FEATURES
-        return (*super().feature_names, *NEIGHBOR_SETS, *adjustment, *neighbors)
+        names = [*super().feature_names, *NEIGHBOR_SETS]
+        if self.adjustment is not None:
+            names += [self._task_table.name, self._item_macro.name]
+        for owner in NODES:
+            names += [feature.name for feature in self._neighbors(owner)]
+            names += [feature.name for feature in self._neighbor_weights(owner)]
+        return tuple(names)
+
+    @property
+    def _task_table(self) -> Feature:
+        return self.spec.select("user", "task_table")[0]
+
+    @property
+    def _item_macro(self) -> Feature:
+        return self.spec.select("item", "macro_id")[0]
+
+    def _neighbors(self, owner: str) -> tuple[Feature, ...]:
+        """The lists of neighbours, in task order."""
+        return self.spec.select(owner, "neighbors")
+
+    def _neighbor_weights(self, owner: str) -> tuple[Feature, ...]:
+        return self.spec.select(owner, "neighbor_weights")
 
     @property
     def unpenalized_weights(self) -> tuple[tf.Variable, ...]:
@@ -111,50 +130,63 @@ class MGOE(RankingModel):
         """The last layer of the fusion's experts, of which some are shared."""
         return (self.fusion.experts.kernels[-1],)
 
-    def bags(self, features: Features, lookup: IdLookup | None = None) -> dict[str, list[Bags]]:
-        lists = super().bags(features, lookup)
-        # A user's neighbours are items, and the other way round.
-        for owner, table in (("user", "item_id"), ("item", "user_id")):
-            columns = self.neighbor_columns(owner)
-            names = [f"{owner}_neighbors_{task}" for task in self.spec.task_names]
+    @property
+    def lookups(self) -> tuple[Lookup, ...]:
+        neighbors = (
+            Lookup(_of_neighbors(owner, column), column, owner, by_task=True)
+            for owner in NODES
+            for column in self.neighbor_columns(owner)
+        )
+        return (*super().lookups, *neighbors)
+
+    def bags(
+        self,
+        features: Features,
+        lookup: IdLookup | None = None,
+        owners: Collection[str] = INPUT_OWNERS,
+    ) -> dict[str, Bags]:
+        found = super().bags(features, lookup, owners)
+        for owner in (owner for owner in NODES if owner in owners):
+            table, *side = self.neighbor_columns(owner)
+            names = [feature.name for feature in self._neighbors(owner)]
             neighbors = {table: tf.stack([features[name] for name in names])}
             if lookup is None:
-                for column in columns[1:]:
+                for column in side:
                     encoded = [features[side_feature_of(name, column)] for name in names]
                     neighbors[column] = tf.stack(encoded)
-            scores = tf.stack(
-                [features[f"{owner}_neighbor_weights_{task}"] for task in self.spec.task_names]
-            )
+            scores = tf.stack([features[f.name] for f in self._neighbor_weights(owner)])
             bags = self.neighbor_bags(neighbors, scores)
             if lookup is not None:
                 own = bags[table]._replace(ids=lookup.rows(table, bags[table].ids))
                 bags = {table: own} | {
                     column: own._replace(ids=lookup.side_feature(column, own.ids))
-                    for column in columns[1:]
+                    for column in side
                 }
-            for column in columns:
-                lists[column].append(bags[column])
-        return lists
+            found |= {_of_neighbors(owner, column): bag for column, bag in bags.items()}
+        return found
 
     def neighbor_columns(self, owner: str) -> tuple[str, ...]:
         """What e_j of the neighbours of a `user` or an `item` is made of: id, side features."""
-        columns = self.columns({"user": "item", "item": "user"}[owner])
-        return columns if self.options.neighbor_features else columns[:1]
+        other = {"user": "item", "item": "user"}[owner]
+        side = self.spec.side_columns(other) if self.options.neighbor_features else ()
+        return (f"{other}_id", *side)
 
-    def network_inputs(
-        self, features: Features, sums: Mapping[str, list[tf.Tensor]]
-    ) -> dict[str, Any]:
+    def network_inputs(self, features: Features, sums: Mapping[str, tf.Tensor]) -> dict[str, Any]:
         rows = {"user_row": features[USER_ROW]} if USER_ROW in features else {}
         user_row = rows.get("user_row")
-        # nodes: x_u [R, D_u] and x_i [B, D_i]
+        # nodes: x_u [R, D_u], x_i [B, D_i] and, where there is one, x_c [B, D_c]
         nodes = super().network_inputs({k: v for k, v in features.items() if k != USER_ROW}, sums)
         # neighbors: [T, R, D_i] of the user, [T, B, D_u] of the item
         shape = [len(self.spec.tasks), -1, self.options.embedding_dim]
         neighbors = {
             owner: tf.concat(
-                [tf.reshape(sums[column][1], shape) for column in self.neighbor_columns(owner)], -1
+                [
+                    tf.reshape(sums[_of_neighbors(owner, column)], shape)
+                    for column in self.neighbor_columns(owner)
+                ],
+                axis=-1,
             )
-            for owner in OWNERS
+            for owner in NODES
         }
         inputs = {
             "targets": {**nodes, "user": by_row(nodes["user"], user_row)},
@@ -167,8 +199,8 @@ class MGOE(RankingModel):
         }
         if self.adjustment is not None:
             inputs["adjustment"] = {
-                "task_table": by_row(features["task_table"], user_row),
-                "item_macro": features["item_macro"],
+                "task_table": by_row(features[self._task_table.name], user_row),
+                "item_macro": features[self._item_macro.name],
             }
         return inputs
 

@@ -16,6 +16,7 @@ from input_pipeline.records.example_parsing import Column
 from input_pipeline.records.request_parsing import by_row
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.layers.id_lookup import IdLookup
+from mgoe_tf.models.base import EMBEDDED_ROLES
 from mgoe_tf.training.options import TrainOptions
 
 WINDOWS = {"all": ("history", "train"), "windows": ("train",)}
@@ -76,22 +77,20 @@ class TrainingBatches:
     ) -> tf.data.Dataset:
         """The same; for `scratch` see `Examples.shuffled_batches`."""
         options, lookup = self.options, self.lookup
-        random = np.random.default_rng([options.seed, epoch, 1])
-        seeds = dict(zip(lookup.names, random.integers(2**31, size=len(lookup.names)), strict=True))
+        replaced = [n for n in lookup.names if self.spec.feature(n).role in EMBEDDED_ROLES]
+        seeds = np.random.default_rng([options.seed, epoch, 1]).integers(2**31, size=len(replaced))
         labels = {task: f"label_{task}" for task in self.spec.task_names}
-        of_user = {feature.name for feature in self.spec.node_features("user")}
+        of_user = {feature.name for feature in self.spec.select("user")}
 
         @tf.autograph.experimental.do_not_convert
         def finish(number: tf.Tensor, columns: dict[str, tf.Tensor]) -> tuple[Any, Any]:
             features = dict(columns)
             batch_labels = {task: features.pop(name) for task, name in labels.items()}
-            for column in self.spec.vocabularies:
-                if column.name not in features:
-                    continue
-                draws = tf.random.stateless_uniform(
-                    tf.shape(features[column.name]), tf.stack([seeds[column.name], number])
-                )
-                features[column.name] = tf.where(draws < options.oov_rate, 0, features[column.name])
+            for name, seed in zip(replaced, seeds, strict=True):
+                rows = features[name]
+                draws = tf.random.stateless_uniform(tf.shape(rows), tf.stack([seed, number]))
+                # what fills up a list stays
+                features[name] = tf.where((draws < options.oov_rate) & (rows > 0), 0, rows)
             if options.distribution == "mirrored":
                 # Replicas get a share of the rows each, and of every other axis in front.
                 features = by_row(features, of_user=of_user)

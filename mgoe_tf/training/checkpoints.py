@@ -80,7 +80,7 @@ def write_run(
         lines = [b"%d\n" % i for i in ids] if column.dtype == "int64" else [i + b"\n" for i in ids]
         filesystem.write_bytes(filesystem.join(folder, f"{column.name}.txt"), b"".join(lines))
     for owner in ("user", "item"):
-        for name in spec.side_features(owner):
+        for name in spec.side_columns(owner):
             rows = vocabulary.embedded_side_feature(train_options.data_dir, spec, name)
             filesystem.save_array(filesystem.join(folder, f"{name}.npy"), rows)
     filesystem.write_bytes(filesystem.join(model_dir, SPEC_FILE), spec.to_json().encode())

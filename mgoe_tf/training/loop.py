@@ -17,13 +17,11 @@ Losses = Mapping[str, tf.Tensor]
 
 
 class BatchSource(Protocol):
-    """The batches of epoch after epoch, from anywhere on.
+    """The batches of epoch after epoch, from anywhere on."""
 
-    Attributes:
-      steps_per_epoch: batches of each epoch.
-    """
-
-    steps_per_epoch: int
+    @property
+    def steps_per_epoch(self) -> int:
+        """Batches of each epoch."""
 
     def epoch(self, number: int, first_batch: int) -> AbstractContextManager[tf.data.Dataset]:
         """The batches of an epoch from one on; to be read within the context."""

@@ -28,6 +28,7 @@ class ProgressLine(Hook):
         self._stream = sys.stdout if stream is None else stream
         self._is_terminal = self._stream.isatty()
         self._drawn = False
+        self._time, self._step = 0.0, 0
 
     def begin(self, run: Run) -> None:
         self._restart(run)

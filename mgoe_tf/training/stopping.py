@@ -26,10 +26,10 @@ class StopRequest:
         self.number: int | None = None
 
     @contextlib.contextmanager
-    def listening(self) -> Iterator[None]:
+    def listening(self) -> Iterator[StopRequest]:
         """Listens while the block runs, where Python lets it: in the main thread."""
         if threading.current_thread() is not threading.main_thread():
-            yield
+            yield self
             return
         before = {number: signal.getsignal(number) for number in _SIGNALS}
 
@@ -42,7 +42,7 @@ class StopRequest:
         for number in _SIGNALS:
             signal.signal(number, remember)
         try:
-            yield
+            yield self
         finally:
             for number in _SIGNALS:
                 signal.signal(number, before[number])

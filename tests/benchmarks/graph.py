@@ -83,7 +83,10 @@ def build(log: Planted, cuts: Iterable[int]) -> float:
     """Groups at the first cut and writes `graph/<k>` of all; the inertia of users and items."""
     with tempfile.TemporaryDirectory(dir=log.preparation.data_dir) as folder:
         filesystem.make_dirs(filesystem.join(folder, "graph"))
-        graph, past = MergingGraph(log.interactions, log.spec, log.preparation, folder), log.past(0)
+        graph, past = (
+            MergingGraph(log.interactions, log.facts, log.spec, log.preparation, folder),
+            log.past(0),
+        )
         for cut in cuts:
             while past.num_windows < cut:
                 past.add_window()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from input_pipeline.features.provider import LogFacts
 from input_pipeline.log.interactions import Interactions, Past, build_interactions
 from input_pipeline.log.windows import cut_windows
 from input_pipeline.preparation_options import PreparationOptions
@@ -20,11 +21,13 @@ class Planted:
       preparation: the options; `data_dir` is a folder for scratch.
       interactions: the log.
       spec: of the data set, without counts of rows.
+      facts: what its features were described by.
     """
 
     preparation: PreparationOptions
     interactions: Interactions
     spec: DatasetSpec
+    facts: LogFacts
 
     @classmethod
     def of(cls, preparation: PreparationOptions) -> Planted:
@@ -32,8 +35,8 @@ class Planted:
         log = read_events(preparation)
         windows = cut_windows(log, "time", "pairs", preparation.cuts, preparation.seed)
         interactions = build_interactions(log, windows)
-        spec = describe(log, interactions, preparation, "pairs", "time")
-        return cls(preparation, interactions, spec)
+        spec, facts = describe(log, interactions, preparation, "pairs", "time")
+        return cls(preparation, interactions, spec, facts)
 
     def past(self, windows: int) -> Past:
         """What is known after the first windows."""

@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from input_pipeline.engines.dataset_writer import ENCODERS
 from input_pipeline.engines.merging_graph import MergingGraph
+from input_pipeline.features import registry
 from input_pipeline.files import filesystem
-from input_pipeline.graph.snapshot import NodeGraph, extend
+from input_pipeline.graph.node_table import ListColumn, NodeTable
 from input_pipeline.log.interactions import OWNERS
 from input_pipeline.log.rows import Rows, add_negatives, group_pairs
 from input_pipeline.records import example_encoder as examples
@@ -65,21 +66,15 @@ def run(context: Context) -> list[Line]:
     ]  # fmt: skip
 
 
-def window_rows(log: Planted, window: int) -> tuple[Rows, dict[str, NodeGraph]]:
+def window_rows(log: Planted, window: int) -> tuple[Rows, dict[str, NodeTable]]:
     """The pairs and negatives of a window, and the users and items that they read."""
     past = log.past(window)
     with tempfile.TemporaryDirectory(dir=log.preparation.data_dir) as folder:
         filesystem.make_dirs(filesystem.join(folder, "graph"))
-        graph = MergingGraph(log.interactions, log.spec, log.preparation, folder)
+        graph = MergingGraph(log.interactions, log.facts, log.spec, log.preparation, folder)
         snapshot = graph.write(str(window), past)
-    nodes = {
-        owner: extend(
-            getattr(snapshot, owner),
-            past.next_window_features(owner),
-            int(log.interactions.ids[owner].known[window]),
-        )
-        for owner in OWNERS
-    }
+    sizes = {owner: int(log.interactions.ids[owner].known[window]) for owner in OWNERS}
+    nodes = registry.tables_for_window(snapshot.tables, past, sizes)
     past.add_window()
     part = log.interactions.windows.slice(window)
     events = log.interactions.events.take(np.arange(part.start, part.stop))
@@ -95,7 +90,7 @@ def window_rows(log: Planted, window: int) -> tuple[Rows, dict[str, NodeGraph]]:
     return rows, nodes
 
 
-def write_shards(log: Planted, rows: Rows, nodes: dict[str, NodeGraph], folder: str) -> None:
+def write_shards(log: Planted, rows: Rows, nodes: dict[str, NodeTable], folder: str) -> None:
     """The rows as a data set holds them, under `folder`."""
     encoded = {
         name: examples.encode_values(column.values)
@@ -114,28 +109,26 @@ def write_shards(log: Planted, rows: Rows, nodes: dict[str, NodeGraph], folder: 
 
 
 def looped_examples(
-    log: Planted, rows: Rows, nodes: dict[str, NodeGraph]
+    log: Planted, rows: Rows, nodes: dict[str, NodeTable]
 ) -> Iterator[tf.train.Example]:
     """The same rows one by one, without their timestamps."""
     columns = log.interactions.columns
     for user, item, positive in zip(rows.user, rows.item, rows.positive.tolist(), strict=True):
         feature = {}
-        for owner, node, other in (("user", user, "item_id"), ("item", item, "user_id")):
-            graph = nodes[owner]
-            feature[f"{owner}_id"] = _ids(columns[f"{owner}_id"][1].values[node : node + 1])
-            feature[f"{owner}_macro"] = _ids(graph.macro[node : node + 1])
-            feature[f"{owner}_1hop"] = _floats(graph.one_hop[node])
-            feature[f"{owner}_2hop"] = _floats(graph.two_hop[node])
-            if graph.task_table is not None:
-                feature["task_table"] = _floats(graph.task_table[node].ravel())
-            for name, values in graph.features.items():
-                feature[name] = _ids(columns[name][1].values[values[node] : values[node] + 1])
-            for task, lists in zip(log.spec.task_names, graph.neighbors, strict=True):
-                part = slice(lists.indptr[node], lists.indptr[node + 1])
-                feature[f"{owner}_neighbors_{task}"] = _ids(
-                    columns[other][1].values[lists.rows[part]]
-                )
-                feature[f"{owner}_neighbor_weights_{task}"] = _floats(lists.weights[part])
+        for owner, node in (("user", user), ("item", item)):
+            for of_row in log.spec.select(owner):
+                ids = columns[of_row.vocabulary][1].values if of_row.vocabulary else None
+                if of_row.role == "id":
+                    feature[of_row.name] = _ids(ids[node : node + 1])
+                    continue
+                column = nodes[owner][of_row.column]
+                if isinstance(column, ListColumn):
+                    part = slice(column.indptr[node], column.indptr[node + 1])
+                    values = column.arrays["weights" if ids is None else "rows"][part]
+                else:
+                    values = np.ravel(column.values[node])
+                values = values if ids is None else ids[values]
+                feature[of_row.name] = (_floats if of_row.dtype == "float" else _ids)(values)
         for task, name in enumerate(log.spec.task_names):
             feature[f"label_{name}"] = _floats(np.array([positive >> task & 1]))
         yield tf.train.Example(features=tf.train.Features(feature=feature))

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from export.client.snapshot import GraphSnapshot
-from export.graph_tables import GraphTables, Sum, table_bytes
+from export.graph_tables import GraphTables, table_bytes
 from mgoe_tf.training import checkpoints
 
 
@@ -35,16 +35,16 @@ def test_a_row_holds_what_the_node_is_embedded_to(tables, owner):
         np.testing.assert_allclose(value, encoded[name], err_msg=name)
         assert value.dtype == encoded[name].dtype
     bags = loaded.model.bags({**loaded.model.zero_features(), **encoded})
-    expected = loaded.model.embeddings(bags)
+    expected = loaded.model.sums(bags)
     columns = {v.name: v.owner for v in snapshot.spec.vocabularies}
-    wanted = {Sum(column, 0) for column, of in columns.items() if of == owner}
+    wanted = {column for column, of in columns.items() if of == owner}
     if loaded.train_options.model == "mgoe":
-        wanted |= {Sum(column, 1) for column, of in columns.items() if of != owner}
+        wanted |= {f"{owner}_neighbors/{column}" for column, of in columns.items() if of != owner}
         assert features
     assert set(sums) == wanted
-    for key, value in sums.items():
+    for name, value in sums.items():
         # Lists of neighbours of this owner: [T * B, D], by task, as the model has them.
-        np.testing.assert_allclose(value, expected[key.column][key.position], atol=1e-6)
+        np.testing.assert_allclose(value, expected[name], atol=1e-6)
 
 
 def test_the_size_is_known_before_the_tables_are_made(tables):

@@ -140,7 +140,7 @@ def test_rank_and_rank_ids_answer_as_flat_rows_do(exported, run):
     signatures = tf.saved_model.load(path).signatures
     ids = {"user_id": tf.constant(USERS), "item_id": tf.constant(CANDIDATES)}
     assert_equal_answers(numpy_of(signatures["rank_ids"](**ids)), expected, 1e-5)
-    items = {f.name for f in loaded.spec.node_features("item")}
+    items = {f.name for f in loaded.spec.select("item")}
     lists = {
         name: value.reshape(3, 4, *value.shape[1:]) if name in items else value[::4]
         for name, value in flat.items()

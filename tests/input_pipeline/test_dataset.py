@@ -12,7 +12,8 @@ import pytest
 import tensorflow as tf
 
 from input_pipeline import dataset
-from input_pipeline.dataset import Examples, example_files, open_examples
+from input_pipeline.dataset import Examples, open_examples
+from input_pipeline.records.shard_files import example_files
 from input_pipeline.spec import MAX_CANDIDATES, RECORD_LAYOUTS, DatasetSpec
 from tests.data_sets import write_small_data_set
 

@@ -16,10 +16,10 @@ from mgoe_tf.models.base import Features, RankingModel
 
 
 class MMoE(RankingModel):
-    """s_t = Tower_t(sum_e softmax_e(x W_t)_e MLP_e(x)), x = [x_u ; x_i] (Ma et al., KDD 2018).
+    """s_t = Tower_t(sum_e softmax_e(x W_t)_e MLP_e(x)) with x = [x_u ; x_i ; x_c].
 
-    Experts are fed the same x by all tasks; gates have no bias and no hidden layer, as in the
-    original. Args, input and output as `RankingModel`.
+    Source: Ma et al., KDD 2018. Experts are fed the same x by all tasks; gates have no bias and
+    no hidden layer, as in the original. Args, input and output as `RankingModel`.
     """
 
     def __init__(self, *, spec: DatasetSpec, options: ModelOptions, **kwargs: Any) -> None:
@@ -48,7 +48,7 @@ class MMoE(RankingModel):
         return (self.experts.kernels[-1],)
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
-        x = tf.concat([inputs["user"], inputs["item"]], axis=-1)
+        x = tf.concat([*inputs.values()], axis=-1)
         # outputs: [1, X, B, H]; mixed: [T, B, H]
         outputs = self.experts(x[tf.newaxis], training=training)
         mixed = mix(outputs, self.gates(x))
@@ -56,7 +56,7 @@ class MMoE(RankingModel):
 
     def diagnostics(self, features: Features) -> dict[str, tf.Tensor]:
         inputs = self.embed(features)
-        gates = self.gates(tf.concat([inputs["user"], inputs["item"]], axis=-1))
+        gates = self.gates(tf.concat([*inputs.values()], axis=-1))
         means = tf.unstack(tf.reduce_mean(gates, axis=1))
         return {
             f"gates/{task}": mean for task, mean in zip(self.spec.task_names, means, strict=True)

@@ -231,7 +231,7 @@ def test_records_of_the_request_layout_are_replayed(run, exported, target, tmp_p
     with tf.io.TFRecordWriter(str(records)) as writer:
         for _ in range(2):
             writer.write(request.SerializeToString())
-    examples = tf.constant(examples_of_request(request.SerializeToString()))
+    examples = tf.constant(examples_of_request(request.SerializeToString(), ()))
     expected = tf.saved_model.load(exported[0]).signatures["examples"](examples=examples)
     flags = [f"--target={target}", "--model_name=m", "--signature=rank", "--timeout_seconds=30"]
     header, *lines = _main(capsys, *flags, f"--examples={records}", "--top=5").splitlines()

@@ -27,10 +27,10 @@ def test_features_are_those_of_the_training_rows(run):
         ids = parsed[f"{owner}_id"]
         names = [feature.name for feature in features]
         joined = snapshot.features(owner, ids, names)
-        assert set(joined) == {f.name for f in snapshot.spec.node_features(owner)}
+        assert set(joined) == {f.name for f in snapshot.spec.select(owner)}
         known = snapshot.rows(owner, ids) >= 0
         for name, values in joined.items():
-            rows = known if name in snapshot.spec.side_features(owner) else slice(None)
+            rows = known if name in snapshot.spec.side_columns(owner) else slice(None)
             np.testing.assert_array_equal(values[rows], parsed[name][rows], err_msg=name)
             assert values.dtype == parsed[name].dtype
     assert (parsed["user_1hop"] > 0).any()

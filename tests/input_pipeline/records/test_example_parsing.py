@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from input_pipeline.feature import Feature
 from input_pipeline.records.checks import check_example
 from input_pipeline.records.example_parsing import parse_examples, parse_ragged_examples
-from input_pipeline.spec import Feature
+from tests.encoded_rows import neighbor_lists
 
 FEATURES = (
-    Feature("user_id", "int64", None, False, "user"),
-    Feature("item_id", "bytes", None, False, "item"),
-    Feature("user_1hop", "float", 2, False, "user"),
-    Feature("user_neighbors_click", "bytes", 3, True, "user"),
-    Feature("user_neighbor_weights_click", "float", 3, True, "user"),
+    Feature("user_id", "user", "id", "int64", vocabulary="user_id"),
+    Feature("item_id", "item", "id", "bytes", vocabulary="item_id"),
+    Feature("user_1hop", "user", "macro_edges", "float", 2, macro_nodes="item"),
+    *neighbor_lists("user", "bytes"),
 )
-LABELS = (Feature("label_click", "float", None, False, "row"),)
+LABELS = (Feature("label_click", "row", "label", "float", missing=-1.0, optional=True),)
 
 
 def example(**changes) -> bytes:

@@ -4,20 +4,19 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from input_pipeline.feature import Feature
 from input_pipeline.records.checks import check_request
 from input_pipeline.records.request_parsing import by_row, parse_requests
-from input_pipeline.spec import Feature
+from tests.encoded_rows import neighbor_lists
 
 FEATURES = (
-    Feature("user_id", "int64", None, False, "user"),
-    Feature("user_neighbors_click", "bytes", 3, True, "user"),
-    Feature("user_neighbor_weights_click", "float", 3, True, "user"),
-    Feature("item_id", "bytes", None, False, "item"),
-    Feature("item_1hop", "float", 2, False, "item"),
-    Feature("item_neighbors_click", "int64", 3, True, "item"),
-    Feature("item_neighbor_weights_click", "float", 3, True, "item"),
+    Feature("user_id", "user", "id", "int64", vocabulary="user_id"),
+    *neighbor_lists("user", "bytes"),
+    Feature("item_id", "item", "id", "bytes", vocabulary="item_id"),
+    Feature("item_1hop", "item", "macro_edges", "float", 2, macro_nodes="user"),
+    *neighbor_lists("item", "int64"),
 )
-LABELS = (Feature("label_click", "float", None, False, "row"),)
+LABELS = (Feature("label_click", "row", "label", "float", missing=-1.0, optional=True),)
 CONTEXT = {
     "user_id": [7],
     "user_neighbors_click": [b"a", b"b"],

@@ -19,7 +19,7 @@ def test_hand_worked_auc():
 
 def test_a_bit_that_tells_the_label_is_suspicious():
     none = np.zeros(4, np.uint32)
-    rows = Rows(none, none, np.array([1, 1, 0, 0], np.uint32), none, None, none > 0)
+    rows = Rows(none, none, np.array([1, 1, 0, 0], np.uint32), none, None, none > 0, none)
     told = {"item cold": np.array([0, 0, 1, 1]), "user cold": np.array([1, 0, 0, 1])}
     statistics = report.window_statistics("test", rows, ("click",), told)
     # 0 and 1 are equally telling: a model only has to turn it around.

@@ -1,0 +1,85 @@
+"""The providers of features, in the order in which a row holds what they add."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from input_pipeline.feature import NODES, Feature
+from input_pipeline.features.ids import Ids, Outcomes
+from input_pipeline.features.macro_features import MacroEdges, MacroIds, TaskTable
+from input_pipeline.features.micro_neighbors import MicroNeighbors
+from input_pipeline.features.provider import Cut, LogFacts, Provider
+from input_pipeline.features.side_features import SideFeatures
+from input_pipeline.graph.node_table import DenseColumn, ListColumn, NodeTable, extended
+from input_pipeline.log.interactions import Past
+from input_pipeline.spec import DatasetSpec
+
+PROVIDERS: tuple[Provider, ...] = (
+    Ids(),
+    SideFeatures(),
+    MacroEdges(),
+    MacroIds(),
+    TaskTable(),
+    MicroNeighbors(),
+    Outcomes(),
+)
+
+
+def describe_features(facts: LogFacts) -> tuple[Feature, ...]:
+    """The features that all providers add to a row."""
+    return tuple(feature for provider in PROVIDERS for feature in provider.describe(facts))
+
+
+def tables_at(cut: Cut) -> dict[str, NodeTable]:
+    """By owner, the tables of all nodes known at a cut."""
+    return _merged(provider.columns(cut) for provider in PROVIDERS)
+
+
+def empty_tables(spec: DatasetSpec) -> dict[str, NodeTable]:
+    """By owner, the tables before the first event: without nodes."""
+    tables: dict[str, NodeTable] = {owner: {} for owner in NODES}
+    for feature in spec.features:
+        if feature.owner not in NODES or feature.role == "id" or feature.aligned_with:
+            continue
+        if feature.ragged:
+            aligned = {"weights" for f in spec.features if f.aligned_with == feature.name}
+            dtypes = {"rows": np.int32} | dict.fromkeys(aligned, np.float32)
+            arrays = {name: np.zeros(0, dtype) for name, dtype in dtypes.items()}
+            tables[feature.owner][feature.name] = ListColumn(np.zeros(1, np.int64), arrays)
+        else:
+            of_float = feature.dtype == "float"
+            values = np.zeros((0, *feature.shape), np.float32 if of_float else np.int32)
+            missing = -1 if feature.vocabulary else feature.filler
+            assert not isinstance(missing, bytes)
+            tables[feature.owner][feature.name] = DenseColumn(values, missing)
+    return tables
+
+
+def tables_for_window(
+    at_cut: Mapping[str, NodeTable], past: Past, sizes: Mapping[str, int]
+) -> dict[str, NodeTable]:
+    """By owner, the tables as the rows of the window after the past see them.
+
+    Args:
+      at_cut: tables at the cut before the window.
+      past: up to that cut.
+      sizes: how many users and items appear up to the window's end.
+    """
+    brought = _merged(provider.next_window(past) for provider in PROVIDERS)
+    return {
+        owner: extended(
+            {n: c for n, c in at_cut[owner].items() if n not in brought[owner]}, sizes[owner]
+        )
+        | brought[owner]
+        for owner in NODES
+    }
+
+
+def _merged(parts: Iterable[Mapping[str, NodeTable]]) -> dict[str, NodeTable]:
+    merged: dict[str, NodeTable] = {owner: {} for owner in NODES}
+    for part in parts:
+        for owner, table in part.items():
+            merged[owner] |= table
+    return merged

@@ -1,0 +1,95 @@
+"""What is known of all users, or of all items, at one cut: a table of named columns.
+
+Axes: V nodes, in vocabulary order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TypeAlias
+
+import numpy as np
+
+from input_pipeline.files import filesystem
+
+
+@dataclasses.dataclass(frozen=True)
+class DenseColumn:
+    """A value a node.
+
+    Attributes:
+      values: [V, ...].
+      missing: what a node has that is not in the table.
+    """
+
+    values: np.ndarray
+    missing: float | int = 0
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def extended(self, size: int) -> DenseColumn:
+        """The same with nodes up to `size` that have nothing."""
+        tail = np.full((size - len(self), *self.values.shape[1:]), self.missing, self.values.dtype)
+        return dataclasses.replace(self, values=np.concatenate([self.values, tail]))
+
+    def save(self, path: str) -> None:
+        """Writes `<path>.npy`."""
+        filesystem.save_array(f"{path}.npy", self.values)
+
+
+@dataclasses.dataclass(frozen=True)
+class ListColumn:
+    """A list a node.
+
+    Attributes:
+      indptr: int64 [V + 1]; node v has the entries indptr[v]:indptr[v + 1] of each array.
+      arrays: what an entry holds, by name: `rows` of a vocabulary, `weights`.
+    """
+
+    indptr: np.ndarray
+    arrays: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def extended(self, size: int) -> ListColumn:
+        """The same with nodes up to `size` whose lists are empty."""
+        longer = np.pad(self.indptr, (0, size - len(self)), mode="edge")
+        return dataclasses.replace(self, indptr=longer)
+
+    def save(self, path: str) -> None:
+        """Writes `<path>.npz`."""
+        filesystem.save_arrays(f"{path}.npz", {"indptr": self.indptr, **self.arrays})
+
+
+Column: TypeAlias = DenseColumn | ListColumn
+NodeTable: TypeAlias = dict[str, Column]
+
+
+def extended(table: Mapping[str, Column], size: int) -> NodeTable:
+    """A table with nodes up to `size` that nothing is known of."""
+    return {name: column.extended(size) for name, column in table.items()}
+
+
+def save(folder: str, table: Mapping[str, Column]) -> None:
+    """Writes each column of a table into a folder, by its name."""
+    for name, column in table.items():
+        column.save(filesystem.join(folder, name))
+
+
+def load(folder: str, name: str, *, is_list: bool, missing: float | int = 0) -> Column:
+    """Reads one column of a table that `save` wrote.
+
+    Args:
+      folder: of the table.
+      name: of the column.
+      is_list: whether it holds lists.
+      missing: what a node has that is not in it, of a dense column.
+    """
+    path = filesystem.join(folder, name)
+    if not is_list:
+        return DenseColumn(filesystem.load_array(f"{path}.npy"), missing)
+    arrays = dict(filesystem.load_arrays(f"{path}.npz"))
+    return ListColumn(arrays.pop("indptr"), arrays)
