@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from input_pipeline.dataset import open_examples
 from input_pipeline.records.bad_records import open_records
-from mgoe_tf.training import checkpoints, trainer
+from mgoe_tf.training import checkpoints
+from mgoe_tf.training.batches import TrainingBatches
 from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.trainer import train
 from tests.mgoe_tf.conftest import MODEL_OPTIONS
@@ -219,13 +221,13 @@ def test_unknown_names_and_missing_data_are_errors(train_options, tmp_path) -> N
 def test_out_of_vocabulary_replacement_is_seeded_and_of_the_asked_rate(finished) -> None:
     options = dataclasses.replace(finished, oov_rate=0.25)
     loaded = checkpoints.load_model(options.model_dir)
-    examples = trainer.open_examples(
+    examples = open_examples(
         options.data_dir, loaded.spec, ["history", "train"], loaded.lookup.names
     )
 
     def replaced(epoch: int) -> dict[str, np.ndarray]:
-        batches = trainer.training_batches(examples, loaded.lookup, loaded.spec, options, epoch)
-        features = [features for features, _ in batches.as_numpy_iterator()]
+        source = TrainingBatches(examples, loaded.lookup, loaded.spec, options)
+        features = [features for features, _ in source.dataset(epoch).as_numpy_iterator()]
         return {
             name: np.concatenate([f[name] for f in features]) == 0
             for name in ("user_id", "item_id", "category_id")
