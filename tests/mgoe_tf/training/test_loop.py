@@ -153,8 +153,7 @@ def test_a_second_signal_acts_at_once() -> None:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.number == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(1)
+            signal.raise_signal(signal.SIGINT)
 
 
 def test_a_source_with_more_batches_than_it_tells_is_refused() -> None:

@@ -16,18 +16,7 @@ from mgoe_tf.training.batches import TrainingBatches
 from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.trainer import train
 from tests.mgoe_tf.conftest import MODEL_OPTIONS
-
-
-def scalars(model_dir: str, part: str) -> dict[str, list[tuple[int, float]]]:
-    """Every (step, value) in TensorBoard's logs, by tag."""
-    found: dict[str, list[tuple[int, float]]] = {}
-    for path in sorted(pathlib.Path(model_dir, "events", part).glob("events.*")):
-        for event in tf.compat.v1.train.summary_iterator(str(path)):
-            for value in event.summary.value:
-                if value.metadata.plugin_data.plugin_name == "scalars":
-                    number = float(tf.make_ndarray(value.tensor))
-                    found.setdefault(value.tag, []).append((event.step, number))
-    return found
+from tests.mgoe_tf.training.curves import scalars
 
 
 def metrics_of(options: TrainOptions) -> dict:
