@@ -83,7 +83,10 @@ class EpochOrder:
         slot, turn = (
             np.concatenate(parts)
             for parts in zip(
-                *((np.full(count, s), np.arange(count)) for s, count in enumerate(counts)),
+                *(
+                    (np.full(count, s, np.int32), np.arange(count, dtype=np.int32))
+                    for s, count in enumerate(counts)
+                ),
                 strict=True,
             )
         )
@@ -129,7 +132,7 @@ class EpochOrder:
         return [self._block(place) for place in in_order]
 
     def _block(self, place: int) -> np.ndarray:
-        first = self._turn[place] * self.records_per_block
+        first = int(self._turn[place]) * self.records_per_block
         return self._rows[self._slot[place]][first : first + self.records_per_block]
 
     def start_at(self, record: int) -> Start:

@@ -1,6 +1,7 @@
 """Short trainings: they learn, repeat themselves, go on, and stop for a reason."""
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import shutil
@@ -60,6 +61,21 @@ def test_mgoe_learns_and_leaves_a_complete_model_directory(train_options) -> Non
         "kappa/click",
     }
     assert expected <= set(logged)
+
+
+def test_the_run_card_tells_what_the_run_was_made_of(finished) -> None:
+    card = json.loads(pathlib.Path(finished.model_dir, "run.json").read_text())
+    assert card["seed"] == finished.seed
+    assert card["flags"]["batch_size"] == 128
+    assert card["flags"]["embedding_dim"] == MODEL_OPTIONS.embedding_dim
+    spec = checkpoints.read_spec(finished.data_dir)
+    assert card["data"]["checksum"] == hashlib.sha256(spec.to_json().encode()).hexdigest()
+    assert card["data"]["rows"] == spec.counts["rows"]
+    (session,) = card["sessions"]
+    assert session["versions"]["tensorflow"] == tf.__version__
+    assert session["begun"] <= session["ended"]
+    assert (session["begun_at_step"], session["ended_at_step"]) == (0, 6159 // 128)
+    assert {"host", "cpus", "devices", "intra_op_threads"} <= set(session)
 
 
 def test_the_same_seed_gives_the_same_digits(train_options) -> None:
