@@ -225,14 +225,14 @@ def test_processes_killed_at_random_steps(train_options, data_dirs, layout, sett
     rng = np.random.default_rng([len(layout), len(setting)])
     parts = train_options("parts", **changes, resume=True, checkpoint_steps=7)
     killed = 0
-    for step in sorted(rng.integers(1, last - 20, 10).tolist()):
+    for step in sorted(rng.integers(1, last - 20, 5).tolist()):
         process = start(parts)
         wait_for(lambda step=step: saved_step(parts.model_dir) >= step, process)
         time.sleep(float(rng.random() / 10))
         process.send_signal(signal.SIGKILL)
         process.communicate()
         killed += process.returncode == -signal.SIGKILL
-    assert killed >= 8
+    assert killed >= 4
     process = start(parts)
     _, errors = process.communicate()
     assert process.returncode == 0, errors
