@@ -36,7 +36,7 @@ setup(
         # TensorFlow 2.17 is built for NumPy 1; the caps keep a resolver from moving past it.
         "numpy>=1.26,<2",
         "scipy>=1.11,<1.18",
-        "scikit-learn>=1.4,<1.10",
+        "threadpoolctl>=3.1",
         "matplotlib>=3.8,<3.12",
         # pyarrow 26 refuses NumPy 1.
         "pyarrow>=15,<26",
@@ -52,13 +52,20 @@ setup(
     extras_require={
         "gpu": ["tensorflow[and-cuda]==2.17.1"],
         # Peers of `python -m tests.benchmarks`.
-        "bench": ["torch==2.13.0", "torch-rechub==0.9.0", "deepctr==0.9.4"],
+        "bench": [
+            "torch==2.13.0",
+            "torch-rechub==0.9.0",
+            "deepctr==0.9.4",
+            "scikit-learn>=1.4,<1.10",
+        ],
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3",
             "ruff==0.17.6",
             "mypy==2.4.1",
+            "pre-commit>=3",
             "moto[server]>=5",
+            "scikit-learn>=1.4,<1.10",
             # schema of the compose file; certificates of the server's tests
             "compose-spec>=0.2",
             "cryptography>=42",

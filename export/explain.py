@@ -10,10 +10,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from export.client import Client, Input
+from export.client.context import context_inputs, filled_context, parse_context
 from export.client.ranking import parse_ids
 from input_pipeline.commands.command import run_command
 from input_pipeline.commands.options import option
@@ -21,8 +24,8 @@ from mgoe_tf.evaluation import tables
 from mgoe_tf.layers.neighbor_sets import NEIGHBOR_SETS
 
 _SIGNATURE = "explain"
-Answer = Mapping[str, np.ndarray]
-Ask = Callable[[Mapping[str, np.ndarray]], Answer]
+Answer = Mapping[str, NDArray[Any]]
+Ask = Callable[[Mapping[str, NDArray[Any]]], Answer]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,6 +34,11 @@ class ExplainOptions:
 
     user_id: str = option("", "Raw id of the user; required.")
     item_id: str = option("", "Raw id of the item; required.")
+    context: tuple[str, ...] = option(
+        (),
+        "Features of the request itself, name=value,name=value,...; | between several values of "
+        "one. What is left out is missing.",
+    )
     export_dir: str = option("", "Version directory of an export to ask. Default: a server.")
     target: str = option("localhost:8500", "host:port of the server's gRPC.")
     model_name: str = option("mgoe", "The model's name on the server.")
@@ -46,7 +54,7 @@ class ExplainOptions:
             raise ValueError(f"--top: must be at least 1, got {self.top}")
 
 
-def explain(explain_options: ExplainOptions) -> dict[str, np.ndarray]:
+def explain(explain_options: ExplainOptions) -> dict[str, NDArray[Any]]:
     """What the model attends to for the user and the item.
 
     Returns:
@@ -80,7 +88,7 @@ def _of_directory(export_dir: str) -> tuple[Mapping[str, Input], Ask]:
         for name, spec in specs.items()
     }
 
-    def ask(ids: Mapping[str, np.ndarray]) -> Answer:
+    def ask(ids: Mapping[str, NDArray[Any]]) -> Answer:
         # Through `loaded`: a signature alone does not keep its weights.
         signature = loaded.signatures[_SIGNATURE]
         outputs = signature(**{name: tf.constant(value) for name, value in ids.items()})
@@ -91,10 +99,13 @@ def _of_directory(export_dir: str) -> tuple[Mapping[str, Input], Ask]:
 
 def _ask(
     explain_options: ExplainOptions, wanted: Mapping[str, Input], ask: Ask
-) -> dict[str, np.ndarray]:
+) -> dict[str, NDArray[Any]]:
     user_id = parse_ids([explain_options.user_id], wanted["user_id"])
     item_id = parse_ids([explain_options.item_id], wanted["item_id"])
-    answer = ask({"user_id": user_id, "item_id": item_id[np.newaxis]})
+    of_context = context_inputs(wanted)
+    given = parse_context(explain_options.context, of_context)
+    ids = {"user_id": user_id, "item_id": item_id[np.newaxis]}
+    answer = ask(ids | filled_context(given, of_context))
     return {name: np.asarray(output)[0, 0] for name, output in answer.items()}
 
 

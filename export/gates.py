@@ -12,20 +12,23 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from absl import logging
+from numpy.typing import NDArray
 
 from export import publication
 from export.client.snapshot import GraphSnapshot
-from export.signatures import SCORE, score_weights
+from export.signatures import SCORE, is_asked, score_weights
+from input_pipeline.feature import NODES
 from input_pipeline.files import filesystem
 from input_pipeline.records.example_parsing import parse_examples
 from input_pipeline.records.example_rows import first_examples
+from input_pipeline.spec import INPUT_OWNERS
 from mgoe_tf.training.checkpoints import LoadedModel
 
 TOLERANCE = 1e-5  # what an export may differ from Keras, in any output
 COMPARED_ROWS = 1000
 METRICS_FILE = "evaluation.json"
 _COMPARED_USERS = 10
-Rows = Mapping[str, np.ndarray]
+Rows = Mapping[str, NDArray[Any]]
 
 
 class KerasAnswers:
@@ -41,9 +44,11 @@ class KerasAnswers:
         self._weights = score_weights(weights, len(loaded.spec.tasks))
 
     def _encode(self, raw: Rows) -> dict[str, tf.Tensor]:
-        return self._loaded.lookup({name: tf.constant(value) for name, value in raw.items()})
+        features = {name: tf.constant(value) for name, value in raw.items()}
+        encoded: dict[str, tf.Tensor] = self._loaded.lookup(features)
+        return encoded
 
-    def predict(self, raw: Rows) -> dict[str, np.ndarray]:
+    def predict(self, raw: Rows) -> dict[str, NDArray[Any]]:
         """Probabilities by task and the score, [B] each."""
         logits = self._loaded.model(self._encode(raw), training=False)
         tasks = self._loaded.spec.task_names
@@ -51,20 +56,29 @@ class KerasAnswers:
         powers = [answers[task] ** w for task, w in zip(tasks, self._weights, strict=True)]
         return answers | {SCORE: np.prod(powers, axis=0)}
 
-    def classify(self, raw: Rows) -> dict[str, np.ndarray]:
+    def classify(self, raw: Rows) -> dict[str, NDArray[Any]]:
+        """`scores` [B, T], as signature `classify` gives them."""
         answers = self.predict(raw)
         return {"scores": np.stack([answers[task] for task in self._loaded.spec.task_names], 1)}
 
-    def regress(self, raw: Rows) -> dict[str, np.ndarray]:
+    def regress(self, raw: Rows) -> dict[str, NDArray[Any]]:
+        """`outputs` [B], as signature `regress` gives them."""
         return {"outputs": self.predict(raw)[SCORE]}
 
-    def explain(self, raw: Rows) -> dict[str, np.ndarray]:
+    def explain(self, raw: Rows) -> dict[str, NDArray[Any]]:
+        """What the model attends to, by the names of signature `explain`."""
         explained = self._loaded.model.explain(self._loaded.model.embed(self._encode(raw)))
         return {name: value.numpy() for name, value in explained.items()}
 
 
+def _difference(found: NDArray[Any], expected: NDArray[Any]) -> float:
+    """The largest between two arrays [R]; NaN where only one of two numbers is NaN."""
+    both = np.isnan(found) & np.isnan(expected)
+    return float(np.max(np.where(both, 0.0, np.abs(found - expected)), initial=0.0))
+
+
 def _as_lists(raw: Rows, items: set[str]) -> tuple[Rows, Rows]:
-    """Rows as requests of `rank`, users [U, ...] and candidates [U, N, ...], and flat again."""
+    """Rows as requests of `rank`, users and context [U, ...], candidates [U, N, ...], and flat."""
     rows = len(next(iter(raw.values())))
     users = min(_COMPARED_USERS, rows)
     candidates = rows // users
@@ -99,13 +113,15 @@ def compare(
     serialized = first_examples(snapshot.data_dir, "validation", COMPARED_ROWS)
     features = [loaded.spec.feature(name) for name in loaded.model.feature_names]
     raw = {name: value.numpy() for name, value in parse_examples(serialized, features).items()}
-    items = {feature.name for feature in features if feature.owner == "item"}
-    lists, flat = _as_lists(raw, items)
-    ids = {name: lists[name] for name in ("user_id", "item_id")}
-    joined: dict[str, np.ndarray] = {}
-    for owner in ("user", "item"):
-        names = [feature.name for feature in features if feature.owner == owner]
-        joined |= snapshot.features(owner, flat[f"{owner}_id"], names)
+    names = {
+        owner: [feature.name for feature in features if feature.owner == owner]
+        for owner in INPUT_OWNERS
+    }
+    lists, flat = _as_lists(raw, set(names["item"]))
+    ids = {feature.name: lists[feature.name] for feature in features if is_asked(feature)}
+    joined = {name: flat[name] for name in names["context"]}
+    for owner in NODES:
+        joined |= snapshot.features(owner, flat[f"{owner}_id"], names[owner])
 
     keras = KerasAnswers(loaded, weights)
     cases = {
@@ -122,7 +138,7 @@ def compare(
         inputs, answer, rows = cases[name]
         outputs = signature(**{key: tf.constant(value) for key, value in inputs.items()})
         for output, values in answer(rows).items():
-            difference = float(np.max(np.abs(np.ravel(outputs[output]) - np.ravel(values))))
+            difference = _difference(np.ravel(outputs[output]), np.ravel(values))
             if not difference <= TOLERANCE:
                 raise ValueError(
                     f"not published: {output} of signature {name} differs from the Keras model by "

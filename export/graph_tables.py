@@ -8,9 +8,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from export.client.snapshot import GraphSnapshot
 from input_pipeline.feature import NODES, Feature
@@ -35,7 +37,7 @@ def table_bytes(snapshot: GraphSnapshot, model: RankingModel) -> int:
         width = sum(math.prod(feature.shape) for feature in _kept(model, owner))
         for lookup in model.lookups:
             lists = len(spec.tasks) if lookup.by_task else 1
-            width += model.options.embedding_dim * lists * (lookup.owner == owner)
+            width += model.tables[lookup.table].dim * lists * (lookup.owner == owner)
         total += 4 * width * (spec.vocabulary(f"{owner}_id").size + 1)
     return total
 
@@ -46,7 +48,7 @@ def _kept(model: RankingModel, owner: str) -> list[Feature]:
     return [f for f in features if f.owner == owner and not f.ragged and f.vocabulary is None]
 
 
-class GraphTables(tf.Module):
+class GraphTables(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
     """What a model knows of every user, or of every item, of a snapshot before it sees the other.
 
     The lookups of the ids, of their side features and of their neighbours are made here, once for
@@ -115,7 +117,7 @@ class _Nodes:
         self.kept = _kept(model, owner)
         self._owner, self._model, self._lookup = owner, model, lookup
 
-    def known(self, raw: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def known(self, raw: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """By name, features [V, ...] and sums, [V, D] or [V, T, D], of raw features."""
         encoded = self._lookup.encode({name: tf.constant(value) for name, value in raw.items()})
         found = {feature.name: encoded[feature.name].numpy() for feature in self.kept}
@@ -129,7 +131,7 @@ class _Nodes:
         return found
 
 
-def _unknown_id(ids: np.ndarray) -> np.ndarray:
+def _unknown_id(ids: NDArray[Any]) -> NDArray[Any]:
     """An id that is not among `ids`: [1]."""
     if ids.dtype == object:
         return np.array([b"\n"], object)  # no id contains a line break

@@ -13,11 +13,23 @@ MARKER = "saved_model.pb"  # without it a version is not complete
 _VERSION = re.compile(r"[0-9]{1,18}")
 
 
-def versions(base_path: str) -> list[int]:
-    """The version numbers under a base path, ascending; none where it does not exist."""
+def numbers(base_path: str) -> list[int]:
+    """The version numbers that are taken under a base path, ascending.
+
+    Those of versions that are being copied are among them, or whose copying was broken off.
+    """
     if not filesystem.exists(base_path):
         return []
     return sorted(int(name) for name in filesystem.listdir(base_path) if _VERSION.fullmatch(name))
+
+
+def versions(base_path: str) -> list[int]:
+    """The complete versions under a base path, ascending; none where it does not exist."""
+    return [
+        version
+        for version in numbers(base_path)
+        if filesystem.exists(filesystem.join(base_path, str(version), MARKER))
+    ]
 
 
 def choose_version(base_path: str, wanted: int | None) -> int:
@@ -26,7 +38,7 @@ def choose_version(base_path: str, wanted: int | None) -> int:
     Raises:
       ValueError: `wanted` is not positive, or it exists.
     """
-    existing = versions(base_path)
+    existing = numbers(base_path)
     if wanted is None:
         return max(int(time.time()), *(version + 1 for version in existing), 1)
     if wanted < 1:
@@ -40,10 +52,15 @@ def choose_version(base_path: str, wanted: int | None) -> int:
 
 
 def publish(temporary: str, base_path: str, wanted: int | None) -> int:
-    """Moves a finished export into place and returns its version.
+    """Gives a finished export, a local directory, its place, and returns its version.
 
-    Another exporter may take a version number first: the next one is tried then, unless it was
-      `wanted`.
+    To a local base path it is renamed. To a remote one it is copied, MARKER last, so that no server
+    loads a part of it. Another exporter may take a version number first: the next one is tried
+    then, unless it was `wanted`.
+
+    Raises:
+      ValueError: `wanted` exists.
+      OSError, tf.errors.OpError: it cannot be moved or copied; nothing of it is left there.
     """
     filesystem.make_dirs(base_path)
     while True:
@@ -51,9 +68,7 @@ def publish(temporary: str, base_path: str, wanted: int | None) -> int:
         try:
             filesystem.publish(temporary, filesystem.join(base_path, str(version)))
             return version
-        except OSError:  # a rename onto a directory with files has no error of its own everywhere
-            if version not in versions(base_path):
-                raise
+        except FileExistsError:
             logging.info("version %d was taken meanwhile", version)
 
 
@@ -61,7 +76,7 @@ def prune(base_path: str, keep: int) -> list[int]:
     """Removes all but the `keep` newest versions (0: none is removed) and returns those removed.
 
     Each is taken away from servers first: renamed out of the base path, or robbed of the file that
-      makes it complete.
+    makes it complete. What is not complete is left alone: it may be on its way.
     """
     old = versions(base_path)[:-keep] if keep else []
     for version in old:

@@ -14,7 +14,8 @@ CHECK_FINITE = ("row", "batch")
 class RowChecks:
     """Finds rows with a number outside its feature's bounds, or one that is infinite.
 
-    So no edge weight that is NaN or negative is scored, and no unknown macro node.
+    So no edge weight that is NaN or negative is scored, and no unknown macro node. A number without
+    bounds may be negative, and NaN where it is missing.
 
     Args:
       features: raw features to look at.
@@ -42,7 +43,7 @@ class RowChecks:
     def __call__(
         self, owner: str, features: Mapping[str, tf.Tensor]
     ) -> tuple[tf.Tensor | None, dict[str, tf.Tensor]]:
-        """Checks the features of `user` or of `item`, [B, ...] each.
+        """Checks the features of `user`, `item` or `context`, [B, ...] each.
 
         Returns:
           Which rows can be scored, bool [B] (None: all), and the owner's features, harmless in the
@@ -53,9 +54,10 @@ class RowChecks:
         if not problems:
             return None, mine
         if self._check_finite == "batch":
+            by_name = {feature.name: feature for feature in self._features}
             checks = [
                 tf.debugging.assert_equal(
-                    tf.reduce_any(bad), False, f"{name} must be finite, at least 0 and known"
+                    tf.reduce_any(bad), False, f"{name} {_rule(by_name[name])}"
                 )
                 for name, bad in problems.items()
             ]
@@ -82,3 +84,14 @@ def _outside(feature: Feature, value: tf.Tensor) -> tf.Tensor | None:
     if high is not None:
         is_good &= value <= tf.constant(high, value.dtype)
     return tf.logical_not(is_good)
+
+
+def _rule(feature: Feature) -> str:
+    """What `_outside` asks of a feature, in words."""
+    if feature.bounds is None:
+        return "must not be infinite"
+    low, high = feature.bounds
+    rules = ["finite"] if feature.dtype == "float" else []
+    rules += [] if low is None else [f"at least {low:g}"]
+    rules += [] if high is None else [f"at most {high:g}"]
+    return f"must be {' and '.join(rules)}"

@@ -1,7 +1,8 @@
 """Exports a trained model: python -m export.savedmodel --model_dir=DIR --export_base=BASE
 
 Writes BASE/<model_name>/<version>/, a SavedModel for TensorFlow Serving, `export.serve` or plain
-TensorFlow.
+TensorFlow. It is made, compared and replayed in a local directory, and only then renamed into
+place, or copied where BASE is remote; so a server sees it whole or not at all.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from absl import logging
+from numpy.typing import NDArray
 
 from export import gates, publication, warmup
 from export.client import Input
@@ -42,8 +43,8 @@ class ExportOptions:
     model_dir: str = option("", "Trained model, as `mgoe_tf.train` wrote it; required.")
     export_base: str = option(
         "",
-        "Directory of exported models, local or remote; required. A version is written to "
-        "<export_base>/<model_name>/<version>.",
+        "Directory of exported models, local or remote; required. A version appears whole as "
+        "<export_base>/<model_name>/<version>; for a remote one, TMPDIR must have room for it.",
     )
     model_name: str = option("mgoe", "Name of the model under --export_base and on servers.")
     version: int | None = option(
@@ -145,8 +146,7 @@ def export(export_options: ExportOptions) -> str:
         _replay(temporary)
         version = publication.publish(temporary, base_path, export_options.version)
     finally:
-        if filesystem.exists(temporary):
-            filesystem.remove_tree(temporary)
+        filesystem.remove_tree(temporary)
     for old in publication.prune(base_path, export_options.keep):
         logging.info("removed version %d: --keep=%d", old, export_options.keep)
     return filesystem.join(base_path, str(version))
@@ -165,8 +165,8 @@ def _why_without_graph(
 ) -> dict[str, str]:
     """The signatures that the export will not have, and why."""
     absent = {}
-    if not hasattr(loaded.model, "explain"):
-        absent["explain"] = f"{loaded.train_options.model} has no macro nodes to explain"
+    if not loaded.model.explains:
+        absent["explain"] = f"{loaded.train_options.model} does not explain what it answers"
     if snapshot is None:
         reason = "no graph was given (--data_dir)"
     else:
@@ -198,7 +198,7 @@ def _write_json(path: str, contents: Mapping[str, Any]) -> None:
     filesystem.write_bytes(path, (json.dumps(contents, indent=2) + "\n").encode())
 
 
-def _warmup_rows(served: ServedModel, snapshot: GraphSnapshot | None) -> Mapping[str, np.ndarray]:
+def _warmup_rows(served: ServedModel, snapshot: GraphSnapshot | None) -> Mapping[str, NDArray[Any]]:
     """Rows like a client's: a user with popular items; rows of nobody without a data set."""
     if snapshot is None:
         return warmup.cold_rows(served.features, 1)

@@ -41,10 +41,11 @@ _POOL = build_pool(
 )
 
 
-def _class(name: str) -> Any:
-    return message_factory.GetMessageClass(
+def _class(name: str) -> type[Any]:
+    found: type[Any] = message_factory.GetMessageClass(
         _POOL.FindMessageTypeByName(f"tensorflow.serving.{name}")
     )
+    return found
 
 
 BatchingParameters = _class("BatchingParameters")
@@ -60,10 +61,11 @@ def read(path: str, message: MessageT, flag: str) -> MessageT:
       ValueError: naming `flag`, where there is no such file or it is not such a message.
     """
     try:
-        return text_format.Parse(filesystem.read_text(path), message)
+        text_format.Parse(filesystem.read_text(path), message)
     except OSError as error:
         raise ValueError(f"--{flag}: cannot read {path}: {error}") from None
     except (text_format.ParseError, UnicodeDecodeError) as error:
         raise ValueError(
             f"--{flag}: {path} is no {message.DESCRIPTOR.name} in text format: {error}"
         ) from None
+    return message

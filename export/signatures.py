@@ -6,7 +6,7 @@ Axes: B users, or flat rows; N candidates of a user; T tasks; K macro nodes.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
@@ -24,6 +24,13 @@ METHOD_NAMES = {
     "classify": tf.saved_model.CLASSIFY_METHOD_NAME,
     "regress": tf.saved_model.REGRESS_METHOD_NAME,
 }
+Tensors: TypeAlias = Mapping[str, tf.Tensor]
+_OfTensors: TypeAlias = Callable[[Tensors], dict[str, tf.Tensor]]
+
+
+def is_asked(feature: Feature) -> bool:
+    """Whether `rank_ids` and `explain` ask for a feature: the graph does not tell it."""
+    return feature.role == "id" or feature.owner == "context"
 
 
 def score_weights(weights: Sequence[float] | None, num_tasks: int) -> tuple[float, ...]:
@@ -37,7 +44,7 @@ def score_weights(weights: Sequence[float] | None, num_tasks: int) -> tuple[floa
     return tuple(weight / sum(weights) for weight in weights)
 
 
-class ServedModel(tf.Module):
+class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
     """What is saved: weights and vocabulary tables, without Keras, so that any TensorFlow loads it.
 
         score = exp(sum_t w_t log p_t / sum_t w_t), the weighted geometric mean of the probabilities
@@ -67,14 +74,16 @@ class ServedModel(tf.Module):
         self._weights = score_weights(weights, len(spec.tasks))
         self._task_names = spec.task_names
         # Closures, not attributes: tracking the layers would save their Keras side too.
-        self._embed = lambda features: model.embed(features, lookup=lookup)
-        self._network = lambda inputs: model.network(inputs, training=False)
-        self._network_inputs = lambda features, sums: model.network_inputs(features, sums)
-        self._context_sums = lambda features: model.sums(
+        self._embed: _OfTensors = lambda features: model.embed(features, lookup=lookup)
+        self._network: _OfTensors = lambda inputs: model.network(inputs, training=False)
+        self._network_inputs: Callable[[Tensors, Tensors], Tensors] = lambda features, sums: (
+            model.network_inputs(features, sums)
+        )
+        self._context_sums: _OfTensors = lambda features: model.sums(
             model.bags(features, lookup, ("context",)), served=True
         )
-        self._explains = hasattr(model, "explain")
-        self._explain = lambda inputs: model.explain(inputs)
+        self._explains: bool = model.explains
+        self._explain: _OfTensors = lambda inputs: model.explain(inputs)
         self._held = [*model.variables, *lookup.variables, *lookup.tables.values()]
         id_tables = {id(table) for table in model.embeddings.variables}
         self._constants = [weight for weight in model.variables if id(weight) not in id_tables]
@@ -92,9 +101,7 @@ class ServedModel(tf.Module):
         """The inputs of `serving_default`."""
         return self._features
 
-    def _outputs(
-        self, logits: Mapping[str, tf.Tensor], valid: tf.Tensor | None = None
-    ) -> dict[str, tf.Tensor]:
+    def _outputs(self, logits: Tensors, valid: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         """Probabilities [B] by task and `score` [B], float32; NaN where a row is not valid."""
         # by_task: [T, B]
         by_task = tf.stack([tf.cast(logits[task], tf.float32) for task in self._task_names])
@@ -103,19 +110,15 @@ class ServedModel(tf.Module):
         )
         probabilities = tf.unstack(tf.math.sigmoid(by_task), num=len(self._task_names))
         outputs = dict(zip(self._task_names, probabilities, strict=True)) | {SCORE: score}
-        if valid is None:
-            return outputs
-        return {
-            name: tf.where(valid, value, float("nan"), name=name) for name, value in outputs.items()
-        }
+        return _nan_unless(valid, outputs)
 
-    def predict(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def predict(self, features: Tensors) -> dict[str, tf.Tensor]:
         """Probabilities [B] by task and `score` [B], float32, of raw features [B, ...]."""
         valid, checked = self._checked(features)
         return self._outputs(self._network(self._embed(checked)), valid)
 
     def _checked(
-        self, features: Mapping[str, tf.Tensor], user_row: tf.Tensor | None = None
+        self, features: Tensors, user_row: tf.Tensor | None = None
     ) -> tuple[tf.Tensor | None, dict[str, tf.Tensor]]:
         """Which rows can be scored, bool [B] (None: all), and harmless features of all.
 
@@ -133,7 +136,7 @@ class ServedModel(tf.Module):
             harmless |= checked
         return valid, harmless
 
-    def rank(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def rank(self, features: Tensors) -> dict[str, tf.Tensor]:
         """Probabilities [B, N] by task and `score` [B, N] of raw features.
 
         Args:
@@ -146,7 +149,7 @@ class ServedModel(tf.Module):
         logits = self._network(self._embed(checked | {USER_ROW: rows.user_row}))
         return rows.unflatten(self._outputs(logits, valid))
 
-    def _same_candidates(self, features: Mapping[str, tf.Tensor]) -> tf.Operation:
+    def _same_candidates(self, features: Tensors) -> tf.Operation:
         """An assertion that all features have the same B, and the candidates' the same N."""
         users = [tf.shape(features[f.name])[0] for f in self._features]
         candidates = [tf.shape(features[f.name])[1] for f in self._features if f.owner == "item"]
@@ -156,29 +159,39 @@ class ServedModel(tf.Module):
             ["users must be [B, ...] and candidates [B, N, ...], got B and N", users, candidates],
         )
 
-    def _joined(self, features: Mapping[str, tf.Tensor]) -> tuple[_Rows, dict[str, Any]]:
-        """The inputs of the network for ids and context, from the graph inside the model."""
+    def _joined(self, features: Mapping[str, tf.Tensor]) -> tuple[_Rows, Tensors, tf.Tensor | None]:
+        """The inputs of the network for ids and context, from the graph inside the model.
+
+        Returns:
+          The rows, the inputs, and which rows can be scored, bool [B * N] (None: all).
+        """
         rows = _Rows(features["user_id"], features["item_id"])
         found, sums = self._tables["user"](features["user_id"])
         of_items, item_sums = self._tables["item"](rows.flatten(features["item_id"]))
-        context = {
-            f.name: rows.laid_out(features[f.name], f.owner)
-            for f in self._features
-            if f.owner == "context"
-        }
-        sums = sums | item_sums | self._context_sums(context)
+        valid, context = self._check("context", features)
+        for name, value in context.items():  # a GPU would read zeros beyond the last one
+            tf.debugging.assert_equal(
+                tf.shape(value)[0], rows.shape[0], f"{name} must be of as many users as item_id"
+            )
+        context_sums = self._context_sums(context)
+        context, context_sums = (
+            {name: tf.gather(value, rows.user_row) for name, value in part.items()}
+            for part in (context, context_sums)
+        )
+        sums = sums | item_sums | context_sums
         found = found | of_items | context | {USER_ROW: rows.user_row}
-        return rows, self._network_inputs(found, sums)
+        valid = None if valid is None else tf.gather(valid, rows.user_row)
+        return rows, self._network_inputs(found, sums), valid
 
-    def rank_ids(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def rank_ids(self, features: Tensors) -> dict[str, tf.Tensor]:
         """As `rank`, of raw ids [B] and [B, N], and of the context's features [B, ...]."""
-        rows, inputs = self._joined(features)
-        return rows.unflatten(self._outputs(self._network(inputs)))
+        rows, inputs, valid = self._joined(features)
+        return rows.unflatten(self._outputs(self._network(inputs), valid))
 
-    def explain(self, features: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def explain(self, features: Tensors) -> dict[str, tf.Tensor]:
         """What the model attends to for the same inputs; see the model's `explain`."""
-        rows, inputs = self._joined(features)
-        return rows.unflatten(self._explain(inputs))
+        rows, inputs, valid = self._joined(features)
+        return rows.unflatten(_nan_unless(valid, self._explain(inputs)))
 
     def classify(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         """`classes` and `scores` [B, T] of serialized tf.train.Examples."""
@@ -191,11 +204,10 @@ class ServedModel(tf.Module):
         """The concrete functions by signature name."""
         flat = {f.name: _input(f) for f in self._features}
         lists = {f.name: _input(f, candidates=f.owner == "item") for f in self._features}
-        asked = (f for f in self._features if f.role == "id" or f.owner == "context")
-        ids = {feature.name: lists[feature.name] for feature in asked}
+        ids = {f.name: lists[f.name] for f in self._features if is_asked(f)}
         inputs = {"inputs": tf.TensorSpec([None], tf.string, name="inputs")}
 
-        functions: dict[str, tuple[Any, dict[str, tf.TensorSpec]]] = {
+        functions: dict[str, tuple[Callable[..., Tensors], dict[str, tf.TensorSpec]]] = {
             "serving_default": (lambda **features: self.predict(features), flat),
             "examples": (
                 lambda examples: self.predict(parse_examples(examples, self._features)),
@@ -219,14 +231,26 @@ class ServedModel(tf.Module):
             for name, (function, specs) in functions.items()
         }
 
-    def _with_constants(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _with_constants(self, function: Callable[..., Tensors]) -> Callable[..., Tensors]:
         """The function with dense weights as constants: what depends on them alone is folded."""
 
-        def call(**inputs: tf.Tensor) -> Any:
+        def call(**inputs: tf.Tensor) -> Tensors:
             with frozen(self._constants):
                 return function(**inputs)
 
         return call
+
+
+def _nan_unless(valid: tf.Tensor | None, outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Outputs [B, ...] with NaN in the rows that are not valid, bool [B] (None: all are)."""
+    if valid is None:
+        return dict(outputs)
+
+    def masked(name: str, value: tf.Tensor) -> tf.Tensor:
+        mask = tf.reshape(valid, [-1, *[1] * (value.shape.rank - 1)])
+        return tf.where(mask, value, float("nan"), name=name)
+
+    return {name: masked(name, value) for name, value in outputs.items()}
 
 
 class _Rows:
@@ -249,7 +273,7 @@ class _Rows:
             return self.flatten(value)
         return tf.gather(value, self.user_row) if owner == "context" else tf.identity(value)
 
-    def unflatten(self, outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def unflatten(self, outputs: Tensors) -> dict[str, tf.Tensor]:
         """[B * N, ...] -> [B, N, ...]."""
         return {
             name: tf.reshape(value, tf.concat([self.shape, value.shape[1:]], axis=0), name=name)

@@ -6,13 +6,16 @@ Axes: B batch, N candidates.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 from tensorflow_serving.apis import input_pb2, prediction_log_pb2
 
 from export.client import tensors
 from export.client.batch_sizes import ALLOWED_BATCH_SIZES, MAX_BATCH_SIZE
+from export.signatures import is_asked
 from input_pipeline.feature import Feature
 from input_pipeline.files import filesystem
 
@@ -21,8 +24,8 @@ _MOST_CANDIDATES = 100
 _NUMPY = {"int64": np.int64, "bytes": np.object_, "float": np.float32}
 
 
-def cold_rows(features: Sequence[Feature], batch: int) -> dict[str, np.ndarray]:
-    """Features of `batch` rows of nobody: unknown ids, no edges, no neighbours."""
+def cold_rows(features: Sequence[Feature], batch: int) -> dict[str, NDArray[Any]]:
+    """Features of `batch` rows of nobody: each as it reads where there is none."""
     rows = {}
     for feature in features:
         shape = (batch, *feature.shape)
@@ -30,7 +33,7 @@ def cold_rows(features: Sequence[Feature], batch: int) -> dict[str, np.ndarray]:
     return rows
 
 
-def to_examples(rows: Mapping[str, np.ndarray], features: Sequence[Feature]) -> np.ndarray:
+def to_examples(rows: Mapping[str, NDArray[Any]], features: Sequence[Feature]) -> NDArray[Any]:
     """The same rows as serialized tf.train.Example: object [B]."""
     fields = {"int64": "int64_list", "bytes": "bytes_list", "float": "float_list"}
     serialized = []
@@ -56,7 +59,7 @@ class WarmupRequests:
     def __init__(
         self,
         model_name: str,
-        rows: Mapping[str, np.ndarray],
+        rows: Mapping[str, NDArray[Any]],
         features: Sequence[Feature],
         signatures: Sequence[str],
     ) -> None:
@@ -80,13 +83,13 @@ class WarmupRequests:
                 for signature in self._signatures:
                     writer.write(self._log(signature, batch).SerializeToString())
 
-    def _index(self, count: int) -> np.ndarray:
+    def _index(self, count: int) -> NDArray[Any]:
         return np.arange(count) % len(self._examples)
 
-    def _flat(self, batch: int) -> dict[str, np.ndarray]:
+    def _flat(self, batch: int) -> dict[str, NDArray[Any]]:
         return {name: value[self._index(batch)] for name, value in self._rows.items()}
 
-    def _lists(self, batch: int) -> dict[str, np.ndarray]:
+    def _lists(self, batch: int) -> dict[str, NDArray[Any]]:
         """Users [B, ...] with as many candidates [B, N, ...] as a largest request has rows."""
         candidates = min(_MOST_CANDIDATES, MAX_BATCH_SIZE // batch)
         index = self._index(batch * candidates).reshape(batch, candidates)
@@ -95,9 +98,9 @@ class WarmupRequests:
             for f in self._features
         }
 
-    def _ids(self, batch: int) -> dict[str, np.ndarray]:
+    def _ids(self, batch: int) -> dict[str, NDArray[Any]]:
         lists = self._lists(batch)
-        return {name: lists[name] for name in ("user_id", "item_id")}
+        return {f.name: lists[f.name] for f in self._features if is_asked(f)}
 
     def _log(self, signature: str, batch: int) -> prediction_log_pb2.PredictionLog:
         log = prediction_log_pb2.PredictionLog()
@@ -114,7 +117,7 @@ class WarmupRequests:
         return log
 
 
-def _write_examples(serialized: np.ndarray, message: input_pb2.Input) -> None:
+def _write_examples(serialized: NDArray[Any], message: input_pb2.Input) -> None:
     for example in serialized:
         message.example_list.examples.add().ParseFromString(example)
 

@@ -12,7 +12,8 @@ from typing import Any
 
 # Beside features of R users and of B rows: which user each row belongs to, int32 [B].
 USER_ROW = "user_row"
-RESERVED_NAMES = frozenset({"score", "timestamp", "inputs", "examples", USER_ROW})
+# `merging_matrix` is a file beside the columns of the nodes' tables.
+RESERVED_NAMES = frozenset({"score", "timestamp", "inputs", "examples", "merging_matrix", USER_ROW})
 NODES = ("user", "item")
 # `context` is of the row itself and known when a request comes; `row` is known afterwards only.
 OWNERS = (*NODES, "context", "row")
@@ -101,6 +102,8 @@ class Transform:
 
     def __post_init__(self) -> None:
         _require("transform", self.kind, ("standard", "log", "none"))
+        if min(self.deviation, default=1.0) <= 0.0:
+            raise ValueError(f"deviation: must be above 0, got {list(self.deviation)}")
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Transform:
@@ -123,8 +126,8 @@ class Feature:
       macro_nodes: `user` or `item`: the kind of macro nodes that it weighs, counts or numbers.
       task: the task that it is of; None: of none.
       aligned_with: the ragged feature whose entries its own belong to, one by one.
-      missing: how it reads, raw, of a node or row that has none: a number, "nan", or "" for bytes.
-        None: there must be one.
+      missing: how it reads, raw, of a node or row that has none: a number (or one an entry of the
+        list), "nan", or "" for bytes. None: there must be one.
       optional: whether a record may leave it out, which then reads as `missing`.
       bounds: the least and the largest value that can be scored, None where there is no limit.
         Without, any number can, and NaN is missing.
@@ -141,7 +144,7 @@ class Feature:
     macro_nodes: str | None = None
     task: str | None = None
     aligned_with: str | None = None
-    missing: float | int | str | None = None
+    missing: float | int | str | tuple[float, ...] | None = None
     optional: bool = False
     bounds: tuple[float | None, float | None] | None = None
     transform: Transform | None = None
@@ -153,9 +156,31 @@ class Feature:
         _require(f"feature {self.name}: macro_nodes", self.macro_nodes, (*NODES, None))
         if self.ragged and self.length is None:
             raise ValueError(f"feature {self.name}: a ragged list needs a length, got None")
+        if isinstance(self.missing, tuple) and (len(self.missing),) != self.shape:
+            raise ValueError(
+                f"feature {self.name}: needs a missing value for each of {self.length} entries, "
+                f"got {len(self.missing)}"
+            )
         if (self.role == "numeric") != (self.transform is not None):
             raise ValueError(
                 f"feature {self.name}: numeric features, and no others, have a transform"
+            )
+        if self.transform is not None:
+            self._check_numbers(self.transform)
+        if self.role == "side" and self.length is not None and self.missing is None:
+            raise ValueError(f"feature {self.name}: a list of ids needs a `missing` to fill it up")
+
+    def _check_numbers(self, transform: Transform) -> None:
+        if self.dtype != "float" or self.ragged:
+            raise ValueError(
+                f"feature {self.name}: a numeric feature must be float and of a fixed length, got "
+                f"{self.dtype}{', ragged' if self.ragged else ''}"
+            )
+        sizes = (len(transform.mean), len(transform.deviation))
+        if sizes != (self.length or 1,) * 2:
+            raise ValueError(
+                f"feature {self.name}: its transform must have a mean and a deviation for each of "
+                f"{self.length or 1} numbers, got {sizes[0]} and {sizes[1]}"
             )
 
     @property
@@ -169,8 +194,10 @@ class Feature:
         return () if self.length is None else (self.length,)
 
     @property
-    def filler(self) -> float | int | bytes:
+    def filler(self) -> float | int | bytes | tuple[float, ...]:
         """`missing` as a raw value of the feature's type; where there must be one, 0 or b""."""
+        if isinstance(self.missing, tuple):
+            return self.missing
         if self.dtype == "bytes":
             return str(self.missing or "").encode()
         return {"float": float, "int64": int}[self.dtype](self.missing or 0)
@@ -178,15 +205,16 @@ class Feature:
     @property
     def encoded_filler(self) -> int:
         """What fills up a list of embedding rows: -1, or 0 where weights tell what is filled up."""
-        return -1 if self.ragged and self.role == "side" else 0
+        return -1 if self.length is not None and self.role == "side" else 0
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Feature:
         """From what `dataclasses.asdict` gave, through JSON."""
-        bounds, transform = fields["bounds"], fields["transform"]
+        bounds, transform, missing = (fields[n] for n in ("bounds", "transform", "missing"))
         return cls(
             **{
                 **fields,
+                "missing": tuple(missing) if isinstance(missing, list) else missing,
                 "bounds": None if bounds is None else tuple(bounds),
                 "transform": None if transform is None else Transform.from_json(transform),
             }

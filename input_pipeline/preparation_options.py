@@ -57,7 +57,12 @@ class PreparationOptions:
     task_levels: tuple[int, ...] | None = option(
         None, "Importance level of each task in task order, ties allowed. Default: 1, 2, 3, ..."
     )
-    beta: float = option(1.0, "Transformation parameter: a pair's score is rho(C) ** beta (Eq. 7).")
+    beta: float = option(
+        1.0,
+        "Transformation parameter: a pair's score is ((rho(C) + 1) ** beta - 1) / beta, and "
+        "ln(rho(C) + 1) at 0 (Eq. 6). 1: rho itself; lower: less of a difference between strong "
+        "and weak sets of tasks; negative: less still.",
+    )
     omega_high: float = option(2.0, "Weight of active nodes in the k-means (Eq. 9).")
     omega_low: float = option(0.5, "Weight of inactive nodes in the k-means (Eq. 9).")
     theta_high: float | None = option(
@@ -71,17 +76,41 @@ class PreparationOptions:
         "Scores above this count towards a node's activity. Default: the mean of the non-zero "
         "scores.",
     )
+    activity: str = option(
+        "baseline",
+        "A node's activity (Eq. 8). baseline: the sum of its scores above --baseline. "
+        "copreference: how much it shares with all others, the row sum of S S^T without itself.",
+        ("baseline", "copreference"),
+    )
     preference: bool = option(
         True,
         "Group on scores and preference weights; --nopreference groups on the binary matrix, all "
         "weights 1.",
     )
-    normalize_rows: bool = option(True, "Scale each node's row to unit length before grouping it.")
-    kmeans_restarts: int = option(5, "How many k-means++ seedings are tried; the best is kept.")
-    projection_columns: int = option(
-        1_000_000, "Rows with more columns than this are projected at random before k-means."
+    grouping: str = option(
+        "spectral",
+        "What is grouped, always at unit length. spectral: a node's place in the truncated SVD of "
+        "S, where two users are alike if they like the same items or items that go together. rows: "
+        "its row of S, which shares no entry with most others where the log is sparse.",
+        ("spectral", "rows"),
     )
-    projection_dim: int = option(512, "Width of that random projection.")
+    grouping_dim: int = option(
+        16, "spectral: dimensions of the SVD; at most the smaller number of nodes less one."
+    )
+    grouping_scale: str = option(
+        "regularized",
+        "spectral: what is decomposed. none: S. degree: S with each entry divided by the roots of "
+        "its row's and its column's sum, so that popular nodes count less. regularized: the same "
+        "with the mean sum added to each, so that nodes and islands of a few entries do not count "
+        "for more than all others.",
+        ("none", "degree", "regularized"),
+    )
+    grouping_power: int = option(
+        2,
+        "spectral: weight of a dimension is its singular value to this power, 1 or 2; 2 is S S^T, "
+        "in which the strongest tastes count more.",
+    )
+    kmeans_restarts: int = option(5, "How many k-means++ seedings are tried; the best is kept.")
     max_neighbors: int = option(
         20, "L, the most micro neighbours of a node by one task, newest first."
     )
@@ -125,10 +154,27 @@ class PreparationOptions:
         "empty cell leaves the task of that row unlabelled.",
     )
     user_feature_columns: tuple[str, ...] = option(
-        (), "csv, parquet: side features of the user, as column or column:name."
+        (),
+        "csv, parquet: facts about the user, each as column, column:name, column:kind or "
+        "column:name:kind. A "
+        "kind is categorical (an id, the default), multi (several ids a cell, see "
+        "--multi_separator), numeric (a number, scaled as numeric:standard, numeric:log or "
+        "numeric:none says), hour or weekday (of a time: integers in --timestamp_unit or ISO 8601, "
+        "UTC; Monday is 0).",
     )
     item_feature_columns: tuple[str, ...] = option(
-        (), "csv, parquet: side features of the item, as column or column:name."
+        (), "csv, parquet: facts about the item, as --user_feature_columns."
+    )
+    context_feature_columns: tuple[str, ...] = option(
+        (),
+        "csv, parquet: facts of the line itself that are known when its request comes, such as "
+        "ts:hour_of_day:hour, device or position:numeric, as --user_feature_columns.",
+    )
+    multi_separator: str = option("|", "csv, parquet: what is between the ids of a multi cell.")
+    activity_features: bool = option(
+        False,
+        "Add how active user and item are: log(1 + events) by task before the cut, and the age in "
+        "days, at the cut, of the first and the latest event. Needs --split=time.",
     )
     users: int = option(2_000, "synthetic: number of users.")
     items: int = option(3_000, "synthetic: number of items.")
@@ -142,8 +188,7 @@ class PreparationOptions:
             ("num_user_macro_nodes", 1),
             ("num_item_macro_nodes", 1),
             ("kmeans_restarts", 1),
-            ("projection_columns", 1),
-            ("projection_dim", 1),
+            ("grouping_dim", 1),
             ("max_neighbors", 1),
             ("negatives", 0),
             ("min_count", 1),
@@ -171,10 +216,19 @@ class PreparationOptions:
             raise ValueError(
                 f"--theta_low: must be at most --theta_high={self.theta_high}, got {self.theta_low}"
             )
+        if self.grouping_power not in (1, 2):
+            raise ValueError(f"--grouping_power: must be 1 or 2, got {self.grouping_power}")
+        if self.activity == "copreference" and self.baseline is not None:
+            raise ValueError(
+                f"--baseline: is for --activity=baseline only, got {self.baseline} with "
+                f"--activity={self.activity}"
+            )
         if self.user_column == self.item_column:
             raise ValueError(
                 f"--item_column: must be another column than --user_column={self.user_column}"
             )
+        if not self.multi_separator:
+            raise ValueError("--multi_separator: must be at least one character, got ''")
         if not 0 <= self.max_malformed < 1:
             raise ValueError(f"--max_malformed: must be in [0, 1), got {self.max_malformed}")
         cuts = self.cuts

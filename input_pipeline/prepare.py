@@ -6,6 +6,8 @@ import dataclasses
 import json
 import tempfile
 
+import numpy as np
+
 from input_pipeline.commands.command import run_command
 from input_pipeline.engines.dataset_writer import DatasetWriter
 from input_pipeline.features.provider import LogFacts
@@ -15,6 +17,7 @@ from input_pipeline.files.temporary_directory import temporary_directory
 from input_pipeline.log import vocabulary
 from input_pipeline.log.events import EventLog
 from input_pipeline.log.interactions import Interactions, build_interactions
+from input_pipeline.log.vocabulary import ListsColumn, NumbersColumn
 from input_pipeline.log.windows import cut_windows
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.sources import read_events
@@ -59,7 +62,7 @@ def write_data_set(log: EventLog, preparation: PreparationOptions, data_dir: str
     spec, facts = describe(log, interactions, preparation, rows, split)
     for folder in ("vocabulary", "graph", "examples"):
         filesystem.make_dirs(filesystem.join(data_dir, folder))
-    for name, (_, column) in interactions.columns.items():
+    for name, (_, column) in interactions.vocabularies.items():
         vocabulary.write(data_dir, name, column, interactions.counts(column))
     spec = DatasetWriter(interactions, facts, spec, preparation, data_dir).write()
     filesystem.write_bytes(filesystem.join(data_dir, SPEC_FILE), spec.to_json().encode())
@@ -79,9 +82,14 @@ def describe(
         raise ValueError(
             f"--task_levels: needs one level for each of {list(log.tasks)}, got {list(levels)}"
         )
+    if preparation.activity_features and split != "time":
+        raise ValueError(
+            "--activity_features: needs --split=time, whose cuts are the times that ages are "
+            f"measured at, got --split={split}"
+        )
     vocabularies = tuple(
         vocabulary.describe(name, owner, column, interactions.counts(column), preparation.min_count)
-        for name, (owner, column) in interactions.columns.items()
+        for name, (owner, column) in interactions.vocabularies.items()
     )
     facts = LogFacts(
         tasks=log.tasks,
@@ -92,6 +100,19 @@ def describe(
         },
         max_neighbors=preparation.max_neighbors,
         has_clock=log.timestamp_unit is not None,
+        list_lengths={
+            name: max(1, int(np.diff(column.indptr).max(initial=0)))
+            for name, (_, column) in interactions.vocabularies.items()
+            if isinstance(column, ListsColumn)
+        },
+        numbers={
+            name: (owner, column.transform)
+            for owner, features in interactions.features.items()
+            for name, column in features.items()
+            if isinstance(column, NumbersColumn)
+        },
+        activity=preparation.activity_features,
+        timestamp_unit=log.timestamp_unit,
     )
     spec = DatasetSpec(
         source=preparation.source,

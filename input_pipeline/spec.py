@@ -127,7 +127,7 @@ class DatasetSpec:
 
     def side_columns(self, owner: str) -> tuple[str, ...]:
         """Names of the single-valued side features of `owner`, in the order of the spec."""
-        return tuple(f.name for f in self.select(owner, "side") if not f.ragged)
+        return tuple(f.name for f in self.select(owner, "side") if f.length is None)
 
     @property
     def input_features(self) -> tuple[Feature, ...]:

@@ -3,15 +3,35 @@
 Importing this package selects Keras 2 (tf_keras) for TensorFlow, because TensorFlow Recommenders
 and parameter-server training need it: before TensorFlow is imported, or after, as long as nobody
 has used `tf.keras` yet.
+
+From Python, `build_model`, `load_model`, `read_spec` and `TrainOptions` are here; they are imported
+when they are first asked for, so that importing the package alone stays light.
 """
 
+from __future__ import annotations
+
+import importlib
 import os
 import sys
+from typing import TYPE_CHECKING, Any
 
 import input_pipeline  # noqa: F401  (sets how much TensorFlow prints, before it is imported)
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
+if TYPE_CHECKING:
+    from mgoe_tf.models.registry import build_model
+    from mgoe_tf.training.checkpoints import load_model, read_spec
+    from mgoe_tf.training.options import TrainOptions
+
+__all__ = ["TrainOptions", "build_model", "load_model", "read_spec"]
+
+_DEFINED_IN = {
+    "TrainOptions": "mgoe_tf.training.options",
+    "build_model": "mgoe_tf.models.registry",
+    "load_model": "mgoe_tf.training.checkpoints",
+    "read_spec": "mgoe_tf.training.checkpoints",
+}
 _KERAS_SWITCH = "TF_USE_LEGACY_KERAS"
 
 os.environ[_KERAS_SWITCH] = "1"
@@ -24,3 +44,9 @@ if "tensorflow" in sys.modules:
             "mgoe_tf was imported. Import mgoe_tf first, or set "
             f"{_KERAS_SWITCH}=1 in the environment."
         )
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _DEFINED_IN:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_DEFINED_IN[name]), name)

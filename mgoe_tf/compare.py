@@ -55,13 +55,15 @@ def compare(options: CompareOptions) -> str:
     groups: dict[str, list[dict[str, float]]] = collections.defaultdict(list)
     settings = {path: _settings(path) for path in _find(options.model_dirs)}
     names = {name for values in settings.values() for name in values}
+    # Models have options of their own: those vary where the runs that have them differ.
     varying = sorted(
         name
         for name in names - {"model"}
-        if len({str(values.get(name)) for values in settings.values()}) > 1
+        if len({str(values[name]) for values in settings.values() if name in values}) > 1
     )
     for path, values in settings.items():
-        title = " ".join([values["model"], *(f"{name}={values[name]}" for name in varying)])
+        shown_options = [f"{name}={values[name]}" for name in varying if name in values]
+        title = " ".join([values["model"], *shown_options])
         groups[title].append(_metrics(path, options))
     columns = list(dict.fromkeys(name for runs in groups.values() for run in runs for name in run))
     lines = [

@@ -52,23 +52,27 @@ def best_possible_auc(data_dir: str, split: str) -> dict[str, Any] | None:
     return json.loads(filesystem.read_text(path))[split] if filesystem.exists(path) else None
 
 
-def next_commands(options: TrainOptions, argv: Sequence[str]) -> str:
+def model_to_compare_with(model: str) -> str:
+    """The model that a run suggests to train next."""
+    return "mgoe" if model == "mmoe" else "mmoe"
+
+
+def next_commands(options: TrainOptions, repeated: Sequence[str]) -> str:
     """What to try after a run, with this run's paths.
 
     Args:
       options: of the run.
-      argv: its command line, which the run of another model repeats.
+      repeated: its flags that a run of the model to compare with repeats.
     """
     model_dir = options.model_dir.rstrip("/")
     folder = os.path.dirname(model_dir)
-    other = "mgoe" if options.model == "mmoe" else "mmoe"
+    other = model_to_compare_with(options.model)
     other_dir = filesystem.join(folder, other)
     exports = filesystem.join(folder, "exports")
     served = filesystem.join(exports, options.model)
     served = served if filesystem.is_remote(served) else os.path.abspath(served)
     name, data = options.model, f"--data_dir={options.data_dir}"
-    kept = [flag for flag in argv if not flag.startswith(("--model=", "--model_dir="))]
-    again = shlex.join([*kept, f"--model={other}", f"--model_dir={other_dir}"])
+    again = shlex.join([*repeated, f"--model={other}", f"--model_dir={other_dir}"])
     train_other = () if checkpoints.holds_run(other_dir) else (f"python -m mgoe_tf.train {again}",)
     user_id = _first_line(filesystem.join(model_dir, "vocabulary", "user_id.txt"))
     steps = {
@@ -116,13 +120,24 @@ def _run(argv: list[str]) -> None:
     print()
     best = best_possible_auc(options.data_dir, metrics["split"])
     print(tables.beside_best(metrics, best))
-    print(f"\nNext:\n{next_commands(options, sys.argv[1:])}", flush=True)
+    repeated = train_flags.given_for(model_to_compare_with(options.model), flags.FLAGS)
+    print(f"\nNext:\n{next_commands(options, repeated)}", flush=True)
+
+
+def _command() -> None:
+    argv = train_flags.find_flagfiles(sys.argv)
+    choice = train_flags.look_ahead(argv)
+    train_flags.define_train_flags(flags.FLAGS, choice.model)
+    if choice.wants_help:
+        print(f"{__doc__}\n{train_flags.help_text(flags.FLAGS, choice.model)}")
+        return
+    parse = train_flags.parser_for(choice.model, flags.FLAGS)
+    app.run(_run, argv=argv, flags_parser=parse)
 
 
 def main() -> None:
-    train_flags.define_train_flags(flags.FLAGS)
-    argv = train_flags.find_flagfiles(sys.argv)
-    run_main(lambda: app.run(_run, argv=argv))
+    """The command."""
+    run_main(_command)
 
 
 if __name__ == "__main__":

@@ -19,6 +19,25 @@ def softmax(x: np.ndarray) -> np.ndarray:
     return exponentials / exponentials.sum()
 
 
+def mean_embedding(rows, table) -> np.ndarray:
+    """Of a list of ids; -1 fills it up. The zero vector where there are none."""
+    present = [row for row in rows if row >= 0]
+    return sum((table[row] for row in present), np.zeros(table.shape[1])) / max(len(present), 1)
+
+
+def numbers(values, kind: str, mean, deviation, has_missing: bool) -> np.ndarray:
+    """What is read of one row's numbers of a feature."""
+    read, flags = [], []
+    for value, m, s in zip(np.atleast_1d(values), mean, deviation, strict=True):
+        value = float(value)
+        if kind == "log":
+            value = np.log(1.0 + value) if value >= 0 else -np.log(1.0 - value)
+        is_missing = np.isnan(value)
+        read.append(0.0 if is_missing else (value - m) / s)
+        flags.append(float(is_missing))
+    return np.array([*read, *(flags if has_missing else [])])
+
+
 def macro_weights(edges: np.ndarray, temperature: float) -> np.ndarray:
     """alpha of one row and set (Eq. 14)."""
     return softmax(np.log(1.0 + edges.astype(np.float64)) / temperature)
@@ -54,7 +73,12 @@ def mixture(weights, outputs) -> np.ndarray:
 def bottom_gate_input(targets, alphas, tables) -> np.ndarray:
     """c_t of one row (Eq. 12)."""
     summaries = [alphas[s] @ tables[NODES[s]] for s in SETS]
-    return np.concatenate([targets["user"], targets["item"], *summaries])
+    return np.concatenate([*node_inputs(targets), *summaries])
+
+
+def node_inputs(targets) -> list[np.ndarray]:
+    """x = [x_u ; x_i ; x_c], the last where the data have any."""
+    return [targets[owner] for owner in ("user", "item", "context") if owner in targets]
 
 
 def bottom(targets, edges, tables, experts, gate_kernel, temperature, query_of=NODES):
@@ -94,8 +118,8 @@ def fusion_input(targets, h, neighbors, interactions: bool) -> np.ndarray:
         return [x * y for x, y in zip(a, b, strict=False)]
 
     if not interactions:
-        return np.concatenate([user, item, h, near_user, near_item])
-    row = [user, item, product(user, item)]
+        return np.concatenate([*node_inputs(targets), h, near_user, near_item])
+    row = [*node_inputs(targets), product(user, item)]
     products = [product(item, near_user), product(user, near_item)]
     return np.concatenate([*row, h, near_user, near_item, *products])
 

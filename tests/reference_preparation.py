@@ -9,9 +9,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
+import math
 from collections.abc import Sequence
+from typing import TypeAlias
 
 import numpy as np
+
+# Of a feature: an id, several of them, a number (NaN: none), or None where there is no id.
+Value: TypeAlias = "int | bytes | tuple[int | bytes, ...] | float | None"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +28,9 @@ class Line:
     tasks: frozenset[int]
     timestamp: int | None = None
     unlabeled: frozenset[int] = frozenset()
-    user_features: tuple[tuple[str, int | bytes], ...] = ()
-    item_features: tuple[tuple[str, int | bytes], ...] = ()
+    user_features: tuple[tuple[str, Value], ...] = ()
+    item_features: tuple[tuple[str, Value], ...] = ()
+    context_features: tuple[tuple[str, Value], ...] = ()
 
 
 def rank_of_sets(levels: Sequence[int]) -> dict[frozenset[int], int]:
@@ -92,11 +98,16 @@ class Reference:
         return found
 
     def scores(self, window):
-        """E as a dict."""
-        return {pair: float(self.rho[c]) ** self.beta for pair, c in self.sets(window).items()}
+        """S as a dict (Eq. 6)."""
+        return {pair: self.score(self.rho[c]) for pair, c in self.sets(window).items()}
+
+    def score(self, rho):
+        if self.beta == 0:
+            return math.log(rho + 1)
+        return ((rho + 1) ** self.beta - 1) / self.beta
 
     def matrix(self, window):
-        """E as an array in vocabulary order."""
+        """S as an array in vocabulary order."""
         users = self.users[: self.known(lambda line: line.user, window)]
         items = self.items[: self.known(lambda line: line.item, window)]
         scores = self.scores(window)
@@ -141,6 +152,58 @@ class Reference:
             elif self.window[n] == window:
                 found.setdefault(node, features)
         return found
+
+    def ids_of(self, owner, name):
+        """A function from a line to the ids that it tells by a feature: none, one or several."""
+
+        def ids(line):
+            value = dict(getattr(line, f"{owner}_features"))[name]
+            return () if value is None else value if isinstance(value, tuple) else (value,)
+
+        return ids
+
+    def vocabulary_of(self, ids):
+        """All ids in order of first appearance, `ids` being a function as `ids_of` gives."""
+        first = {}
+        for n in self.order:
+            for value in ids(self.lines[n]):
+                first.setdefault(value, (self.window[n], self.times[n]))
+        return sorted(first, key=lambda value: (*first[value], value))
+
+    def contexts(self, window):
+        """By (user, item), the context features of the pair's first line in the window."""
+        found = {}
+        for n in self.order:
+            line = self.lines[n]
+            if self.window[n] == window:
+                found.setdefault((line.user, line.item), dict(line.context_features))
+        return found
+
+    def event_contexts(self, window):
+        """The context features of each line of the window, in the order of `event_rows`."""
+        lines = [self.lines[n] for n in self.order if self.window[n] == window]
+        return [dict(line.context_features) for line in lines]
+
+    def activity(self, window, side):
+        """By raw id, ln(1 + events) by task, and days since the first and the latest event."""
+        events = {}
+        for n in self.before(window):
+            line = self.lines[n]
+            events.setdefault(line.user if side == "user" else line.item, []).append(line)
+        now = self.cut_times[window - 1] if window else None
+        found = {}
+        for node, lines in events.items():
+            counts = [sum(task in line.tasks for line in lines) for task in range(self.num_tasks)]
+            times = [line.timestamp for line in lines]
+            ages = [(now - min(times)) / 86400, (now - max(times)) / 86400]
+            found[node] = [math.log(1 + count) for count in counts] + ages
+        return found
+
+    def numbers(self, owner, name):
+        """What the lines up to t_{n-1} tell by a numeric feature."""
+        last = self.num_windows - 2
+        lines = [self.lines[n] for n in self.order if self.window[n] < last]
+        return [dict(getattr(line, f"{owner}_features"))[name] for line in lines]
 
     def pair_rows(self, window):
         """{(user, item): (labels, timestamp)}; a label is None where no event tells of it."""
@@ -203,32 +266,115 @@ def macro_edges(matrix, user_macro, item_macro, num_users, num_items):
     }
 
 
-def grouping_inputs(matrix, preference=True, normalize=True, omega=(2.0, 0.5), baseline=None):
-    """x and omega of the rows of E that have an interaction (Eq. 8), with default thresholds."""
-    b = matrix[matrix > 0].mean() if baseline is None else baseline
-    activity = np.array([sum(e for e in row if e > b) for row in matrix])
+def grouping_weights(matrix, preference=True, activity="baseline", omega=(2.0, 0.5), baseline=None):
+    """The rows of S that have an interaction, and omega of each, by default thresholds (Eq. 8)."""
+    if activity == "copreference":
+        similar = matrix @ matrix.T
+        sums = similar.sum(axis=1) - np.diag(similar)
+    else:
+        b = matrix[matrix > 0].mean() if baseline is None else baseline
+        sums = np.array([sum(e for e in row if e > b) for row in matrix])
     nodes = [v for v, row in enumerate(matrix) if row.any()]
-    high, low = np.quantile(activity[nodes], 0.8), np.quantile(activity[nodes], 0.2)
-    x, weights = [], []
-    for v in nodes:
-        row = matrix[v] if preference else (matrix[v] > 0).astype(float)
-        x.append(row / np.linalg.norm(row) if normalize else row)
-        weight = omega[0] if activity[v] > high else omega[1] if activity[v] < low else 1.0
-        weights.append(weight if preference else 1.0)
-    return nodes, np.array(x), np.array(weights)
+    high, low = np.quantile(sums[nodes], 0.8), np.quantile(sums[nodes], 0.2)
+    weights = [omega[0] if sums[v] > high else omega[1] if sums[v] < low else 1.0 for v in nodes]
+    return nodes, np.array(weights) if preference else np.ones(len(nodes))
 
 
-def assign(matrix, macro_before, centroids, preference=True, normalize=True):
+def unit(row):
+    return row / np.linalg.norm(row) if row.any() else row
+
+
+@dataclasses.dataclass
+class RowPlaces:
+    """x_v = S_v / ||S_v||, of [S > 0] without preference; `known`: users and items of history."""
+
+    known: tuple[int, int]
+    preference: bool = True
+
+    def of(self, row, owner):
+        row = row[: self.known[1 if owner == "user" else 0]]
+        return unit(row if self.preference else (row > 0).astype(float))
+
+    def history(self, matrix, owner):
+        return np.array([self.of(row, owner) for row in matrix])
+
+
+@dataclasses.dataclass
+class SpectralPlaces:
+    """Places in a truncated SVD, which is taken as given; `check` says whether it is one."""
+
+    projection: dict[str, np.ndarray]
+    scale: str = "none"
+    power: int = 1
+    preference: bool = True
+
+    def decomposed(self, matrix):
+        """S' of users by items."""
+        matrix = matrix if self.preference else (matrix > 0).astype(float)
+        if self.scale == "none":
+            return matrix
+        sums = [matrix.sum(axis=1), matrix.sum(axis=0)]
+        if self.scale == "regularized":
+            sums = [degrees + sum(degrees) / len(degrees) for degrees in sums]
+        for owner, degrees in zip(("user", "item"), sums, strict=True):
+            np.testing.assert_allclose(self.projection[f"{owner}_degree"], degrees)
+        root = np.outer(np.sqrt(sums[0]), np.sqrt(sums[1]))
+        return np.divide(matrix, root, out=np.zeros_like(matrix), where=root > 0)
+
+    def check(self, matrix, dim):
+        """The largest singular triplets of S', as numpy's dense SVD has them."""
+        matrix = self.decomposed(matrix)
+        r = min(dim, max(1, min(matrix.shape) - 1))
+        user, values, item = (
+            self.projection[name].astype(float) for name in ("user", "singular_values", "item")
+        )
+        assert (user.shape, item.shape) == ((len(matrix), r), (matrix.shape[1], r))
+        np.testing.assert_allclose(
+            values, np.linalg.svd(matrix, compute_uv=False)[:r], atol=1e-9 * values[0]
+        )
+        # Where S' has less than r dimensions, the others are empty.
+        present = np.diag((values > 0).astype(float))
+        for vectors in (user, item):
+            np.testing.assert_allclose(vectors.T @ vectors, present, atol=1e-5)
+        np.testing.assert_allclose(matrix @ item, user * values, atol=1e-5 * values[0])
+        np.testing.assert_allclose(matrix.T @ user, item * values, atol=1e-5 * values[0])
+
+    def history(self, matrix, owner):
+        return np.array(
+            [
+                unit(row * (self.projection["singular_values"] ** self.power))
+                for row in self.projection[owner].astype(float)
+            ]
+        )
+
+    def of(self, row, owner):
+        """Of a later node: unit(s_v D^-1/2 B Sigma^(p - 1)), zero where B knows nothing of it."""
+        other = "item" if owner == "user" else "user"
+        vectors = self.projection[other].astype(float)
+        row = row[: len(vectors)]
+        row = row if self.preference else (row > 0).astype(float)
+        if self.scale != "none":
+            degree = self.projection[f"{other}_degree"]
+            row = np.array(
+                [s / np.sqrt(d) if d > 0 else 0.0 for s, d in zip(row, degree, strict=True)]
+            )
+        place = np.zeros(vectors.shape[1])
+        for s, vector in zip(row, vectors, strict=True):
+            place += s * vector
+        if np.linalg.norm(place) <= 1e-6 * np.linalg.norm(row):
+            return np.zeros_like(place)
+        return unit(place * self.projection["singular_values"] ** (self.power - 1))
+
+
+def assign(matrix, macro_before, centroids, places, owner):
     """Macro nodes at a later cut, node by node."""
     macro = list(macro_before) + [-1] * (len(matrix) - len(macro_before))
-    for v in range(len(matrix)):
-        row = matrix[v, : centroids.shape[1]]
-        if macro[v] >= 0 or not row.any():
+    for v, row in enumerate(matrix):
+        x = places.of(row, owner)
+        if macro[v] >= 0 or not x.any():
             continue
-        row = row if preference else (row > 0).astype(float)
-        row = row / np.linalg.norm(row) if normalize else row
         distance = [
-            ((row - c) ** 2).sum() if c.any() else np.inf  # An empty macro node has no centroid.
+            ((x - c) ** 2).sum() if c.any() else np.inf  # An empty macro node has no centroid.
             for c in centroids
         ]
         macro[v] = int(np.argmin(distance))

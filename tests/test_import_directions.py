@@ -81,7 +81,48 @@ def test_keras_3_before_us_is_refused() -> None:
     assert "mgoe_tf needs Keras 2 (tf_keras), but tf.keras is keras." in done.stderr
 
 
+_CLIENT_FILES = sorted((ROOT / "export" / "client").glob("*.py"))
+_CLIENT_MODULES = [f"export.client.{path.stem}" for path in _CLIENT_FILES]
+_IMPORT_CLIENT = f"import {', '.join(_CLIENT_MODULES)}; "
+# Nothing can be imported that is neither Python's own nor a dependency of the client.
+_NOTHING_ELSE = """
+import importlib.abc, sys
+ALLOWED = {"export", "input_pipeline", "numpy", "grpc", "google", "typing_extensions"}
+class Nothing(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        top = name.split(".")[0]
+        if top not in ALLOWED and top not in sys.stdlib_module_names:
+            raise ImportError(f"{name} is no dependency of the client")
+sys.meta_path.insert(0, Nothing())
+"""
+
+
+def test_every_module_of_the_client_needs_grpcio_protobuf_and_numpy_only() -> None:
+    assert "export.client.snapshot" in _CLIENT_MODULES
+    done = _run(f"{_NOTHING_ELSE}{_IMPORT_CLIENT}print('mgoe_tf' in sys.modules)")
+    assert done.stdout.strip() == "False", done.stderr
+
+
+def test_the_client_reads_a_data_set_without_tensorflow(tmp_path: pathlib.Path) -> None:
+    # What it imports only when it reads: a spec that is none is told as such, by its own check.
+    (tmp_path / "dataset_spec.json").write_text("{}")
+    read = f"""
+from export.client.snapshot import GraphSnapshot
+try:
+    GraphSnapshot({str(tmp_path)!r})
+except ValueError as error:
+    print("dataset_spec.json" in str(error))
+"""
+    done = _run(_NOTHING_ELSE + read)
+    assert done.stdout.strip() == "True", done.stderr
+
+
 def test_the_client_works_beside_keras_3_and_leaves_it_alone() -> None:
-    code = "tf.keras.Model; import export.client; print(os.environ.get('TF_USE_LEGACY_KERAS'))"
+    code = (
+        "kind = tf.keras.Model.__module__.split('.')[0]; "
+        f"{_IMPORT_CLIENT}"
+        "print(kind, tf.keras.Model.__module__.split('.')[0], "
+        "os.environ.get('TF_USE_LEGACY_KERAS'))"
+    )
     done = _run(_KERAS_3 + code)
-    assert done.stdout.strip() == "None", done.stderr
+    assert done.stdout.strip() == "keras keras None", done.stderr

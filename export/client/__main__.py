@@ -2,6 +2,7 @@
 
     python -m export.client --user_id=ID --item_ids=ID,ID,...
     python -m export.client --user_id=ID --data_dir=DIR
+    python -m export.client --user_id=ID --item_ids=ID,ID,... --context=hour=13,device=ios
     python -m export.client --signature=classify --examples=FILE.tfrecord.gz
 
 Ranks candidates of a user: by the signature rank_ids where the model has it, else by rank with
@@ -12,6 +13,7 @@ classify and regress, records of the request layout by rank. Needs grpcio, proto
 from __future__ import annotations
 
 import argparse
+import functools
 import pathlib
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,8 +21,9 @@ from typing import Any
 
 import grpc
 import numpy as np
+from numpy.typing import NDArray
 
-from export.client import ranking
+from export.client import context, ranking
 from export.client.client import Client, Signature
 from export.client.records import read_records
 from export.client.request_records import request_inputs
@@ -47,7 +50,7 @@ def _text(value: Any) -> str:
     return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
 
 
-def _rows_text(outputs: Mapping[str, np.ndarray], first: str, count: int) -> str:
+def _rows_text(outputs: Mapping[str, NDArray[Any]], first: str, count: int) -> str:
     """The first rows of outputs [N], the column `first` first and `score` second."""
     names = sorted(set(outputs) - {first, "score"})
     names = ["score", *names] if "score" in outputs else names
@@ -82,6 +85,12 @@ def _parser() -> argparse.ArgumentParser:
         type=int,
         default=100,
         help="without candidates: this many popular items of --data_dir (default: %(default)s)",
+    )
+    add(
+        "--context",
+        default="",
+        help="features of the request itself, name=value,name=value,...; | between several values "
+        "of one; what is left out is missing",
     )
     add("--data_dir", help="data set whose graph is joined, or whose popular items are ranked")
     add("--snapshot", default="latest", help="graph of the data set (default: %(default)s)")
@@ -130,7 +139,7 @@ def _chosen(options: argparse.Namespace, signatures: Mapping[str, Signature]) ->
 
 def _candidates(
     options: argparse.Namespace, signature: Signature, snapshot: GraphSnapshot | None
-) -> np.ndarray:
+) -> NDArray[Any]:
     wanted = signature.inputs["item_id"]
     if options.item_ids is not None:
         return ranking.parse_ids(options.item_ids.split(","), wanted)
@@ -150,11 +159,23 @@ def _rank(client: Client, options: argparse.Namespace, name: str, signature: Sig
         snapshot = GraphSnapshot(options.data_dir, options.snapshot)
     item_ids = _candidates(options, signature, snapshot)
     user_id = ranking.parse_ids([options.user_id], signature.inputs["user_id"])
-    ask: ranking.Ask = ranking.by_ids
-    if name != "rank_ids":
+    texts = options.context.split(",") if options.context else []
+    ask: ranking.Ask
+    if name == "rank_ids":
+        of_context = context.context_inputs(signature.inputs)
+        given = context.parse_context(texts, of_context)
+        whole = context.filled_context(given, of_context)
+        ask = functools.partial(ranking.by_ids, context=whole)
+    else:
         if snapshot is None:
             raise ValueError(f"--data_dir: must be given for signature {name}, got none")
-        ask = ranking.ByFeatures(snapshot, name, signature.inputs)
+        names = {feature.name for feature in snapshot.spec.select("context")}
+        of_context = {n: wanted for n, wanted in signature.inputs.items() if n in names}
+        given = context.parse_context(texts, of_context)
+        ask = ranking.ByFeatures(snapshot, name, signature.inputs, given)
+    absent = sorted(set(of_context) - set(given))
+    if absent:
+        print(f"{', '.join(absent)} of --context read as missing", file=sys.stderr)
     ranked = ranking.rank(client, ask, user_id, item_ids)
     if snapshot is not None:
         for owner, ids in (("user", user_id), ("item", item_ids)):
@@ -182,20 +203,33 @@ def _replay(client: Client, options: argparse.Namespace, name: str) -> str:
 
 def _replay_requests(client: Client, options: argparse.Namespace, signature: Signature) -> str:
     """Answers to the candidates of the first records, in their order: record.candidate."""
-    answers: list[dict[str, np.ndarray]] = []
+    answers: list[dict[str, NDArray[Any]]] = []
     for number, record in enumerate(read_records(options.examples, options.top)):
-        inputs = request_inputs(record, signature.inputs)
-        count = inputs["item_id"].shape[1]
-        outputs = client.predict(inputs, "rank")
-        answer = {name: output[0] for name, output in outputs.items()}
-        answers.append({"row": np.array([f"{number}.{n}" for n in range(count)]), **answer})
+        found = []
+        for candidates, inputs in request_inputs(record, signature.inputs):
+            outputs = client.predict(inputs, "rank")
+            answer = {name: output[0] for name, output in outputs.items()}
+            found.append({"candidate": candidates, **answer})
+        merged = _joined(found)
+        order = np.argsort(merged.pop("candidate"))
+        row = np.array([f"{number}.{candidate}" for candidate in range(len(order))])
+        answers.append({"row": row, **{name: value[order] for name, value in merged.items()}})
     if not answers:
         raise ValueError(f"--examples: {options.examples} is empty")
-    merged = {name: np.concatenate([answer[name] for answer in answers]) for name in answers[0]}
-    return _rows_text(merged, "row", options.top)
+    return _rows_text(_joined(answers), "row", options.top)
+
+
+def _joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
+    """Answers one after the other."""
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
+    """The command; `arguments` are those of the command line where none are given.
+
+    Raises:
+      SystemExit: with a message, for a caller's mistake or a call that failed.
+    """
     options = _parser().parse_args(arguments)
     try:
         for flag in ("top", "popular"):

@@ -9,9 +9,10 @@ from typing import Any
 
 import grpc
 import numpy as np
+from numpy.typing import NDArray
 
 from export.client import protocol, tensors
-from input_pipeline.feature import Feature
+from input_pipeline.feature import UNKNOWN_INT64, Feature
 
 SIGNATURE = "serving_default"
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 1.0
@@ -42,8 +43,16 @@ class Input:
     @classmethod
     def of(cls, feature: Feature) -> Input:
         """As `serving_default` wants the feature."""
-        dtype = {"float": 1, "bytes": tensors.DT_STRING, "int64": 9}[feature.dtype]
+        dtype = {"float": tensors.DT_FLOAT, "bytes": tensors.DT_STRING, "int64": 9}[feature.dtype]
         return cls(dtype, (-1, *feature.shape))
+
+    @property
+    def missing(self) -> float | int | bytes:
+        """How a value that nobody knows reads: NaN, or the id of its type that no log has."""
+        if self.dtype == tensors.DT_STRING:
+            return b""
+        is_integer = np.issubdtype(tensors.TYPES[self.dtype][0], np.integer)
+        return UNKNOWN_INT64 if is_integer else float("nan")
 
     @classmethod
     def of_info(cls, info: Any) -> Input:
@@ -96,6 +105,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
+        """Closes the connection; calls under way end with CANCELLED."""
         self._channel.close()
 
     def _request(self, message_class: Callable[[], Any], signature: str = "") -> Any:
@@ -159,8 +169,8 @@ class Client:
         return signatures[signature].inputs
 
     def predict(
-        self, inputs: Mapping[str, np.ndarray], signature: str = SIGNATURE
-    ) -> dict[str, np.ndarray]:
+        self, inputs: Mapping[str, NDArray[Any]], signature: str = SIGNATURE
+    ) -> dict[str, NDArray[Any]]:
         """The outputs of a signature by name; strings are arrays of bytes objects.
 
         Any signature but `classify` and `regress` may be asked. A server that batches may answer
@@ -192,7 +202,7 @@ class Client:
             for classes in response.result.classifications
         ]
 
-    def regress(self, examples: Sequence[bytes], signature: str = "regress") -> np.ndarray:
+    def regress(self, examples: Sequence[bytes], signature: str = "regress") -> NDArray[Any]:
         """The score [B] of serialized tf.train.Examples; raises CallError."""
         request = self._request(protocol.RegressionRequest, signature)
         request.input.example_list.examples.extend(examples)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypeAlias
 
 from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, wrappers_pb2
 
@@ -31,7 +31,7 @@ class Package:
     imports: tuple[str, ...] = ()
 
 
-_Field = descriptor_pb2.FieldDescriptorProto
+_Field: TypeAlias = descriptor_pb2.FieldDescriptorProto
 _SCALARS = {
     "int64": _Field.TYPE_INT64,
     "int32": _Field.TYPE_INT32,
@@ -49,7 +49,7 @@ class _Builder:
     def __init__(self, packages: Sequence[Package]) -> None:
         self._enums = {f"{p.name}.{name}" for p in packages for name in p.enums}
 
-    def _set_type(self, field: Any, kind: str, package: str) -> None:
+    def _set_type(self, field: _Field, kind: str, package: str) -> None:
         if kind in _SCALARS:
             field.type = _SCALARS[kind]
             return
@@ -57,7 +57,9 @@ class _Builder:
         field.type = _Field.TYPE_ENUM if full in self._enums else _Field.TYPE_MESSAGE
         field.type_name = f".{full}"
 
-    def _add_field(self, message: Any, text: str, package: str, scope: str) -> None:
+    def _add_field(
+        self, message: descriptor_pb2.DescriptorProto, text: str, package: str, scope: str
+    ) -> None:
         name, _, rest = text.partition(":")
         kind, _, rest = rest.partition("=")
         number, _, oneof = rest.partition("|")
@@ -76,13 +78,14 @@ class _Builder:
                 message.oneof_decl.add(name=oneof)
             field.oneof_index = [declared.name for declared in message.oneof_decl].index(oneof)
 
-    def file(self, package: Package) -> Any:
+    def file(self, package: Package) -> descriptor_pb2.FileDescriptorProto:
+        """The messages and enumerations of a package."""
         file = descriptor_pb2.FileDescriptorProto(
             name=f"export/{package.name}.proto", package=package.name, syntax="proto3"
         )
         file.dependency.extend(f"export/{name}.proto" for name in package.imports)
         file.dependency.extend((any_pb2.DESCRIPTOR.name, wrappers_pb2.DESCRIPTOR.name))
-        scopes: dict[str, Any] = {}
+        scopes: dict[str, descriptor_pb2.DescriptorProto] = {}
         for name in sorted(package.messages):  # an outer message sorts before those nested in it
             outer, _, inner = name.rpartition(".")
             scopes[name] = (

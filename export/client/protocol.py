@@ -105,9 +105,10 @@ _SERVING = Package(
 _POOL = build_pool((_TENSORFLOW, _ERROR, _SERVING))
 
 
-def message_class(full_name: str) -> Any:
+def message_class(full_name: str) -> type[Any]:
     """The class of the message of that full name, e.g. `tensorflow.serving.PredictRequest`."""
-    return message_factory.GetMessageClass(_POOL.FindMessageTypeByName(full_name))
+    found: type[Any] = message_factory.GetMessageClass(_POOL.FindMessageTypeByName(full_name))
+    return found
 
 
 TensorProto = message_class("tensorflow.TensorProto")

@@ -6,22 +6,30 @@ Axes: N candidates.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from export.client.batch_sizes import MAX_BATCH_SIZE
 from export.client.client import Client, Input
 from export.client.snapshot import GraphSnapshot
 from export.client.tensors import DT_STRING
 
-Rows = dict[str, np.ndarray]
-Ask = Callable[[Client, np.ndarray, np.ndarray], Rows]
+Rows = dict[str, NDArray[Any]]
+Ask = Callable[[Client, NDArray[Any], NDArray[Any]], Rows]
 
 
 def join(
-    snapshot: GraphSnapshot, user_id: np.ndarray, item_ids: np.ndarray, wanted: Mapping[str, Input]
-) -> dict[str, np.ndarray]:
+    snapshot: GraphSnapshot,
+    user_id: NDArray[Any],
+    item_ids: NDArray[Any],
+    wanted: Mapping[str, Input],
+    context: Mapping[str, NDArray[Any]] | None = None,
+) -> dict[str, NDArray[Any]]:
     """The features of one user [1] with each of N candidates [N], as `serving_default` wants them.
+
+    Those of `context`, [1, ...], are the request's own; what it leaves out is missing.
 
     Raises:
       ValueError: where the data set is not of the kind that the model was trained on: a feature
@@ -30,7 +38,8 @@ def join(
     names = list(wanted)
     user = snapshot.features("user", user_id, names)
     item = snapshot.features("item", item_ids, names)
-    rows = {name: np.repeat(value, len(item_ids), axis=0) for name, value in user.items()} | item
+    once = snapshot.missing("context", names) | dict(context or {}) | user
+    rows = {name: np.repeat(value, len(item_ids), axis=0) for name, value in once.items()} | item
     for name, spec in wanted.items():
         if name not in rows:
             raise ValueError(f"data_dir: the model reads {name}, which the data set does not have")
@@ -43,7 +52,7 @@ def join(
     return rows
 
 
-def parse_ids(texts: Sequence[str], wanted: Input) -> np.ndarray:
+def parse_ids(texts: Sequence[str], wanted: Input) -> NDArray[Any]:
     """Ids as text to an array of the type that an input wants, [N]: int64, or object of bytes."""
     if wanted.dtype == DT_STRING:
         return np.array([text.encode() for text in texts], dtype=object)
@@ -55,9 +64,18 @@ def parse_ids(texts: Sequence[str], wanted: Input) -> np.ndarray:
         ) from None
 
 
-def by_ids(client: Client, user_id: np.ndarray, item_ids: np.ndarray) -> Rows:
-    """Answers of `rank_ids`, [N] each, for a user [1] and candidates [N]."""
-    outputs = client.predict({"user_id": user_id, "item_id": item_ids[np.newaxis]}, "rank_ids")
+def by_ids(
+    client: Client,
+    user_id: NDArray[Any],
+    item_ids: NDArray[Any],
+    context: Mapping[str, NDArray[Any]] | None = None,
+) -> Rows:
+    """Answers of `rank_ids`, [N] each, for a user [1] and candidates [N].
+
+    `context` is the request's own, [1, ...]: all that the model reads.
+    """
+    ids = {"user_id": user_id, "item_id": item_ids[np.newaxis]}
+    outputs = client.predict({**ids, **(context or {})}, "rank_ids")
     return {name: output[0] for name, output in outputs.items()}
 
 
@@ -68,12 +86,18 @@ class ByFeatures:
       snapshot: of the data set that the model was trained on.
       signature: which of the two.
       wanted: its inputs, from `Client.inputs`.
+      context: features of the request itself, [1, ...]; what it leaves out is missing.
     """
 
     def __init__(
-        self, snapshot: GraphSnapshot, signature: str, wanted: Mapping[str, Input]
+        self,
+        snapshot: GraphSnapshot,
+        signature: str,
+        wanted: Mapping[str, Input],
+        context: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         self._snapshot = snapshot
+        self._context = context
         self._signature = signature
         self._listed = {name for name, spec in wanted.items() if spec.shape[1:2] == (-1,)}
         self._flat = {
@@ -81,9 +105,9 @@ class ByFeatures:
             for name, spec in wanted.items()
         }
 
-    def __call__(self, client: Client, user_id: np.ndarray, item_ids: np.ndarray) -> Rows:
+    def __call__(self, client: Client, user_id: NDArray[Any], item_ids: NDArray[Any]) -> Rows:
         """Answers, [N] each, for a user [1] and candidates [N]."""
-        rows = join(self._snapshot, user_id, item_ids, self._flat)
+        rows = join(self._snapshot, user_id, item_ids, self._flat, self._context)
         if not self._listed:
             return client.predict(rows, self._signature)
         inputs = {
@@ -94,7 +118,7 @@ class ByFeatures:
         return {name: output[0] for name, output in outputs.items()}
 
 
-def rank(client: Client, ask: Ask, user_id: np.ndarray, item_ids: np.ndarray) -> Rows:
+def rank(client: Client, ask: Ask, user_id: NDArray[Any], item_ids: NDArray[Any]) -> Rows:
     """Scores of N candidates, best first: `item_id`, `score` and one array a task, [N] each.
 
     Args:

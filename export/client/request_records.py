@@ -5,21 +5,34 @@ Axes: N candidates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from google.protobuf.message import DecodeError
+from numpy.typing import NDArray
 
 from export.client import protocol
 from export.client.client import Input
-from export.client.tensors import TYPES
+from export.client.tensors import DT_FLOAT, TYPES
+
+Inputs = dict[str, NDArray[Any]]
 
 
-def request_inputs(serialized: bytes, wanted: Mapping[str, Input]) -> dict[str, np.ndarray]:
-    """The inputs of `rank`, users [1, ...] and candidates [1, N, ...], of a SequenceExample.
+def request_inputs(
+    serialized: bytes, wanted: Mapping[str, Input]
+) -> list[tuple[NDArray[Any], Inputs]]:
+    """The requests that a SequenceExample stands for: one for each context of its candidates.
 
-    Lists that are shorter than the model's are filled up with zeros, as neighbours of weight 0 are.
+    What the record leaves out is filled up by what the signature tells. A single number reads as
+    NaN, missing, and may be left out altogether. Lists of numbers are filled up with 0, as weights
+    of neighbours are. Ids get one that no log has, the smallest int64 or the empty string, which
+    says that a list ends, or that a category is not known.
+
+    Returns:
+      Pairs of which candidates a request holds, int64 [N], and the inputs of `rank`: user and
+      context [1, ...], candidates [1, N, ...].
 
     Raises:
       ValueError: the record is none, or lacks an input, or has too long a list for it.
@@ -28,26 +41,59 @@ def request_inputs(serialized: bytes, wanted: Mapping[str, Input]) -> dict[str, 
         record = protocol.SequenceExample.FromString(serialized)
     except DecodeError:
         raise ValueError("--examples: a record is no tf.train.SequenceExample") from None
-    inputs = {}
+    lists = {name: entries.feature for name, entries in record.feature_lists.feature_list.items()}
+    count = max((len(entries) for entries in lists.values()), default=0)
+    user: Inputs = {}
+    context: Inputs = {}
+    candidates: Inputs = {}
     for name, spec in wanted.items():
         listed = spec.shape[1:2] == (-1,)
-        found = record.feature_lists.feature_list if listed else record.context.feature
-        if name not in found:
-            raise ValueError(f"--examples: a record must have {name}, got {sorted(found)}")
-        features = found[name].feature if listed else [found[name]]
-        rows = [_row(name, feature, spec, spec.shape[1 + listed :]) for feature in features]
-        inputs[name] = np.stack(rows)[np.newaxis] if listed else np.stack(rows)
-    return inputs
+        single = Input(spec.dtype, spec.shape[1:] if listed else spec.shape)
+        if name in lists:
+            target = candidates if listed else context
+            target[name] = _rows(name, lists[name], single)
+        elif not listed and name in record.context.feature:
+            user[name] = _rows(name, [record.context.feature[name]], single)
+        elif single.dtype == DT_FLOAT and len(single.shape) == 1:
+            target, size = (candidates, count) if listed else (user, 1)
+            target[name] = np.full(size, single.missing, np.float32)
+        else:
+            found = sorted({*lists, *record.context.feature})
+            raise ValueError(f"--examples: a record must have {name}, got {found}")
+    return [
+        (
+            index,
+            user
+            | {name: values[index[:1]] for name, values in context.items()}
+            | {name: values[index][np.newaxis] for name, values in candidates.items()},
+        )
+        for index in _by_context(context, count)
+    ]
 
 
-def _row(name: str, feature: Any, spec: Input, shape: tuple[int, ...]) -> np.ndarray:
-    kind = feature.WhichOneof("kind")
-    values = list(getattr(feature, kind).value) if kind else []
-    size = int(np.prod(shape))
-    if len(values) > size:
-        raise ValueError(f"--examples: {name} must have at most {size} values, got {len(values)}")
-    row: np.ndarray = np.zeros(size, TYPES[spec.dtype][0])
-    if row.dtype == object:
-        row[:] = b""
-    row[: len(values)] = values
-    return row.reshape(shape)
+def _by_context(context: Inputs, count: int) -> list[NDArray[Any]]:
+    """The candidates of each distinct context, in order of first appearance."""
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for candidate in range(count):
+        rows = (values[candidate] for values in context.values())
+        # a NaN does not equal another one, but its text does
+        key = tuple(repr(np.asarray(row).tolist()) for row in rows)
+        groups.setdefault(key, []).append(candidate)
+    return [np.array(group, np.int64) for group in groups.values()]
+
+
+def _rows(name: str, features: Sequence[Any], spec: Input) -> NDArray[Any]:
+    """The values of a feature, [N, ...]; `spec` is of one row."""
+    shape = spec.shape[1:]
+    size = math.prod(shape)
+    filler = 0.0 if spec.dtype == DT_FLOAT and shape else spec.missing
+    rows: NDArray[Any] = np.full((len(features), size), filler, TYPES[spec.dtype][0])
+    for row, feature in zip(rows, features, strict=True):
+        kind = feature.WhichOneof("kind")
+        values = list(getattr(feature, kind).value) if kind else []
+        if len(values) > size:
+            raise ValueError(
+                f"--examples: {name} must have at most {size} values, got {len(values)}"
+            )
+        row[: len(values)] = values
+    return rows.reshape(len(features), *shape)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.feature import Feature
 from input_pipeline.files import filesystem
@@ -44,21 +45,21 @@ class GraphSnapshot:
         self._sorted_ids = functools.cache(self._sort_ids)
         self._lists = functools.cache(self._read_lists)
 
-    def _read_column(self, name: str) -> np.ndarray:
+    def _read_column(self, name: str) -> NDArray[Any]:
         return filesystem.load_array(filesystem.join(self._folder, f"{name}.npy"))
 
-    def _macro(self, owner: str) -> np.ndarray:
+    def _macro(self, owner: str) -> NDArray[Any]:
         return self._column(self.spec.select(owner, "macro_id")[0].column)
 
-    def _read_ids(self, name: str) -> np.ndarray:
+    def _read_ids(self, name: str) -> NDArray[Any]:
         return vocabulary.read_ids(self.data_dir, self.spec, name)
 
-    def _sort_ids(self, name: str) -> tuple[np.ndarray, np.ndarray]:
+    def _sort_ids(self, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
         ids = self._ids(name)
         order = np.argsort(ids, kind="stable")
         return order, ids[order]
 
-    def parse_ids(self, owner: str, texts: Sequence[str]) -> np.ndarray:
+    def parse_ids(self, owner: str, texts: Sequence[str]) -> NDArray[Any]:
         """Ids as text to an array of the column's type, [N]: int64, or object of bytes."""
         if self.spec.vocabulary(f"{owner}_id").dtype == "bytes":
             return np.array([text.encode() for text in texts], dtype=object)
@@ -69,28 +70,31 @@ class GraphSnapshot:
                 f"{owner}_id: must be integers within int64, as in the data set, got {list(texts)}"
             ) from None
 
-    def rows(self, owner: str, ids: np.ndarray) -> np.ndarray:
+    def rows(self, owner: str, ids: NDArray[Any]) -> NDArray[Any]:
         """The rows [N] in the graph of raw ids [N], -1 where it does not know them."""
         order, ascending = self._sorted_ids(f"{owner}_id")
         place = np.minimum(np.searchsorted(ascending, ids), len(order) - 1)
         rows = np.where(ascending[place] == ids, order[place], -1)
         return np.where(rows < len(self._macro(owner)), rows, -1)
 
-    def known_ids(self, owner: str) -> np.ndarray:
+    def known_ids(self, owner: str) -> NDArray[Any]:
         """The raw ids that the graph knows, in order of first appearance."""
         return self._ids(f"{owner}_id")[: len(self._macro(owner))]
 
-    def all_ids(self, owner: str) -> np.ndarray:
+    def all_ids(self, owner: str) -> NDArray[Any]:
         """The raw ids of the vocabulary, those included that came after the graph's cut."""
         return self._ids(f"{owner}_id")
 
-    def popular_items(self, count: int) -> np.ndarray:
+    def popular_items(self, count: int) -> NDArray[Any]:
         """The `count` raw ids of largest total score in the graph, ties to the earlier item."""
         edges = self.spec.select("item", "macro_edges")[0]
         total = self._column(edges.column).sum(axis=1, dtype=np.float64)
-        return self._ids("item_id")[np.argsort(-total, kind="stable")[:count]]
+        ids: NDArray[Any] = self._ids("item_id")[np.argsort(-total, kind="stable")[:count]]
+        return ids
 
-    def features(self, owner: str, ids: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    def features(
+        self, owner: str, ids: NDArray[Any], names: Sequence[str]
+    ) -> dict[str, NDArray[Any]]:
         """The features of `owner` (user or item) among `names`, first axis N, for raw ids [N]."""
         rows = self.rows(owner, ids)
         return {
@@ -99,9 +103,20 @@ class GraphSnapshot:
             if feature.name in names
         }
 
-    def _values(self, rows: np.ndarray, feature: Feature) -> np.ndarray:
+    def missing(self, owner: str, names: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """The features of `owner` among `names`, [1, ...], as they read where there are none."""
+        nobody = np.full(1, -1)
+        return {
+            feature.name: self._values(nobody, feature)
+            for feature in self.spec.select(owner)
+            if feature.name in names
+        }
+
+    def _values(self, rows: NDArray[Any], feature: Feature) -> NDArray[Any]:
         """Raw values [N, ...] of nodes, of row -1 what the feature says of missing ones."""
         kind: Any = {"float": np.float32, "int64": np.int64, "bytes": np.object_}[feature.dtype]
+        if (rows < 0).all():
+            return np.full((len(rows), *feature.shape), feature.filler, kind)
         ids = None if feature.vocabulary is None else self._ids(feature.vocabulary)
         if not feature.ragged:
             column = self._column(feature.column)
@@ -120,5 +135,5 @@ class GraphSnapshot:
         found[held] = values[position[held]]
         return found
 
-    def _read_lists(self, name: str) -> dict[str, np.ndarray]:
+    def _read_lists(self, name: str) -> dict[str, NDArray[Any]]:
         return dict(filesystem.load_arrays(filesystem.join(self._folder, f"{name}.npz")))

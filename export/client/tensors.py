@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-DT_STRING = 7
+DT_FLOAT, DT_STRING = 1, 7
 # DataType -> (NumPy type, the field that holds single values)
 TYPES: dict[int, tuple[type, str]] = {
-    1: (np.float32, "float_val"),
+    DT_FLOAT: (np.float32, "float_val"),
     2: (np.float64, "double_val"),
     3: (np.int32, "int_val"),
     DT_STRING: (np.object_, "string_val"),
@@ -19,13 +20,13 @@ TYPES: dict[int, tuple[type, str]] = {
     10: (np.bool_, "bool_val"),
 }
 # DataType -> how `float_val` and `double_val` begin in a message, before their length
-_PACKED_TAGS = {1: b"\x2a", 2: b"\x32"}
+_PACKED_TAGS = {DT_FLOAT: b"\x2a", 2: b"\x32"}
 _NUMBERS: dict[Any, int] = {np.dtype(kind): number for number, (kind, _) in TYPES.items()}
 # A proto may claim any shape for one value; this many are at most half a gigabyte.
 MAX_ELEMENTS = 1 << 26
 
 
-def _write_header(array: np.ndarray, message: Any) -> int:
+def _write_header(array: NDArray[Any], message: Any) -> int:
     number = _NUMBERS.get(array.dtype)
     if number is None:
         raise ValueError(
@@ -38,7 +39,7 @@ def _write_header(array: np.ndarray, message: Any) -> int:
     return number
 
 
-def encode(array: np.ndarray, message: Any) -> None:
+def encode(array: NDArray[Any], message: Any) -> None:
     """Writes `array` (float32, float64, int32, int64, bool, or object of bytes) into a TensorProto.
 
     Numbers become its content, the quickest way to send them.
@@ -50,7 +51,7 @@ def encode(array: np.ndarray, message: Any) -> None:
         message.tensor_content = np.ascontiguousarray(array).tobytes()
 
 
-def encode_values(array: np.ndarray, message: Any) -> None:
+def encode_values(array: NDArray[Any], message: Any) -> None:
     """Writes `array` into the typed fields of a TensorProto, as TensorFlow Serving answers."""
     array = np.asarray(array)
     number = _write_header(array, message)
@@ -82,16 +83,16 @@ def shape(message: Any) -> tuple[int, ...]:
     return sizes
 
 
-def _fill(values: Sequence[Any] | np.ndarray, kind: type, count: int) -> np.ndarray:
+def _fill(values: Sequence[Any] | NDArray[Any], kind: type, count: int) -> NDArray[Any]:
     """The first of `values`, the last one repeated up to `count`; zeros or empty strings if none"""
-    filled: np.ndarray = np.empty(count, kind)
+    filled: NDArray[Any] = np.empty(count, kind)
     filled[: len(values)] = values[:count]
     empty = b"" if kind is np.object_ else 0
     filled[len(values) :] = values[-1] if len(values) else empty
     return filled
 
 
-def decode(message: Any) -> np.ndarray:
+def decode(message: Any) -> NDArray[Any]:
     """Reads a TensorProto as TensorFlow does: its content, or its values, the last one repeated.
 
     Raises ValueError for a type that is not numbers or strings, a shape that is none or claims more

@@ -10,6 +10,7 @@ from export.deploy import files
 from export.deploy.options import DeployOptions
 from input_pipeline.commands.command import run_command
 from input_pipeline.files import filesystem
+from input_pipeline.files.temporary_directory import temporary_directory
 
 _NEXT = {
     "docker": "docker compose --file {output}/docker-compose.yaml up",
@@ -27,7 +28,7 @@ def deploy(deploy_options: DeployOptions) -> list[str]:
     if filesystem.exists(output):
         raise ValueError(f"--output: must not exist yet, got {output}")
     rendered = files.render(deploy_options)
-    temporary = filesystem.temporary_sibling(output)
+    temporary = temporary_directory(output)
     try:
         for name, text in rendered.items():
             path = filesystem.join(temporary, name)
@@ -35,8 +36,7 @@ def deploy(deploy_options: DeployOptions) -> list[str]:
             filesystem.write_text(path, text)
         filesystem.publish(temporary, output)
     finally:
-        if filesystem.exists(temporary):
-            filesystem.remove_tree(temporary)
+        filesystem.remove_tree(temporary)
     return [filesystem.join(output, name) for name in rendered]
 
 

@@ -40,7 +40,7 @@ def models_config(options: DeployOptions) -> str:
             name=name, base_path=options.base_path(name), model_platform="tensorflow"
         )
         model.model_version_policy.latest.num_versions = 1
-    return text_format.MessageToString(config)
+    return str(text_format.MessageToString(config))
 
 
 def batching_parameters(device: str, cpus: int) -> str:
@@ -52,7 +52,7 @@ def batching_parameters(device: str, cpus: int) -> str:
     message.num_batch_threads.value = cpus
     message.allowed_batch_sizes.extend(ALLOWED_BATCH_SIZES)
     message.pad_variable_length_inputs = True  # lists of candidates differ in length
-    return text_format.MessageToString(message)
+    return str(text_format.MessageToString(message))
 
 
 def monitoring_config() -> str:
@@ -60,7 +60,7 @@ def monitoring_config() -> str:
     message = server_files.MonitoringConfig()
     message.prometheus_config.enable = True
     message.prometheus_config.path = PROMETHEUS_PATH
-    return text_format.MessageToString(message)
+    return str(text_format.MessageToString(message))
 
 
 def model_bytes(options: DeployOptions) -> int:

@@ -66,6 +66,7 @@ class DeployOptions:
 
     @property
     def chosen_image(self) -> str:
+        """The image of TensorFlow Serving: --image, or the official one for the device."""
         suffix = "-gpu" if self.device == "gpu" else ""
         return self.image or f"tensorflow/serving:{_SERVING_VERSION}{suffix}"
 

@@ -9,14 +9,16 @@ import bisect
 import threading
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from export.server import errors
 from export.server.batching_options import BatchingOptions
 from export.server.monitoring import Metrics
 
-Arrays = Sequence[np.ndarray]
+Arrays = Sequence[NDArray[Any]]
 Run = Callable[[Arrays, float | None], Arrays]
 
 
@@ -121,8 +123,11 @@ class BatchQueue:
         if not leads:
             task.done.acquire()
             return
-        if self._options.batch_timeout_micros and len(batch.tasks) == 1:
-            batch.closed.acquire(timeout=self._options.batch_timeout_micros / 1e6)
+        # Whoever has joined by now: the batch waits until its timeout, or until it is full.
+        if self._options.batch_timeout_micros:
+            end = task.start + self._options.batch_timeout_micros / 1e6
+            left = min(max(end - time.monotonic(), 0.0), threading.TIMEOUT_MAX)
+            batch.closed.acquire(timeout=left)
         with self._threads:
             self._close(batch)
             self._process(batch)
@@ -217,7 +222,7 @@ class BatchQueue:
             merged.append(np.concatenate(parts))
         return merged
 
-    def _equal_lists(self, name: str, parts: list[np.ndarray]) -> list[np.ndarray]:
+    def _equal_lists(self, name: str, parts: list[NDArray[Any]]) -> list[NDArray[Any]]:
         """The arrays with all dimensions but the first one made equal."""
         if all(part.shape[1:] == parts[0].shape[1:] for part in parts):
             return parts
@@ -232,7 +237,7 @@ class BatchQueue:
         return [_padded(part, shape) for part in parts]
 
 
-def _padded(part: np.ndarray, shape: np.ndarray) -> np.ndarray:
+def _padded(part: NDArray[Any], shape: NDArray[Any]) -> NDArray[Any]:
     """Padded at the end of every dimension but the first, with the array's first entry."""
     if not part.size:
         raise errors.invalid_argument("Got empty tensor in batch of non-empty tensors.")

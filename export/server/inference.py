@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 from tensorflow.core.framework import types_pb2
-from tensorflow_serving.apis import classification_pb2, inference_pb2, regression_pb2
+from tensorflow_serving.apis import classification_pb2, inference_pb2, input_pb2, regression_pb2
 
 from export.server import errors
 from export.server.servable import DEFAULT_SIGNATURE, Servable
@@ -19,10 +20,10 @@ REGRESS_METHOD = tf.saved_model.REGRESS_METHOD_NAME
 _INPUTS = "inputs"
 _CLASSES, _SCORES, _OUTPUTS = "classes", "scores", "outputs"
 _KINDS = {CLASSIFY_METHOD: "classification", REGRESS_METHOD: "regression"}
-_Outputs = Mapping[str, np.ndarray]
+_Outputs = Mapping[str, NDArray[Any]]
 
 
-def _examples(message: Any) -> np.ndarray:
+def _examples(message: input_pb2.Input) -> NDArray[Any]:
     """The serialized examples of an `Input`, the context's features put before each one's own."""
     kind = message.WhichOneof("kind")
     listed = getattr(message, kind).examples if kind else ()
@@ -65,7 +66,12 @@ def _outputs_of(servable: Servable, name: str, method: str) -> tuple[str, ...]:
 
 
 def _run(
-    servable: Servable, name: str, method: str, message: Any, model: str, seconds: Any
+    servable: Servable,
+    name: str,
+    method: str,
+    message: input_pb2.Input,
+    model: str,
+    seconds: float | None,
 ) -> tuple[_Outputs, int]:
     """The outputs of one signature for the examples of an `Input`, and how many there are."""
     name = name or DEFAULT_SIGNATURE
@@ -82,7 +88,7 @@ def _run(
     return dict(zip(outputs, arrays, strict=True)), len(serialized)
 
 
-def _check_type(output: str, array: np.ndarray, number: int) -> None:
+def _check_type(output: str, array: NDArray[Any], number: int) -> None:
     got = tf.dtypes.as_dtype(array.dtype).as_datatype_enum
     if got != number:
         raise errors.invalid_argument(
@@ -144,14 +150,22 @@ def _shape_text(sizes: Sequence[int]) -> str:
 
 
 def classify(
-    servable: Servable, name: str, message: Any, model: str = "", seconds: float | None = None
+    servable: Servable,
+    name: str,
+    message: input_pb2.Input,
+    model: str = "",
+    seconds: float | None = None,
 ) -> classification_pb2.ClassificationResult:
     """The classes and scores of each example of an `Input`."""
     return _classifications(*_run(servable, name, CLASSIFY_METHOD, message, model, seconds))
 
 
 def regress(
-    servable: Servable, name: str, message: Any, model: str = "", seconds: float | None = None
+    servable: Servable,
+    name: str,
+    message: input_pb2.Input,
+    model: str = "",
+    seconds: float | None = None,
 ) -> regression_pb2.RegressionResult:
     """The value of each example of an `Input`."""
     return _regressions(*_run(servable, name, REGRESS_METHOD, message, model, seconds))

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import types_pb2
+from numpy.typing import NDArray
+from tensorflow.core.framework import tensor_pb2, types_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
 
 from export.client import tensors
 from export.server import errors
@@ -20,7 +21,7 @@ class Inputs:
       infos: TensorInfo by name.
     """
 
-    def __init__(self, infos: Mapping[str, Any]) -> None:
+    def __init__(self, infos: Mapping[str, meta_graph_pb2.TensorInfo]) -> None:
         self._infos = dict(sorted(infos.items()))
         self._by_tensor = sorted(self._infos, key=lambda name: self._infos[name].name)
         self._shapes = {
@@ -30,7 +31,7 @@ class Inputs:
             for name, info in self._infos.items()
         }
 
-    def read(self, inputs: Mapping[str, Any]) -> list[np.ndarray]:
+    def read(self, inputs: Mapping[str, tensor_pb2.TensorProto]) -> list[NDArray[Any]]:
         """The arrays of a request's TensorProtos, in the order of their names."""
         extra, missing = set(inputs) - set(self._infos), set(self._infos) - set(inputs)
         if len(inputs) != len(self._infos):
@@ -48,7 +49,7 @@ class Inputs:
             )
         return [_parse(name, inputs[name]) for name in self._infos]
 
-    def check_types(self, inputs: Mapping[str, Any]) -> None:
+    def check_types(self, inputs: Mapping[str, tensor_pb2.TensorProto]) -> None:
         """Refuses tensors of another type, which the real server's session does in this order."""
         for position, name in enumerate(self._by_tensor):
             want, got = self._infos[name].dtype, inputs[name].dtype
@@ -58,7 +59,7 @@ class Inputs:
                     f"{_type_name(got)} is provided: input {name}"
                 )
 
-    def misfits(self, arrays: Sequence[np.ndarray]) -> str:
+    def misfits(self, arrays: Sequence[NDArray[Any]]) -> str:
         """What of the inputs' shapes is not as the signature says; empty if nothing."""
         found = [
             f"input {name} must have shape {list(want)}, got {list(array.shape)}"
@@ -80,13 +81,16 @@ class Inputs:
         return ", ".join(found)
 
 
-def _parse(name: str, message: Any) -> np.ndarray:
+def _parse(name: str, message: tensor_pb2.TensorProto) -> NDArray[Any]:
     try:
         packed_strings = message.dtype == tensors.DT_STRING and message.tensor_content
         if message.dtype in tensors.TYPES and not packed_strings:
             return tensors.decode(message)
         tensors.shape(message)
-        return tf.io.parse_tensor(message.SerializeToString(), message.dtype).numpy()
+        parsed: NDArray[Any] = tf.io.parse_tensor(
+            message.SerializeToString(), message.dtype
+        ).numpy()
+        return parsed
     except (ValueError, TypeError, NotImplementedError, tf.errors.OpError) as error:
         raise errors.invalid_argument(f"tensor parsing error: {name}: {error}") from None
 

@@ -11,6 +11,7 @@ from grpc_reflection.v1alpha import reflection
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
 from export.server import service_descriptors
+from export.server.services import ModelService, PredictionService
 
 _INT32_MAX = 2**31 - 1
 _DEFAULT_ARGUMENTS: dict[str, int | str] = {
@@ -59,13 +60,14 @@ class Listener:
     def __init__(
         self,
         *,
-        prediction_service: Any,
-        model_service: Any,
+        prediction_service: PredictionService,
+        model_service: ModelService,
         max_threads: int,
         arguments: list[Argument],
         credentials: grpc.ServerCredentials | None = None,
     ) -> None:
         self._credentials = credentials
+        self._started = False
         self._server = grpc.server(
             concurrent.futures.ThreadPoolExecutor(max_threads, thread_name_prefix="gRPC"),
             options=list((_DEFAULT_ARGUMENTS | dict(arguments)).items()),
@@ -89,7 +91,7 @@ class Listener:
         Raises:
           OSError: one is taken.
         """
-        ports = []
+        ports: list[int] = []
         for address in addresses:
             try:
                 if self._credentials is None:
@@ -106,10 +108,16 @@ class Listener:
         )
         for name in ("", prediction, model):
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
-        self._server.start()
+        self._start()
         return ports[0]
 
     def stop(self, grace_seconds: float) -> None:
         """Tells health checks, takes no more calls, lets those under way end for so long."""
         self._health.enter_graceful_shutdown()
+        if not self._started:
+            self._start()  # gRPC lets the ports go that it bound only where it served them
         self._server.stop(grace_seconds).wait()
+
+    def _start(self) -> None:
+        self._started = True
+        self._server.start()

@@ -15,7 +15,8 @@ from export.server.loading import load_servable
 from export.server.models import Models
 from export.server.monitoring import Metrics
 from export.server.options import ServeOptions
-from export.server.rest.api import RestApi, RestServer
+from export.server.rest.api import RestApi
+from export.server.rest.listener import RestListener
 from export.server.servable import Servable
 from export.server.services import ModelService, PredictionService
 from export.server.versions import AVAILABLE, END, ModelVersions, Policy
@@ -50,7 +51,7 @@ class Server:
             credentials=serve_options.credentials(),
         )
         self._metrics_path = serve_options.metrics_path()
-        self._rest: RestServer | None = None
+        self._rest: RestListener | None = None
         config_seconds = serve_options.model_config_file_poll_wait_seconds
         pollers = {
             self._models.poll: serve_options.file_system_poll_wait_seconds,
@@ -87,6 +88,8 @@ class Server:
     def start(self) -> None:
         """Loads the models, waiting for a version of each to appear, then listens.
 
+        A server that failed to start holds no port, and cannot be started again.
+
         Raises:
           ValueError: a model does not load, a configuration file is wrong.
           OSError: a port is taken.
@@ -98,7 +101,11 @@ class Server:
         if self._stopped.is_set():
             return
         # Only now: a port that is bound but not served keeps its callers waiting.
-        self._listen()
+        try:
+            self._listen()
+        except BaseException:
+            self._close_ports(0.0)
+            raise
         for thread in self._threads:
             thread.start()
 
@@ -107,7 +114,7 @@ class Server:
         if self.options.grpc_socket_path:
             addresses.append(f"unix:{self.options.grpc_socket_path}")
         if self.options.rest_api_port:
-            self._rest = RestServer(
+            self._rest = RestListener(
                 address=self.options.bind_address,
                 port=self.options.rest_api_port,
                 api=RestApi(self._models, self.metrics, self.options.rest_api_timeout_in_ms / 1000),
@@ -118,6 +125,11 @@ class Server:
         self.port = self._listener.start(addresses)
         if self._rest is not None:
             self._rest.start()
+
+    def _close_ports(self, grace_seconds: float) -> None:
+        if self._rest is not None:
+            self._rest.stop()
+        self._listener.stop(grace_seconds)
 
     def _wait_for_reload(self, models: list[ModelVersions], seconds: float | None) -> None:
         """As `_wait_for`; the real server would wait on after its caller's deadline."""
@@ -171,11 +183,12 @@ class Server:
             pass
 
     def stop(self, grace_seconds: float = _STOP_GRACE_SECONDS) -> None:
-        """Takes no more calls, lets those under way end for at most that long, unloads."""
+        """Takes no more calls, lets those under way end for at most that long, unloads.
+
+        A server that failed to start, or never was, is stopped by it as well.
+        """
         self._stopped.set()
-        if self._rest is not None:
-            self._rest.stop()
-        self._listener.stop(grace_seconds)
+        self._close_ports(grace_seconds)
         for thread in self._threads:
             if thread.is_alive():
                 thread.join()

@@ -6,9 +6,10 @@ import contextlib
 import functools
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Protocol
 
 from absl import logging
+from tensorflow_serving.apis import model_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from export.server import errors
@@ -20,6 +21,17 @@ PLATFORM = "tensorflow"
 MakeVersions = Callable[[str, str, Policy], ModelVersions]
 
 
+class NamesModel(Protocol):
+    """A message with a ModelSpec: a PredictRequest, a GetModelStatusRequest and so on."""
+
+    @property
+    def model_spec(self) -> model_pb2.ModelSpec:
+        """Which model, version or label."""
+
+    def HasField(self, field_name: str) -> bool:  # noqa: N802
+        """Whether it has the field, as every message tells."""
+
+
 def single_model(name: str, base_path: str) -> model_server_config_pb2.ModelServerConfig:
     """The configuration that --model_name and --model_base_path stand for."""
     config = model_server_config_pb2.ModelServerConfig()
@@ -27,7 +39,7 @@ def single_model(name: str, base_path: str) -> model_server_config_pb2.ModelServ
     return config
 
 
-def _policy(config: Any) -> Policy:
+def _policy(config: model_server_config_pb2.ModelConfig) -> Policy:
     """The versions that a ModelConfig wants."""
     policy = config.model_version_policy
     choice = policy.WhichOneof("policy_choice")
@@ -57,7 +69,11 @@ class Models:
         self._configured = False
         self._configuring = threading.Lock()
 
-    def configure(self, config: Any, wait: Callable[[list[ModelVersions]], None]) -> None:
+    def configure(
+        self,
+        config: model_server_config_pb2.ModelServerConfig,
+        wait: Callable[[list[ModelVersions]], None],
+    ) -> None:
         """Serves what a ModelServerConfig says and nothing else.
 
         Args:
@@ -94,7 +110,9 @@ class Models:
                 model.close()
             wait(new)
 
-    def _checked(self, config: Any) -> list[Any]:
+    def _checked(
+        self, config: model_server_config_pb2.ModelServerConfig
+    ) -> list[model_server_config_pb2.ModelConfig]:
         """The ModelConfigs; INVALID_ARGUMENT where they cannot be served."""
         if config.WhichOneof("config") != "model_config_list":
             raise errors.failed_precondition(
@@ -136,7 +154,9 @@ class Models:
                 )
         return list(config.model_config_list.config)
 
-    def _checked_labels(self, listed: list[Any]) -> dict[str, dict[str, int]]:
+    def _checked_labels(
+        self, listed: list[model_server_config_pb2.ModelConfig]
+    ) -> dict[str, dict[str, int]]:
         """Versions by label by model; FAILED_PRECONDITION where one is not available."""
         for one in listed:
             model, labels = self._models.get(one.name), self._labels.get(one.name, {})
@@ -155,7 +175,7 @@ class Models:
         for model in list(self._models.values()):
             model.poll()
 
-    def _resolve(self, request: Any) -> tuple[ModelVersions, int | None]:
+    def _resolve(self, request: NamesModel) -> tuple[ModelVersions, int | None]:
         """The model that a request names, and the version, None for the newest."""
         if not request.HasField("model_spec"):
             raise errors.invalid_argument("Missing ModelSpec")
@@ -177,13 +197,13 @@ class Models:
         return model, version
 
     @contextlib.contextmanager
-    def in_use(self, request: Any) -> Iterator[Servable]:
+    def in_use(self, request: NamesModel) -> Iterator[Servable]:
         """The version that a request names, kept loaded; raises as the real server answers."""
         model, version = self._resolve(request)
         with model.in_use(version) as servable:
             yield servable
 
-    def states(self, request: Any) -> dict[int, VersionState]:
+    def states(self, request: NamesModel) -> dict[int, VersionState]:
         """The states of the version that a request names, or of all; raises NOT_FOUND.
 
         A label is ignored, as on the real server.

@@ -30,10 +30,12 @@ class Counter:
         self._values: dict[_Labels, int] = {}
 
     def add(self, *labels: str, count: int = 1) -> None:
+        """Counts `count` more under these labels."""
         with self._lock:
             self._values[labels] = self._values.get(labels, 0) + count
 
     def lines(self) -> list[str]:
+        """The counter in Prometheus' text format, its type first."""
         with self._lock:
             values = sorted(self._values.items())
         return [f"# TYPE {self.name} counter"] + [
@@ -54,6 +56,7 @@ class Histogram:
         self._sums: dict[_Labels, float] = {}
 
     def add(self, value: float, *labels: str, count: int = 1) -> None:
+        """Counts `value`, `count` times, under these labels."""
         bucket = bisect.bisect_right(self._limits, value)
         with self._lock:
             counts = self._counts.get(labels)
@@ -64,6 +67,7 @@ class Histogram:
             self._sums[labels] += value * count
 
     def lines(self) -> list[str]:
+        """The buckets, cumulative, sum and count in Prometheus' text format."""
         with self._lock:
             found = [(key, list(c), self._sums[key]) for key, c in sorted(self._counts.items())]
         lines = [f"# TYPE {self.name} histogram"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
-from typing import Any
 
+import grpc
 from tensorflow_serving.config import model_server_config_pb2
 
 from export import server_files
@@ -115,9 +115,10 @@ class ServeOptions:
         self.channel_arguments()  # mistakes are told before anything is loaded
 
     def channel_arguments(self) -> list[listener.Argument]:
+        """--grpc_channel_arguments as gRPC takes them; raises ValueError."""
         return listener.channel_arguments(self.grpc_channel_arguments)
 
-    def model_config(self) -> Any:
+    def model_config(self) -> model_server_config_pb2.ModelServerConfig:
         """The ModelServerConfig to start with."""
         if not self.model_config_file:
             return models.single_model(self.model_name, self.model_base_path)
@@ -154,7 +155,7 @@ class ServeOptions:
         config = message.prometheus_config
         return (config.path or PROMETHEUS_PATH) if config.enable else None
 
-    def credentials(self) -> Any:
+    def credentials(self) -> grpc.ServerCredentials | None:
         """TLS of gRPC; None: without."""
         if not self.ssl_config_file:
             return None

@@ -7,11 +7,17 @@ import functools
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
 import tensorflow as tf
-from tensorflow.core.protobuf import config_pb2, rewriter_config_pb2, saved_model_pb2
+from numpy.typing import NDArray
+from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.protobuf import (
+    config_pb2,
+    meta_graph_pb2,
+    rewriter_config_pb2,
+    saved_model_pb2,
+)
 
 from export import publication
 from export.server import errors
@@ -24,6 +30,14 @@ from input_pipeline.files import filesystem
 DEFAULT_SIGNATURE = "serving_default"
 _TAG = "serve"
 _METHODS = ("predict", "classify", "regress")
+
+
+class _Runner(Protocol):
+    """Runs a signature: arrays by name of the input -> the outputs, in the order wanted."""
+
+    def __call__(
+        self, arrays: Arrays, seconds: float | None = None, alone: bool = ...
+    ) -> Arrays: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +61,7 @@ class Runtime:
     metrics: Metrics = dataclasses.field(default_factory=Metrics)
 
     def session_config(self) -> tf.compat.v1.ConfigProto:
+        """Of the session of a version."""
         config = tf.compat.v1.ConfigProto(
             intra_op_parallelism_threads=self.intra_op_threads,
             inter_op_parallelism_threads=self.inter_op_threads,
@@ -98,7 +113,7 @@ class Servable:
         except BaseException:
             self._session.close()
             raise
-        self.signatures: dict[str, Any] = dict(meta_graph.signature_def)
+        self.signatures: dict[str, meta_graph_pb2.SignatureDef] = dict(meta_graph.signature_def)
         self._placeholders = placeholders
         self._runner = functools.lru_cache(maxsize=64)(self._make_runner)
         self._caller = functools.lru_cache(maxsize=64)(self._make_call)
@@ -114,6 +129,7 @@ class Servable:
             self._users += 1
 
     def release(self) -> None:
+        """Ends what `acquire` began."""
         with self._idle:
             self._users -= 1
             if not self._users:
@@ -127,7 +143,7 @@ class Servable:
         self._caller.cache_clear()
         self._session.close()
 
-    def _make_call(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> Any:
+    def _make_call(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> _Runner:
         """(arrays of the tensors `feeds`, seconds left) -> the tensors `fetches`."""
         options = config_pb2.CallableOptions(
             feed=[self._placeholders[feed].name for feed in feeds], fetch=fetches
@@ -136,7 +152,7 @@ class Servable:
         # which took a fifth of the time of a small request.
         call = self._session._make_callable_from_options(options)
 
-        def run(arrays: Arrays, seconds: float | None, alone: bool = True) -> Arrays:
+        def run(arrays: Arrays, seconds: float | None = None, alone: bool = True) -> Arrays:
             start = time.monotonic()
             try:
                 outputs: Arrays = call(*arrays)
@@ -150,7 +166,7 @@ class Servable:
 
         return run
 
-    def _make_runner(self, signature_name: str, outputs: tuple[str, ...]) -> Any:
+    def _make_runner(self, signature_name: str, outputs: tuple[str, ...]) -> _Runner:
         """(arrays by name of the input, seconds left, alone) -> the outputs, perhaps batched."""
         signature = self.signatures[signature_name]
         names = sorted(signature.inputs)
@@ -189,7 +205,11 @@ class Servable:
         return self._runner(signature_name, outputs)(arrays, seconds, alone)
 
     def run_tensors(
-        self, feeds: tuple[str, ...], array: np.ndarray, fetches: tuple[str, ...], seconds: Any
+        self,
+        feeds: tuple[str, ...],
+        array: NDArray[Any],
+        fetches: tuple[str, ...],
+        seconds: float | None,
     ) -> Arrays:
         """Feeds one array to several tensors of the graph, in one run past the batcher."""
         return self._caller(feeds, fetches)([array] * len(feeds), seconds)
@@ -197,10 +217,10 @@ class Servable:
     def predict(
         self,
         signature_name: str,
-        inputs: Mapping[str, Any],
+        inputs: Mapping[str, tensor_pb2.TensorProto],
         output_filter: Sequence[str] = (),
         timeout_seconds: float | None = None,
-    ) -> dict[str, np.ndarray]:
+    ) -> dict[str, NDArray[Any]]:
         """Runs a signature on a request's tensors.
 
         As on the real server, only their names and types are checked here; tensors of a wrong shape
@@ -241,7 +261,9 @@ class Servable:
         return dict(zip(names, values, strict=True))
 
 
-def _check_filter(signature: Any, output_filter: Sequence[str]) -> tuple[str, ...]:
+def _check_filter(
+    signature: meta_graph_pb2.SignatureDef, output_filter: Sequence[str]
+) -> tuple[str, ...]:
     for position, name in enumerate(output_filter):
         if name not in signature.outputs:
             raise errors.invalid_argument(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from google.protobuf import descriptor_pb2, descriptor_pool
+from google.protobuf.descriptor import FileDescriptor
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from tensorflow_serving.apis import (
@@ -50,7 +49,7 @@ _MESSAGES = (
 )
 
 
-def _add(pool: descriptor_pool.DescriptorPool, file: Any, added: set[str]) -> None:
+def _add(pool: descriptor_pool.DescriptorPool, file: FileDescriptor, added: set[str]) -> None:
     """Adds a file after those that it imports."""
     if file.name in added:
         return

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TypeAlias, TypeVar
 
 import grpc
 import tensorflow as tf
@@ -17,6 +17,7 @@ from tensorflow_serving.apis import (
     get_model_status_pb2,
     inference_pb2,
     model_management_pb2,
+    model_pb2,
     model_service_pb2_grpc,
     predict_pb2,
     prediction_service_pb2_grpc,
@@ -25,7 +26,7 @@ from tensorflow_serving.apis import (
 
 from export.client import tensors
 from export.server import errors, inference
-from export.server.models import Models
+from export.server.models import Models, NamesModel
 from export.server.monitoring import Metrics
 from export.server.servable import DEFAULT_SIGNATURE
 from export.server.versions import ModelVersions
@@ -33,6 +34,11 @@ from export.server.versions import ModelVersions
 _METADATA_FIELD = "signature_def"
 _MESSAGE_LIMIT = 1024  # of gRPC, which carries messages in a header
 WaitForModels = Callable[[list[ModelVersions], float | None], None]
+ServiceT = TypeVar("ServiceT")
+RequestT = TypeVar("RequestT")
+NamingT = TypeVar("NamingT", bound=NamesModel)
+ResponseT = TypeVar("ResponseT")
+_Method: TypeAlias = Callable[[ServiceT, RequestT, grpc.ServicerContext], ResponseT]
 
 
 def as_serving_error(error: Exception) -> errors.ServingError:
@@ -60,11 +66,13 @@ def counted(metrics: Metrics, model: str, api: str, entrypoint: str) -> Iterator
     metrics.request_count.add(model, "OK")
 
 
-def _answers(call: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, Any], Any]:
+def _answers(
+    call: _Method[ServiceT, RequestT, ResponseT],
+) -> _Method[ServiceT, RequestT, ResponseT]:
     """Turns a call's exceptions into its gRPC status; no request ends the server."""
 
     @functools.wraps(call)
-    def answer(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
+    def answer(self: ServiceT, request: RequestT, context: grpc.ServicerContext) -> ResponseT:
         try:
             return call(self, request, context)
         except Exception as error:
@@ -73,6 +81,7 @@ def _answers(call: Callable[[Any, Any, Any], Any]) -> Callable[[Any, Any, Any], 
         context.abort(
             failure.code, message if len(message) <= limit else f"{message[:limit]}...TRUNCATED"
         )
+        raise AssertionError("abort raises")
 
     return answer
 
@@ -89,7 +98,10 @@ class Inference:
         self._models = models
         self._metrics = metrics
 
-    def predict(self, request: Any, seconds: float | None) -> predict_pb2.PredictResponse:
+    def predict(
+        self, request: predict_pb2.PredictRequest, seconds: float | None
+    ) -> predict_pb2.PredictResponse:
+        """Answers Predict; these raise ServingError or tf.errors.OpError."""
         spec = request.model_spec
         with self._models.in_use(request) as servable:
             start = time.perf_counter()
@@ -104,7 +116,10 @@ class Inference:
             tensors.encode_values(array, response.outputs[name])
         return response
 
-    def classify(self, request: Any, seconds: float | None) -> Any:
+    def classify(
+        self, request: classification_pb2.ClassificationRequest, seconds: float | None
+    ) -> classification_pb2.ClassificationResponse:
+        """Answers Classify."""
         spec = request.model_spec
         response = classification_pb2.ClassificationResponse()
         with self._models.in_use(request) as servable:
@@ -115,7 +130,10 @@ class Inference:
         _name_version(response.model_spec, spec, servable.version)
         return response
 
-    def regress(self, request: Any, seconds: float | None) -> Any:
+    def regress(
+        self, request: regression_pb2.RegressionRequest, seconds: float | None
+    ) -> regression_pb2.RegressionResponse:
+        """Answers Regress."""
         spec = request.model_spec
         response = regression_pb2.RegressionResponse()
         with self._models.in_use(request) as servable:
@@ -126,20 +144,25 @@ class Inference:
         _name_version(response.model_spec, spec, servable.version)
         return response
 
-    def multi_inference(self, request: Any, seconds: float | None) -> Any:
+    def multi_inference(
+        self, request: inference_pb2.MultiInferenceRequest, seconds: float | None
+    ) -> inference_pb2.MultiInferenceResponse:
+        """Answers MultiInference."""
         first = request.tasks[0] if request.tasks else inference_pb2.InferenceTask()
         first.model_spec.SetInParent()  # without one, it has no name
         with self._models.in_use(first) as servable:
             return inference.multi_inference(servable, request, seconds)
 
 
-def _name_version(answer: Any, asked: Any, version: int) -> None:
+def _name_version(answer: model_pb2.ModelSpec, asked: model_pb2.ModelSpec, version: int) -> None:
     answer.name = asked.name
     answer.version.value = version
     answer.signature_name = asked.signature_name or DEFAULT_SIGNATURE
 
 
-def model_metadata(models: Models, request: Any) -> Any:
+def model_metadata(
+    models: Models, request: get_model_metadata_pb2.GetModelMetadataRequest
+) -> get_model_metadata_pb2.GetModelMetadataResponse:
     """Answers GetModelMetadata."""
     if not request.HasField("model_spec"):
         raise errors.invalid_argument("Missing ModelSpec")
@@ -162,7 +185,9 @@ def model_metadata(models: Models, request: Any) -> Any:
     return response
 
 
-def model_status(models: Models, request: Any) -> Any:
+def model_status(
+    models: Models, request: get_model_status_pb2.GetModelStatusRequest
+) -> get_model_status_pb2.GetModelStatusResponse:
     """Answers GetModelStatus."""
     response = get_model_status_pb2.GetModelStatusResponse()
     for number, state in models.states(request).items():
@@ -172,7 +197,9 @@ def model_status(models: Models, request: Any) -> Any:
     return response
 
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+class PredictionService(
+    prediction_service_pb2_grpc.PredictionServiceServicer  # type: ignore[misc]  # has no types
+):
     """Predict, Classify, Regress, MultiInference and GetModelMetadata."""
 
     def __init__(self, models: Models, metrics: Metrics) -> None:
@@ -180,34 +207,55 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self._metrics = metrics
         self._inference = Inference(models, metrics)
 
-    def _counted(self, api: str, call: Any, request: Any, context: grpc.ServicerContext) -> Any:
+    def _counted(
+        self,
+        api: str,
+        call: Callable[[NamingT, float | None], ResponseT],
+        request: NamingT,
+        context: grpc.ServicerContext,
+    ) -> ResponseT:
         with counted(self._metrics, request.model_spec.name, api, "GRPC"):
             return call(request, context.time_remaining())
 
     @_answers
-    def Predict(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def Predict(  # noqa: N802
+        self, request: predict_pb2.PredictRequest, context: grpc.ServicerContext
+    ) -> predict_pb2.PredictResponse:
+        """Outputs of any signature for a request's tensors."""
         return self._counted("Predict", self._inference.predict, request, context)
 
     @_answers
-    def Classify(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def Classify(  # noqa: N802
+        self, request: classification_pb2.ClassificationRequest, context: grpc.ServicerContext
+    ) -> classification_pb2.ClassificationResponse:
+        """Classes and scores of each example."""
         return self._counted("Classify", self._inference.classify, request, context)
 
     @_answers
-    def Regress(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def Regress(  # noqa: N802
+        self, request: regression_pb2.RegressionRequest, context: grpc.ServicerContext
+    ) -> regression_pb2.RegressionResponse:
+        """A value of each example."""
         return self._counted("Regress", self._inference.regress, request, context)
 
     @_answers
     def MultiInference(  # noqa: N802
         self, request: inference_pb2.MultiInferenceRequest, context: grpc.ServicerContext
-    ) -> Any:
+    ) -> inference_pb2.MultiInferenceResponse:
+        """Several classifications and regressions of the same examples."""
         return self._inference.multi_inference(request, context.time_remaining())
 
     @_answers
-    def GetModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def GetModelMetadata(  # noqa: N802
+        self, request: get_model_metadata_pb2.GetModelMetadataRequest, context: grpc.ServicerContext
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        """The signatures of a version."""
         return model_metadata(self._models, request)
 
 
-class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+class ModelService(
+    model_service_pb2_grpc.ModelServiceServicer  # type: ignore[misc]  # has no types
+):
     """GetModelStatus and HandleReloadConfigRequest.
 
     Args:
@@ -220,13 +268,17 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
         self._wait = wait
 
     @_answers
-    def GetModelStatus(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def GetModelStatus(  # noqa: N802
+        self, request: get_model_status_pb2.GetModelStatusRequest, context: grpc.ServicerContext
+    ) -> get_model_status_pb2.GetModelStatusResponse:
+        """The states of a model's versions."""
         return model_status(self._models, request)
 
     @_answers
     def HandleReloadConfigRequest(  # noqa: N802
-        self, request: Any, context: grpc.ServicerContext
-    ) -> Any:
+        self, request: model_management_pb2.ReloadConfigRequest, context: grpc.ServicerContext
+    ) -> model_management_pb2.ReloadConfigResponse:
+        """Serves what the request's configuration says and nothing else."""
         if request.config.WhichOneof("config") != "model_config_list":
             raise errors.invalid_argument(
                 "ServerModelConfig type not supported by HandleReloadConfigRequest. Only "

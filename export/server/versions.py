@@ -82,14 +82,9 @@ class ModelVersions:
         """Paths of the complete versions by number; ValueError where the base path is missing."""
         if not filesystem.exists(self.base_path):
             raise ValueError(f"Could not find base path {self.base_path} for servable {self.name}")
-        paths = {
+        return {
             version: filesystem.join(self.base_path, str(version))
             for version in publication.versions(self.base_path)
-        }
-        return {
-            version: path
-            for version, path in paths.items()
-            if filesystem.exists(filesystem.join(path, publication.MARKER))
         }
 
     def poll(self) -> None:

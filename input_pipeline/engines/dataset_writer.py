@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from absl import logging
 from tqdm import tqdm
 
 from input_pipeline.engines.merging_graph import MergingGraph
+from input_pipeline.engines.numeric_statistics import NumericStatistics
+from input_pipeline.feature import Feature
 from input_pipeline.features import registry
 from input_pipeline.features.provider import LogFacts
 from input_pipeline.files import filesystem
@@ -24,6 +27,8 @@ from input_pipeline.records.request_encoder import RequestEncoder
 from input_pipeline.records.shards import ShardWriter
 from input_pipeline.report import data_report as report
 from input_pipeline.report.best_auc import BestAuc
+from input_pipeline.report.column_signals import ColumnSignals
+from input_pipeline.report.macro_statistics import EdgeStatistics, edge_statistics
 from input_pipeline.spec import DatasetSpec
 
 ENCODERS: dict[str, type[ExampleEncoder] | type[RequestEncoder]] = {
@@ -60,12 +65,15 @@ class DatasetWriter:
         self._graph = MergingGraph(interactions, facts, spec, preparation, data_dir)
         self._encoded = {
             name: examples.encode_values(column.values)
-            for name, (_, column) in interactions.columns.items()
+            for name, (_, column) in interactions.vocabularies.items()
         }
+        self._numbers = NumericStatistics(interactions, spec)
+        self._columns = ColumnSignals(spec)
         self._truth = None
         if spec.source == "synthetic":
             self._truth = BestAuc(interactions, spec, preparation)
         self._statistics: list[report.WindowStatistics] = []
+        self._edges: list[EdgeStatistics] = []
         splits = dict.fromkeys(self._windows.split(w) for w in range(self._windows.num_windows))
         self._counts: dict[str, Any] = {
             "rows": dict.fromkeys(splits, 0),
@@ -86,11 +94,11 @@ class DatasetWriter:
             shards.finish()
         snapshot = self._graph.write("latest", self._past)
         spec = dataclasses.replace(
-            self._spec,
+            self._numbers.completed(self._spec),
             counts=self._spec.counts | self._counts,
             grouping=self._graph.grouping_checksum(),
         )
-        page = report.render(spec, self._interactions, self._statistics, snapshot)
+        page = report.render(spec, self._interactions, self._statistics, self._edges, snapshot)
         filesystem.write_text(filesystem.join(self._data_dir, "report.html"), page)
         if self._truth:
             self._truth.save(self._data_dir)
@@ -103,6 +111,7 @@ class DatasetWriter:
 
     def _write_window(self, window: int, shards: ShardWriter) -> None:
         nodes = self._nodes(window)
+        self._numbers.add(window, nodes)
         touched, events_of_item = self._past.touched_keys(), self._past.events_of_item()
         self._past.add_window()
         macro = self._macro(nodes)
@@ -113,15 +122,29 @@ class DatasetWriter:
                 rows, macro, touched, self._interactions.num_items,
                 events_of_item,
             )  # fmt: skip
+            touched_before = values["pair touched before"]
             if self._truth:
-                self._truth.add(window, rows, values["pair touched before"])
+                self._truth.add(window, rows, touched_before)
+            self._edges.append(
+                edge_statistics(
+                    self._windows.name(window), rows, self._spec.task_names, macro,
+                    self._one_hop(nodes), touched_before,
+                )
+            )  # fmt: skip
         statistics = report.window_statistics(
             self._windows.name(window), rows, self._spec.task_names, values
         )
+        tables, places = dict(nodes), {"user": rows.user, "item": rows.item}
+        if self._spec.select("context"):
+            events, places["context"] = examples.contexts(rows)
+            tables["context"] = registry.table_of_events(self._interactions, events)
+        aucs = self._columns.add(rows, tables, places)
+        if window:
+            statistics = dataclasses.replace(statistics, aucs=statistics.aucs | aucs)
         self._count(window, statistics)
         payloads = {
-            owner: examples.node_payloads(self._spec, owner, nodes[owner], self._encoded)
-            for owner in OWNERS
+            owner: examples.node_payloads(self._spec, owner, table, self._encoded)
+            for owner, table in tables.items()
         }
         random = np.random.default_rng([self._options.seed, STREAM_REQUESTS, window])
         encoder = ENCODERS[self._spec.record_layout](self._spec, rows, payloads, random)
@@ -132,19 +155,30 @@ class DatasetWriter:
         if window:
             tables = self._graph.write(str(window), self._past).tables
         else:
-            tables = registry.empty_tables(self._spec)
+            tables = registry.empty_tables(self._spec.features)
         ids = self._interactions.ids
         sizes = {owner: int(ids[owner].known[window]) for owner in OWNERS}
         return registry.tables_for_window(tables, self._past, sizes)
 
     def _macro(self, nodes: dict[str, NodeTable]) -> dict[str, np.ndarray]:
         """The macro node of every user and of every item, -1 for cold ones."""
-        macro = {}
-        for feature in self._spec.select(role="macro_id"):
+        return self._dense(nodes, self._spec.select(role="macro_id"))
+
+    def _one_hop(self, nodes: dict[str, NodeTable]) -> dict[str, np.ndarray]:
+        """The edges of users to macro nodes of items, and the other way round."""
+        edges = self._spec.select(role="macro_edges")
+        return self._dense(nodes, [f for f in edges if f.macro_nodes != f.owner])
+
+    def _dense(
+        self, nodes: dict[str, NodeTable], features: Iterable[Feature]
+    ) -> dict[str, np.ndarray]:
+        """By owner, a feature that all its nodes have."""
+        values = {}
+        for feature in features:
             column = nodes[feature.owner][feature.column]
             assert isinstance(column, DenseColumn)
-            macro[feature.owner] = column.values
-        return macro
+            values[feature.owner] = column.values
+        return values
 
     def _rows(self, window: int, macro: dict[str, np.ndarray]) -> Rows:
         """The window's rows; the past already holds the window's events."""

@@ -15,14 +15,22 @@ from scipy import sparse
 from input_pipeline.features.provider import Cut, LogFacts
 from input_pipeline.features.registry import tables_at
 from input_pipeline.files import filesystem
+from input_pipeline.graph.balance import balance
 from input_pipeline.graph.macro_nodes import (
     Grouping,
     GroupingOptions,
     assign_new_nodes,
     group_nodes,
+    grouping_matrix,
 )
 from input_pipeline.graph.merging_matrix import merging_matrix
 from input_pipeline.graph.node_table import NodeTable, save
+from input_pipeline.graph.projection import (
+    Placement,
+    Projection,
+    RowPlacement,
+    SpectralOptions,
+)
 from input_pipeline.log.interactions import OWNERS, Interactions, Past
 from input_pipeline.log.windows import STREAM_GROUPING
 from input_pipeline.preparation_options import PreparationOptions
@@ -74,16 +82,23 @@ class MergingGraph:
                 omega_low=preparation.omega_low,
                 theta_high=preparation.theta_high,
                 theta_low=preparation.theta_low,
-                normalize_rows=preparation.normalize_rows,
+                activity=preparation.activity,
                 restarts=preparation.kmeans_restarts,
-                projection_columns=preparation.projection_columns,
-                projection_dim=preparation.projection_dim,
                 seed=(preparation.seed, STREAM_GROUPING, side),
             )
             for side, (owner, num_macro_nodes) in enumerate(
                 zip(OWNERS, self._num_macro_nodes, strict=True)
             )
         }
+        self._spectral = None
+        if preparation.grouping == "spectral":
+            self._spectral = SpectralOptions(
+                dim=preparation.grouping_dim,
+                scale=preparation.grouping_scale,
+                power=preparation.grouping_power,
+                seed=(preparation.seed, STREAM_GROUPING, len(OWNERS)),
+            )
+        self._placements: dict[str, Placement] = {}
         self._groupings: dict[str, Grouping] = {}
         self._macro: dict[str, np.ndarray] = {}
 
@@ -103,28 +118,43 @@ class MergingGraph:
         pairs = past.pairs()
         levels = [task.level for task in self._spec.tasks]
         matrix = merging_matrix(pairs, levels, self._beta, past.known("user"), past.known("item"))
-        sides = {"user": matrix, "item": matrix.T.tocsr()}
-        for owner in OWNERS:
-            if owner not in self._groupings:
-                self._group(owner, sides[owner])
-            else:
+        if not self._groupings:
+            self._group(matrix)
+        else:
+            for owner, rows in self._sides(matrix).items():
                 self._macro[owner] = assign_new_nodes(
-                    self._macro[owner], sides[owner], self._groupings[owner], self._options[owner]
+                    self._macro[owner],
+                    rows,
+                    self._groupings[owner].centroids,
+                    self._placements[owner],
                 )
         cut = Cut(self._facts, past, pairs, matrix, dict(self._macro), self._codes)
         return Snapshot(matrix, dict(self._macro), tables_at(cut))
 
-    def _group(self, owner: str, matrix) -> None:
+    def _sides(self, matrix: sparse.csr_matrix) -> dict[str, sparse.csr_matrix]:
+        """What the nodes of each side are placed by, in rows."""
+        placed_by = grouping_matrix(matrix, self._options["user"])
+        return {"user": placed_by, "item": placed_by.T.tocsr()}
+
+    def _group(self, matrix: sparse.csr_matrix) -> None:
+        """Places and groups the nodes of history, and writes what the later cuts are placed by."""
         if not matrix.nnz:
             raise ValueError("--cuts: history has no interactions, so there is nothing to group")
-        logging.info("grouping %d %ss", matrix.shape[0], owner)
-        grouping = group_nodes(matrix, self._options[owner], owner)
-        path = filesystem.join(self._data_dir, "graph", f"{owner}_centroids")
-        if isinstance(grouping.centroids, np.ndarray):
-            filesystem.save_array(f"{path}.npy", grouping.centroids)
+        logging.info("grouping %d users and %d items", *matrix.shape)
+        folder, sides = filesystem.join(self._data_dir, "graph"), self._sides(matrix)
+        if self._spectral:
+            projection = Projection.of(sides["user"], self._spectral)
+            self._placements = {owner: projection.placement(owner) for owner in OWNERS}
+            filesystem.save_arrays(filesystem.join(folder, "projection.npz"), projection.arrays())
         else:
-            save_sparse(f"{path}.npz", grouping.centroids)
-        self._groupings[owner], self._macro[owner] = grouping, grouping.macro
+            self._placements = {owner: RowPlacement(rows) for owner, rows in sides.items()}
+        for owner, scores in (("user", matrix), ("item", matrix.T.tocsr())):
+            grouping = group_nodes(
+                scores, self._placements[owner].positions, self._options[owner], owner
+            )
+            path = filesystem.join(folder, f"{owner}_centroids.npy")
+            filesystem.save_array(path, grouping.centroids)
+            self._groupings[owner], self._macro[owner] = grouping, grouping.macro
 
     def grouping_checksum(self) -> str:
         """SHA-256 of which macro node each user and each item of history is in."""
@@ -143,6 +173,7 @@ class MergingGraph:
             "interactions": snapshot.matrix.nnz,
             "beta": self._beta,
             "task_levels": {task.name: task.level for task in self._spec.tasks},
+            "projection": dataclasses.asdict(self._spectral) if self._spectral else None,
         }
         for owner, macro in snapshot.macro.items():
             grouping, grouped_with = self._groupings[owner], self._options[owner]
@@ -151,6 +182,7 @@ class MergingGraph:
                 "nodes": len(macro),
                 "cold": int((macro < 0).sum()),
                 "macro_node_sizes": sizes.tolist(),
+                **dataclasses.asdict(balance(sizes)),
                 "parameters": dataclasses.asdict(grouped_with),
                 "baseline": grouping.baseline,
                 "theta_high": grouping.theta_high,

@@ -16,7 +16,7 @@ from scipy import sparse
 from input_pipeline.feature import Feature, Vocabulary
 from input_pipeline.graph.merging_matrix import Pairs
 from input_pipeline.graph.node_table import NodeTable
-from input_pipeline.log.interactions import Past
+from input_pipeline.log.interactions import Interactions, Past
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +25,14 @@ class LogFacts:
 
     Attributes:
       tasks: names in task order.
-      vocabularies: of ids and of side and context features, by name.
+      vocabularies: of ids, and of side and context features that are ids, by name.
       num_macro_nodes: K_U and K_I, under the keys `user` and `item`.
       max_neighbors: L.
       has_clock: whether rows have a timestamp.
+      list_lengths: of columns whose cells hold several ids, by name, how many at most.
+      numbers: of columns of numbers, by name, their owner and kind of transform.
+      activity: whether activity features were asked for.
+      timestamp_unit: `s` or `ms` where rows have a timestamp.
     """
 
     tasks: tuple[str, ...]
@@ -36,6 +40,10 @@ class LogFacts:
     num_macro_nodes: Mapping[str, int]
     max_neighbors: int
     has_clock: bool
+    list_lengths: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    numbers: Mapping[str, tuple[str, str]] = dataclasses.field(default_factory=dict)
+    activity: bool = False
+    timestamp_unit: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +75,11 @@ class Provider:
     """Adds features to the rows of a data set. Override what applies; by default, nothing."""
 
     def describe(self, facts: LogFacts) -> tuple[Feature, ...]:
-        """The features, in the order in which a row holds them."""
+        """The features, in the order in which a row holds them.
+
+        What a model reads a number through is found when the data set is written: it takes mean,
+        deviation and `has_missing` of a `Transform` from the events up to t_{n-1}.
+        """
         return ()
 
     def columns(self, cut: Cut) -> Mapping[str, NodeTable]:
@@ -78,6 +90,10 @@ class Provider:
         feature's vocabulary; a list column holds `rows` of the vocabulary, and `weights` for the
         features that are aligned with it.
         """
+        return {}
+
+    def of_events(self, log: Interactions, events: np.ndarray) -> NodeTable:
+        """Columns of the context of rows, entry by entry of the events that tell them, [E]."""
         return {}
 
     def next_window(self, past: Past) -> Mapping[str, NodeTable]:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from input_pipeline.feature import NODES, Feature
+from input_pipeline.feature import NODES, Feature, Vocabulary
+from input_pipeline.features.activity import Activity
+from input_pipeline.features.context_features import ContextFeatures
 from input_pipeline.features.ids import Ids, Outcomes
 from input_pipeline.features.macro_features import MacroEdges, MacroIds, TaskTable
 from input_pipeline.features.micro_neighbors import MicroNeighbors
 from input_pipeline.features.provider import Cut, LogFacts, Provider
 from input_pipeline.features.side_features import SideFeatures
-from input_pipeline.graph.node_table import DenseColumn, ListColumn, NodeTable, extended
-from input_pipeline.log.interactions import Past
-from input_pipeline.spec import DatasetSpec
+from input_pipeline.graph.node_table import Column, DenseColumn, ListColumn, NodeTable, extended
+from input_pipeline.log.interactions import Interactions, Past
 
 PROVIDERS: tuple[Provider, ...] = (
     Ids(),
     SideFeatures(),
+    ContextFeatures(),
+    Activity(),
     MacroEdges(),
     MacroIds(),
     TaskTable(),
@@ -32,29 +35,46 @@ def describe_features(facts: LogFacts) -> tuple[Feature, ...]:
     return tuple(feature for provider in PROVIDERS for feature in provider.describe(facts))
 
 
+def other_features(tasks: tuple[str, ...], activity: bool) -> tuple[str, ...]:
+    """Names of the features of a row that the log's own columns do not tell."""
+    ids = tuple(Vocabulary(f"{o}_id", "int64", o, 0, (), 0, "") for o in NODES)
+    facts = LogFacts(
+        tasks=tasks,
+        vocabularies={vocabulary.name: vocabulary for vocabulary in ids},
+        num_macro_nodes=dict.fromkeys(NODES, 1),
+        max_neighbors=1,
+        has_clock=True,
+        activity=activity,
+    )
+    return tuple(feature.name for feature in describe_features(facts))
+
+
 def tables_at(cut: Cut) -> dict[str, NodeTable]:
     """By owner, the tables of all nodes known at a cut."""
     return _merged(provider.columns(cut) for provider in PROVIDERS)
 
 
-def empty_tables(spec: DatasetSpec) -> dict[str, NodeTable]:
-    """By owner, the tables before the first event: without nodes."""
+def empty_tables(features: Sequence[Feature]) -> dict[str, NodeTable]:
+    """By owner, the tables of these features before the first event: without nodes."""
     tables: dict[str, NodeTable] = {owner: {} for owner in NODES}
-    for feature in spec.features:
+    for feature in features:
         if feature.owner not in NODES or feature.role == "id" or feature.aligned_with:
             continue
-        if feature.ragged:
-            aligned = {"weights" for f in spec.features if f.aligned_with == feature.name}
-            dtypes = {"rows": np.int32} | dict.fromkeys(aligned, np.float32)
-            arrays = {name: np.zeros(0, dtype) for name, dtype in dtypes.items()}
-            tables[feature.owner][feature.name] = ListColumn(np.zeros(1, np.int64), arrays)
-        else:
-            of_float = feature.dtype == "float"
-            values = np.zeros((0, *feature.shape), np.float32 if of_float else np.int32)
-            missing = -1 if feature.vocabulary else feature.filler
-            assert not isinstance(missing, bytes)
-            tables[feature.owner][feature.name] = DenseColumn(values, missing)
+        tables[feature.owner][feature.column] = _empty_column(feature, features)
     return tables
+
+
+def _empty_column(feature: Feature, features: Sequence[Feature]) -> Column:
+    if feature.ragged:
+        aligned = {"weights" for f in features if f.aligned_with == feature.name}
+        dtypes = {"rows": np.int32} | dict.fromkeys(aligned, np.float32)
+        arrays = {name: np.zeros(0, dtype) for name, dtype in dtypes.items()}
+        return ListColumn(np.zeros(1, np.int64), arrays)
+    of_float = feature.dtype == "float"
+    values = np.zeros((0, *feature.shape), np.float32 if of_float else np.int32)
+    missing = -1 if feature.vocabulary else feature.filler
+    assert not isinstance(missing, bytes)
+    return DenseColumn(values, missing)
 
 
 def tables_for_window(
@@ -75,6 +95,14 @@ def tables_for_window(
         | brought[owner]
         for owner in NODES
     }
+
+
+def table_of_events(log: Interactions, events: np.ndarray) -> NodeTable:
+    """The context of rows, entry by entry of the events that tell them, [E]."""
+    table: NodeTable = {}
+    for provider in PROVIDERS:
+        table |= provider.of_events(log, events)
+    return table
 
 
 def _merged(parts: Iterable[Mapping[str, NodeTable]]) -> dict[str, NodeTable]:

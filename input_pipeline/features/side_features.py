@@ -6,35 +6,62 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from input_pipeline.feature import NODES, UNKNOWN_INT64, Feature
+from input_pipeline.feature import NODES, UNKNOWN_INT64, Feature, Transform
 from input_pipeline.features.provider import Cut, LogFacts, Provider
-from input_pipeline.graph.node_table import DenseColumn, NodeTable
+from input_pipeline.graph.node_table import NodeTable
 from input_pipeline.log.interactions import Past
 
 
 class SideFeatures(Provider):
-    """The value of the node's latest event before the cut; of new nodes, that of their first."""
+    """What the node's latest event before the cut tells; of new nodes, their first event.
+
+    Ids, lists of ids and numbers alike.
+    """
 
     def describe(self, facts: LogFacts) -> tuple[Feature, ...]:
-        return tuple(
+        return tuple(feature for owner in NODES for feature in told_features(facts, owner))
+
+    def columns(self, cut: Cut) -> Mapping[str, NodeTable]:
+        return {owner: _told(cut.past, owner, cut.past.latest_event(owner)) for owner in NODES}
+
+    def next_window(self, past: Past) -> Mapping[str, NodeTable]:
+        return {owner: _told(past, owner, past.next_window_event(owner)) for owner in NODES}
+
+
+def _told(past: Past, owner: str, events: np.ndarray) -> NodeTable:
+    return {name: column.at(events) for name, column in past.columns(owner).items()}
+
+
+def told_features(facts: LogFacts, owner: str) -> tuple[Feature, ...]:
+    """The features that the log's own columns tell of users, of items or of rows."""
+    features = []
+    for vocabulary in facts.vocabularies.values():
+        if vocabulary.owner != owner or vocabulary.name in {f"{node}_id" for node in NODES}:
+            continue
+        length = facts.list_lengths.get(vocabulary.name)
+        features.append(
             Feature(
                 vocabulary.name,
-                vocabulary.owner,
+                owner,
                 "side",
                 vocabulary.dtype,
+                length,
+                ragged=length is not None,
                 vocabulary=vocabulary.name,
                 missing=UNKNOWN_INT64 if vocabulary.dtype == "int64" else "",
             )
-            for vocabulary in facts.vocabularies.values()
-            if vocabulary.name not in {f"{owner}_id" for owner in NODES}
         )
-
-    def columns(self, cut: Cut) -> Mapping[str, NodeTable]:
-        return {owner: _tables(cut.past.features(owner)) for owner in NODES}
-
-    def next_window(self, past: Past) -> Mapping[str, NodeTable]:
-        return {owner: _tables(past.next_window_features(owner)) for owner in NODES}
-
-
-def _tables(rows_by_name: Mapping[str, np.ndarray]) -> NodeTable:
-    return {name: DenseColumn(rows, -1) for name, rows in rows_by_name.items()}
+    features += [
+        Feature(
+            name,
+            owner,
+            "numeric",
+            "float",
+            missing="nan",
+            optional=True,
+            transform=Transform(transform),
+        )
+        for name, (owner_of_number, transform) in facts.numbers.items()
+        if owner_of_number == owner
+    ]
+    return tuple(features)

@@ -9,6 +9,8 @@ what takes their place.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import glob as local_glob
 import io
 import os
@@ -247,20 +249,33 @@ def files_below(path: str) -> list[str]:
 def publish(temporary: str, final: str) -> None:
     """Gives a finished directory its final name, so that no reader ever accepts a part of it.
 
-    Locally this is one rename. Object stores copy file by file: the file that readers require
-    (`dataset_spec.json`, `saved_model.pb`) comes last, and the temporary directory is removed after
-    it.
+    Locally this is one rename. To an object store a directory is copied file by file: the file that
+    readers require (`dataset_spec.json`, `saved_model.pb`) comes last, and the temporary directory
+    is removed after it. Where copying fails, what was copied is removed again; a process that is
+    killed meanwhile leaves a directory without that file, which nothing accepts. An object store
+    does not tell two writers apart that publish to one name at the same moment.
 
     Raises:
       FileExistsError: `final` exists.
     """
+    taken = FileExistsError(f"{final}: exists already and is never overwritten")
     if exists(final):
-        raise FileExistsError(f"{final}: exists already and is never overwritten")
+        raise taken
     if not is_remote(temporary) and not is_remote(final):
-        os.rename(temporary, final)
+        try:
+            os.rename(temporary, final)
+        except OSError as error:  # somebody else was quicker
+            if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+                raise taken from None
+            raise
         return
-    for name in sorted(files_below(temporary), key=lambda name: (name in _MARKERS, name)):
-        target = join(final, name)
-        make_dirs(target.rpartition("/")[0])
-        copy(join(temporary, name), target)
+    try:
+        for name in sorted(files_below(temporary), key=lambda name: (name in _MARKERS, name)):
+            target = join(final, name)
+            make_dirs(target.rpartition("/")[0])
+            copy(join(temporary, name), target)
+    except BaseException:
+        with contextlib.suppress(Exception):  # what went wrong first is told
+            remove_tree(final)
+        raise
     remove_tree(temporary)

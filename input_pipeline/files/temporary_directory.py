@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 
 from input_pipeline.files import filesystem
@@ -32,13 +33,16 @@ def _locked(directory: str) -> Iterator[None]:
 
 
 def temporary_directory(path: str) -> str:
-    """Makes a hidden directory beside `path`, to write to before `publish`.
+    """Makes a hidden local directory, to write to before `publish`.
 
-    It is locked while this process lives. Those of processes that were killed are removed first.
-    Object stores have neither directories nor locks: there it is a fresh name.
+    It is beside a local `path`. What goes to an object store, which has neither directories nor
+    locks, is made in the machine's directory for temporary files (TMPDIR) and copied when it is
+    finished. It is locked while this process lives. Those of processes that were killed are removed
+    first.
     """
     if filesystem.is_remote(path):
-        return filesystem.temporary_sibling(path)
+        name = path.rstrip("/").rpartition("/")[2]
+        path = os.path.join(tempfile.gettempdir(), f"mgoe_tf-{name}")
     for abandoned in filesystem.temporary_siblings(path):
         with contextlib.suppress(OSError, _LockedError), _locked(abandoned):
             shutil.rmtree(abandoned)

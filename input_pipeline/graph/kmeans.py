@@ -1,4 +1,4 @@
-"""Weighted k-means of sparse rows, in one thread: equal input gives equal labels, all of them.
+"""Weighted k-means of rows, in one thread: equal input gives equal labels, all of them.
 
 Axes: V rows, W columns, K clusters.
 """
@@ -8,19 +8,16 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from scipy import sparse
+from threadpoolctl import threadpool_limits
 
-from input_pipeline.graph.tiled_matrix import TiledMatrix
+from input_pipeline.graph.node_rows import NodeRows
 
 # After so many iterations a seeding or a swap has shown what it is worth, within some 0.1 %.
 _TRIAL_ITERATIONS = 10
 # Iterations end by themselves; this only bounds a pathological case.
 _MAX_ITERATIONS = 1_000
-# Seedings and swaps look at so many entries of x, in a sample of its rows. On a planted log a
-# sample of a tenth cost 0.1 % of the final inertia, one of a thirtieth 0.3 %.
-_SEARCHED_ENTRIES = 500_000
-# Swaps tried after the restarts: more of them where the rows have few entries.
-_MIN_SWAPS, _MAX_SWAPS, _SWAPPED_ENTRIES = 10, 100, 1_000_000
+# Swaps tried after the restarts: more of them where a sample holds all rows many times over.
+_MIN_SWAPS, _MAX_SWAPS = 10, 100
 # Clusters that leave less than this share of the rows' squared lengths are exact but for rounding.
 _EXACT = 1e-12
 
@@ -38,8 +35,9 @@ class _Clusters:
         return float(self.costs.sum())
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def kmeans(
-    x: sparse.csr_matrix,
+    x: NodeRows,
     weights: np.ndarray,
     num_clusters: int,
     *,
@@ -53,7 +51,7 @@ def kmeans(
     all end in poor optima where there are few rows; then swaps are also cheap.
 
     Args:
-      x: CSR [V, W].
+      x: V rows. Seedings and swaps look at a sample of them.
       weights: [V], above 0.
       num_clusters: K, at most V.
       restarts: how many seedings are tried.
@@ -67,43 +65,37 @@ def kmeans(
             f"num_clusters: must be from 1 to the number of rows, {x.shape[0]}, got {num_clusters}"
         )
     # Single precision is good enough to find the way, and twice as fast.
-    whole = _Points(x.astype(np.float32), weights, num_clusters)
-    size = max(num_clusters, x.shape[0] * _SEARCHED_ENTRIES // max(1, x.nnz))
-    sample, columns = whole.sample(size, random)
+    whole = _Points(x.single(), weights)
+    sample, columns = whole.sample(max(num_clusters, x.sample_rows), random)
     seeded = (
         sample.iterate(sample.seeds(num_clusters, random), _TRIAL_ITERATIONS)
         for _ in range(restarts)
     )
     best = min(seeded, key=lambda clusters: clusters.inertia)
     best = sample.iterate(best.centers, _MAX_ITERATIONS)
-    swaps = min(_MAX_SWAPS, max(_MIN_SWAPS, _SWAPPED_ENTRIES // max(1, x.nnz)))
+    swaps = min(_MAX_SWAPS, max(_MIN_SWAPS, 2 * x.sample_rows // x.shape[0]))
     for _ in range(swaps):
-        if best.inertia <= _EXACT * float((sample.weights * sample.lengths).sum()):
+        if best.inertia <= _EXACT * float((sample.weights * sample.x.lengths).sum()):
             break
         centers = best.centers.copy()
         row = random.choice(len(best.costs), p=best.costs / best.costs.sum())
-        centers[:, random.integers(num_clusters)] = sample.dense([row])[:, 0]
+        centers[:, random.integers(num_clusters)] = sample.x.columns_of([row])[:, 0]
         swapped = sample.iterate(centers, _TRIAL_ITERATIONS)
         if swapped.inertia < best.inertia:
             best = swapped
     centers = np.zeros((x.shape[1], num_clusters))
     centers[columns] = best.centers
-    for points in (whole, _Points(x, weights, num_clusters)):
+    for points in (whole, _Points(x, weights)):
         best = points.iterate(centers, _MAX_ITERATIONS)
     return best.labels
 
 
 class _Points:
-    """The weighted rows, and what is computed of them once."""
+    """The weighted rows."""
 
-    def __init__(self, x: sparse.csr_matrix, weights: np.ndarray, num_clusters: int):
+    def __init__(self, x: NodeRows, weights: np.ndarray):
         self.x = x
         self.weights = weights
-        self._num_clusters = num_clusters
-        self._tiled = TiledMatrix(x, num_clusters)
-        # [V]: ||x_v||^2
-        squares = sparse.csr_matrix((x.data.astype(float) ** 2, x.indices, x.indptr), x.shape)
-        self.lengths = np.asarray(squares.sum(axis=1)).ravel()
 
     def sample(self, size: int, random: np.random.Generator) -> tuple[_Points, np.ndarray]:
         """So many of the rows, without the columns that they leave empty, and those columns.
@@ -114,14 +106,8 @@ class _Points:
         if size >= num_rows:
             return self, np.arange(width)
         rows = np.sort(random.choice(num_rows, size, replace=False))
-        x = self.x[rows]
-        columns, indices = np.unique(x.indices, return_inverse=True)
-        x = sparse.csr_matrix((x.data, indices, x.indptr), shape=(size, len(columns)))
-        return _Points(x, self.weights[rows], self._num_clusters), columns
-
-    def dense(self, rows: list[int] | np.ndarray) -> np.ndarray:
-        """Some of the rows as columns, float64 [W, rows]."""
-        return np.ascontiguousarray(self.x[rows].toarray().T, np.float64)
+        x, columns = self.x.sample(rows)
+        return _Points(x, self.weights[rows]), columns
 
     def seeds(self, num_clusters: int, random: np.random.Generator) -> np.ndarray:
         """Centers [W, K] by greedy k-means++ (Arthur and Vassilvitskii, 2007)."""
@@ -137,7 +123,7 @@ class _Points:
             lowered = np.minimum(costs[:, np.newaxis], self._costs_of(candidates))
             best = lowered.sum(axis=0).argmin()
             chosen, costs = np.append(chosen, candidates[best]), lowered[:, best]
-        return self.dense(chosen)
+        return self.x.columns_of(chosen)
 
     def iterate(self, centers: np.ndarray, limit: int) -> _Clusters:
         """Lloyd's iterations until nothing changes, at most `limit`; `centers` change in place.
@@ -157,7 +143,7 @@ class _Points:
             empty = np.flatnonzero(totals == 0)
             if len(empty):  # of no rows: the worst served ones
                 worst = np.argsort(-found.costs, kind="stable")[: len(empty)]
-                centers[:, empty] = self.dense(worst)
+                centers[:, empty] = self.x.columns_of(worst)
                 these = _columns(np.union1d(moved, empty), num_clusters)
             distances[:, these] = self._distances(centers[:, these])
             improved = self._nearest(distances, centers)
@@ -172,8 +158,7 @@ class _Points:
 
     def _distances(self, centers: np.ndarray) -> np.ndarray:
         """||x - c||^2 without ||x||^2, [V, K]."""
-        # The clusters' axis runs fastest, so that an entry of x meets its K numbers side by side.
-        distances = self._tiled @ np.ascontiguousarray(centers, self.x.dtype)
+        distances = self.x.times(centers)
         distances *= -2
         distances += np.einsum("wk,wk->k", centers, centers)
         return distances
@@ -182,21 +167,17 @@ class _Points:
         """The nearest center of each row; ties go to the lowest."""
         labels = distances.argmin(axis=1)
         nearest = np.take_along_axis(distances, labels[:, np.newaxis], axis=1)[:, 0]
-        return _Clusters(labels, centers, self.weights * np.maximum(nearest + self.lengths, 0))
+        return _Clusters(labels, centers, self.weights * np.maximum(nearest + self.x.lengths, 0))
 
     def _add(self, sums: np.ndarray, rows: np.ndarray, labels: np.ndarray, sign: int = 1) -> None:
         """Adds weighted rows, or takes them away, to the sums [W, K] of their labels."""
-        x = self.x[rows]
-        counts = np.diff(x.indptr)
-        cells = x.indices.astype(np.int64) * sums.shape[1] + np.repeat(labels[rows], counts)
-        values = x.data * np.repeat(sign * self.weights[rows], counts)
-        np.add.at(sums.reshape(-1), cells, values)
+        self.x.add_to(sums, rows, labels[rows], sign * self.weights[rows])
 
     def _costs_of(self, rows: np.ndarray) -> np.ndarray:
         """Weighted squared distances of all rows to some of them, [V, rows]."""
-        distances = self._tiled @ self.dense(rows)
+        distances = self.x.times(self.x.columns_of(rows))
         distances *= -2
-        distances += self.lengths[:, np.newaxis] + self.lengths[rows]
+        distances += self.x.lengths[:, np.newaxis] + self.x.lengths[rows]
         return np.maximum(distances, 0) * self.weights[:, np.newaxis]
 
 

@@ -1,16 +1,18 @@
-"""Macro nodes by preference-based grouping (Eq. 8 and 9): weighted k-means on the rows of E."""
+"""Macro nodes by preference-based grouping (Eq. 8 and 9): weighted k-means of placed nodes."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 from absl import logging
 from scipy import sparse
-from sklearn.random_projection import SparseRandomProjection
+from threadpoolctl import threadpool_limits
 
 from input_pipeline.graph.kmeans import kmeans
+from input_pipeline.graph.node_rows import DenseRows, NodeRows, SparseRows
+from input_pipeline.graph.projection import Placement
+from input_pipeline.graph.unit_rows import NodeArray, squared_lengths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,21 +20,20 @@ class GroupingOptions:
     """How one side's nodes are grouped; see the flags of the same names.
 
     Attributes:
-      baseline: b, one number for both sides; None: the mean of the non-zero entries of E.
+      preference: False groups on [S > 0], and every node weighs 1.
+      baseline: b, one number for both sides; None: the mean of the non-zero entries of S.
       theta_high, theta_low: None: the 0.8 and 0.2 quantiles of the activities.
     """
 
     num_macro_nodes: int
     preference: bool = True
+    activity: str = "baseline"
     baseline: float | None = None
     omega_high: float = 2.0
     omega_low: float = 0.5
     theta_high: float | None = None
     theta_low: float | None = None
-    normalize_rows: bool = True
     restarts: int = 5
-    projection_columns: int = 1_000_000
-    projection_dim: int = 512
     seed: tuple[int, ...] = (0,)
 
 
@@ -42,50 +43,59 @@ class Grouping:
 
     Attributes:
       macro: int32 [V], the macro node of each node; -1 for a node without an interaction.
-      centroids: [K, W], weighted means of the members' rows; dense, or CSR above the projection
-        limit. Zero where a macro node has no members.
+      centroids: float64 [K, W], weighted means of the members' x, as wide as these. Zero where a
+        macro node has no members.
       inertia: sum_v omega_v ||x_v - centroid||^2.
-      baseline, theta_high, theta_low: as used.
+      baseline: as used; None where activity knows none.
+      theta_high, theta_low: as used.
     """
 
     macro: np.ndarray
-    centroids: np.ndarray | sparse.csr_matrix
+    centroids: np.ndarray
     inertia: float
-    baseline: float
+    baseline: float | None
     theta_high: float
     theta_low: float
 
 
-def grouping_rows(matrix: sparse.csr_matrix, options: GroupingOptions) -> sparse.csr_matrix:
-    """x_v of every node, CSR [V, W]: its row of E, or of [E > 0], of unit length if so set."""
-    rows = matrix.copy()
-    if not options.preference:
-        rows.data = np.ones_like(rows.data)
-    if options.normalize_rows:
-        rows.data /= np.repeat(np.sqrt(_squared_lengths(rows)), np.diff(rows.indptr))
-    return rows
+def grouping_matrix(matrix: sparse.csr_matrix, options: GroupingOptions) -> sparse.csr_matrix:
+    """What nodes are placed by: S, or [S > 0] without preference."""
+    if options.preference:
+        return matrix
+    return sparse.csr_matrix(
+        (np.ones_like(matrix.data), matrix.indices, matrix.indptr), matrix.shape
+    )
 
 
 def node_activity(matrix: sparse.csr_matrix, baseline: float) -> np.ndarray:
-    """a_v = sum_j E_vj [E_vj > b], float64 [V] (Eq. 8)."""
-    counted = sparse.csr_matrix(
-        (np.where(matrix.data > baseline, matrix.data, 0.0), matrix.indices, matrix.indptr),
-        shape=matrix.shape,
-    )
-    return np.asarray(counted.sum(axis=1)).ravel()
+    """a_v = sum_j S_vj [S_vj > b], float64 [V] (Eq. 8)."""
+    counted = np.where(matrix.data > baseline, matrix.data, 0.0)
+    return _row_sums(sparse.csr_matrix((counted, matrix.indices, matrix.indptr), matrix.shape))
 
 
-def group_nodes(matrix: sparse.csr_matrix, options: GroupingOptions, side: str) -> Grouping:
+def copreference_activity(matrix: sparse.csr_matrix) -> np.ndarray:
+    """a_v = sum_{j != v} (S S^T)_vj = s_v . (S^T 1) - ||s_v||^2, float64 [V] (Eq. 8 at b = 0)."""
+    return matrix @ np.asarray(matrix.sum(axis=0)).ravel() - squared_lengths(matrix)
+
+
+@threadpool_limits.wrap(limits=1, user_api="blas")
+def group_nodes(
+    matrix: sparse.csr_matrix, positions: NodeArray, options: GroupingOptions, side: str
+) -> Grouping:
     """Groups the nodes that are the rows of `matrix` into macro nodes.
 
     Args:
-      matrix: E at t_1 for users, its transpose for items; [V, W], with at least one entry.
+      matrix: S at t_1 for users, its transpose for items; [V, W], with at least one entry.
+      positions: x of each node, [V, ...].
       options: how.
       side: `user` or `item`, for messages.
     """
-    baseline = float(matrix.data.mean()) if options.baseline is None else options.baseline
-    activity = node_activity(matrix, baseline)
     nodes = np.flatnonzero(np.diff(matrix.indptr))
+    if options.activity == "copreference":
+        baseline, activity = None, copreference_activity(matrix)
+    else:
+        baseline = float(matrix.data.mean()) if options.baseline is None else options.baseline
+        activity = node_activity(matrix, baseline)
     theta_high, theta_low = (
         float(np.quantile(activity[nodes], quantile)) if given is None else given
         for given, quantile in ((options.theta_high, 0.8), (options.theta_low, 0.2))
@@ -95,7 +105,7 @@ def group_nodes(matrix: sparse.csr_matrix, options: GroupingOptions, side: str) 
     if options.preference:
         omega[activity < theta_low] = options.omega_low
         omega[activity > theta_high] = options.omega_high
-    x, weights = grouping_rows(matrix, options)[nodes], omega[nodes]
+    x, weights = positions[nodes], omega[nodes]
     if len(nodes) < options.num_macro_nodes:
         logging.warning(
             "--num_%s_macro_nodes: only %d %ss have an interaction in history, so the rest of "
@@ -109,12 +119,12 @@ def group_nodes(matrix: sparse.csr_matrix, options: GroupingOptions, side: str) 
     centroids = _weighted_means(x, weights, labels, options.num_macro_nodes)
     totals = np.bincount(labels, weights, minlength=options.num_macro_nodes)
     # sum_v omega_v ||x_v - c||^2 with c the weighted means.
-    inertia = weights @ _squared_lengths(x) - totals @ _squared_lengths(centroids)
+    inertia = weights @ squared_lengths(x) - totals @ squared_lengths(centroids)
     macro = np.full(matrix.shape[0], -1, np.int32)
     macro[nodes] = labels
     return Grouping(
         macro=macro,
-        centroids=centroids if x.shape[1] > options.projection_columns else centroids.toarray(),
+        centroids=centroids,
         inertia=max(0.0, float(inertia)),  # rounding may leave less where it is 0
         baseline=baseline,
         theta_high=theta_high,
@@ -122,53 +132,43 @@ def group_nodes(matrix: sparse.csr_matrix, options: GroupingOptions, side: str) 
     )
 
 
+@threadpool_limits.wrap(limits=1, user_api="blas")
 def assign_new_nodes(
-    macro: np.ndarray, matrix: sparse.csr_matrix, grouping: Grouping, options: GroupingOptions
+    macro: np.ndarray, matrix: sparse.csr_matrix, centroids: np.ndarray, placement: Placement
 ) -> np.ndarray:
-    """Macro nodes at a later cut: assigned nodes stay, others go to the centroid nearest their row.
+    """Macro nodes at a later cut: assigned nodes stay, others go to the nearest centroid.
 
     Args:
       macro: int32 [V'], the assignment at the cut before, V' <= V.
-      matrix: E at this cut for users, its transpose for items, [V, W].
-      grouping: of history; its centroids have the first columns of `matrix`.
-      options: those of the grouping.
+      matrix: what nodes are placed by at this cut, S for users, its transpose for items, [V, W].
+      centroids: of the grouping, [K, ...]; a zero one is of a macro node without members.
+      placement: of history.
 
     Returns:
-      int32 [V]; -1 where the row restricted to the centroids' columns is empty. Ties go to the
-      lowest macro node.
+      int32 [V]; -1 where a node's place is zero. Ties go to the lowest macro node.
     """
     extended = np.full(matrix.shape[0], -1, np.int32)
     extended[: len(macro)] = macro
     candidates = np.flatnonzero(extended < 0)
-    rows = matrix[candidates][:, : grouping.centroids.shape[1]]
-    filled = np.diff(rows.indptr) > 0
-    x = grouping_rows(rows[filled], options)
-    # [V'', K]: ||x - c||^2 without ||x||^2. A macro node without members has no centroid.
-    lengths = _squared_lengths(grouping.centroids)
-    products = x @ grouping.centroids.T
-    products = products.toarray() if sparse.issparse(products) else products
-    distance = np.where(lengths > 0, lengths - 2 * products, np.inf)
-    extended[candidates[filled]] = distance.argmin(axis=1)
+    x = placement.place(matrix[candidates])
+    lengths = squared_lengths(centroids)
+    # [V'', K]: ||x - c||^2 without ||x||^2. A macro node without members attracts nobody.
+    distance = np.where(lengths > 0, lengths - 2 * (x @ centroids.T), np.inf)
+    placed = squared_lengths(x) > 0
+    extended[candidates[placed]] = distance[placed].argmin(axis=1)
     return extended
 
 
-def _squared_lengths(rows: Any) -> np.ndarray:
-    """||x_v||^2 of each row, float64 [V]."""
-    if sparse.issparse(rows):
-        return np.asarray(rows.multiply(rows).sum(axis=1)).ravel()
-    return np.einsum("vw,vw->v", rows, rows)
+def _row_sums(matrix: sparse.csr_matrix) -> np.ndarray:
+    return np.asarray(matrix.sum(axis=1)).ravel()
 
 
-def _cluster(x: sparse.csr_matrix, weights: np.ndarray, options: GroupingOptions) -> np.ndarray:
+def _cluster(x: NodeArray, weights: np.ndarray, options: GroupingOptions) -> np.ndarray:
     """Labels of the best weighted k-means found, int [V]."""
-    random = np.random.default_rng(list(options.seed))
-    if x.shape[1] > options.projection_columns:
-        projection = SparseRandomProjection(
-            options.projection_dim, random_state=int(random.integers(2**32))
-        )
-        x = projection.fit_transform(x)
     num_clusters = min(options.num_macro_nodes, x.shape[0])
-    return kmeans(x, weights, num_clusters, restarts=options.restarts, random=random)
+    rows: NodeRows = DenseRows(x) if isinstance(x, np.ndarray) else SparseRows(x, num_clusters)
+    random = np.random.default_rng(list(options.seed))
+    return kmeans(rows, weights, num_clusters, restarts=options.restarts, random=random)
 
 
 def _by_size(labels: np.ndarray) -> np.ndarray:
@@ -179,10 +179,11 @@ def _by_size(labels: np.ndarray) -> np.ndarray:
 
 
 def _weighted_means(
-    x: sparse.csr_matrix, weights: np.ndarray, labels: np.ndarray, num_clusters: int
-) -> sparse.csr_matrix:
-    """centroid_k = sum_{v in k} omega_v x_v / sum_{v in k} omega_v, CSR [K, W] (Eq. 9)."""
+    x: NodeArray, weights: np.ndarray, labels: np.ndarray, num_clusters: int
+) -> np.ndarray:
+    """centroid_k = sum_{v in k} omega_v x_v / sum_{v in k} omega_v, float64 [K, W] (Eq. 9)."""
     totals = np.bincount(labels, weights, minlength=num_clusters)
     shares = weights / totals[labels]
     nodes = np.arange(len(labels))
-    return sparse.csr_matrix((shares, (labels, nodes)), shape=(num_clusters, len(labels))) @ x
+    means = sparse.csr_matrix((shares, (labels, nodes)), shape=(num_clusters, len(labels))) @ x
+    return means if isinstance(means, np.ndarray) else means.toarray()

@@ -1,4 +1,4 @@
-"""The merging interaction matrix E (Eq. 6 and 7): what a user did on an item, as one number."""
+"""The merging interaction matrix (Eq. 6 and 7): what a user did on an item, as one number."""
 
 from __future__ import annotations
 
@@ -54,18 +54,35 @@ def require_float32(values: np.ndarray, what: str) -> None:
         raise ValueError(f"--beta: {what} must not exceed {limit:.3g}, got {largest:.3g}")
 
 
+def box_cox(ranks: np.ndarray, beta: float) -> np.ndarray:
+    """s = ((rho + 1)^beta - 1) / beta, float64; ln(rho + 1) at beta = 0, rho at 1 (Eq. 6).
+
+    An infinity where that is too large.
+    """
+    if beta == 1:  # exactly rho, without the rounding of logarithms
+        return ranks.astype(np.float64)
+    logarithms = np.log1p(ranks)
+    # So near to 0 the formula and its limit are the same number, and beta * x loses digits.
+    if abs(beta) < 1e-20:
+        return logarithms
+    with np.errstate(over="ignore"):
+        return np.expm1(beta * logarithms) / beta
+
+
 def merging_matrix(
     pairs: Pairs, levels: Sequence[int], beta: float, num_users: int, num_items: int
 ) -> sparse.csr_matrix:
-    """E = [rho(C_ui) ** beta], float64 CSR [U, I], without entries for empty C_ui (Eq. 7).
+    """S = [s_ui], float64 CSR [U, I], without entries for empty C_ui; called E below (Eq. 7).
 
     Raises:
-      ValueError: a score does not fit in float32, which rows hold.
+      ValueError: a score is too large for float32, which rows hold, or too small.
     """
     active = pairs.behaviors > 0
     user, item = pairs.user[active], pairs.item[active]
-    with np.errstate(over="ignore"):
-        scores = ranks(pairs.behaviors[active], levels).astype(np.float64) ** beta
+    scores = box_cox(ranks(pairs.behaviors[active], levels), beta)
     require_float32(scores, "scores")
+    smallest, least = scores.min(initial=1.0), np.finfo(np.float32).tiny
+    if smallest < least:
+        raise ValueError(f"--beta: scores must be at least {least:.3g}, got {smallest:.3g}")
     indptr = np.searchsorted(user, np.arange(num_users + 1))
     return sparse.csr_matrix((scores, item, indptr), shape=(num_users, num_items))

@@ -20,11 +20,11 @@ class DenseColumn:
 
     Attributes:
       values: [V, ...].
-      missing: what a node has that is not in the table.
+      missing: what a node has that is not in the table: a value, or one an entry of [...].
     """
 
     values: np.ndarray
-    missing: float | int = 0
+    missing: float | int | tuple[float, ...] = 0
 
     def __len__(self) -> int:
         return len(self.values)

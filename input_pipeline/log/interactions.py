@@ -9,7 +9,12 @@ import numpy as np
 from input_pipeline.graph.merging_matrix import Pairs
 from input_pipeline.log.events import EventLog
 from input_pipeline.log.rows import Rows
-from input_pipeline.log.vocabulary import Column, order_by_appearance
+from input_pipeline.log.vocabulary import (
+    Column,
+    FeatureValuesColumn,
+    order_by_appearance,
+    recode,
+)
 from input_pipeline.log.windows import Windows
 
 OWNERS = ("user", "item")
@@ -22,7 +27,7 @@ class Interactions:
     Attributes:
       windows: where each window begins and ends.
       ids: by owner, the id column.
-      features: by owner and name, the side feature columns.
+      features: by owner, `user`, `item` or `context`, and name, what the events tell.
       events: one row an event.
       pair_keys: int64 [P], ascending: user * (number of items) + item of every pair.
       pair: int64 [N], the entry of `pair_keys` of each event.
@@ -30,7 +35,7 @@ class Interactions:
 
     windows: Windows
     ids: dict[str, Column]
-    features: dict[str, dict[str, Column]]
+    features: dict[str, dict[str, FeatureValuesColumn]]
     events: Rows
     pair_keys: np.ndarray
     pair: np.ndarray
@@ -40,43 +45,42 @@ class Interactions:
         return len(self.ids["item"].values)
 
     @property
-    def columns(self) -> dict[str, tuple[str, Column]]:
-        """Owner and column by name: the ids, then the side features.
-
-        Raises:
-          ValueError: two columns have one name.
-        """
+    def vocabularies(self) -> dict[str, tuple[str, Column]]:
+        """Owner and column by name: the ids, then the features that hold ids."""
         named = {f"{owner}_id": (owner, self.ids[owner]) for owner in OWNERS}
-        for owner in OWNERS:
-            for name, column in self.features[owner].items():
-                if name in named:
-                    raise ValueError(
-                        f"side features must have names of their own, got {name!r} twice"
-                    )
-                named[name] = owner, column
-        return named
+        return named | {
+            name: (owner, column)
+            for owner, features in self.features.items()
+            for name, column in features.items()
+            if isinstance(column, Column)
+        }
 
     def counts(self, column: Column) -> np.ndarray:
         """int64 [known at t_{n-1}]: events by the end of training of each value known by then."""
         validation = self.windows.num_windows - 2
-        seen = column.rows[: self.windows.bounds[validation]]
-        return np.bincount(seen, minlength=int(column.known[validation - 1]))
+        num_events = int(self.windows.bounds[validation])
+        return column.counts(num_events, int(column.known[validation - 1]))
 
 
 def build_interactions(log: EventLog, windows: Windows) -> Interactions:
-    """Recodes a log to vocabulary rows."""
+    """Recodes a log to vocabulary rows.
+
+    Raises:
+      ValueError: two columns have one name.
+    """
     lines = windows.lines
     ids = {
         "user": order_by_appearance(log.user_id, windows),
         "item": order_by_appearance(log.item_id, windows),
     }
-    raw_features = {"user": log.user_features, "item": log.item_features}
+    names = [*(f"{owner}_id" for owner in OWNERS)]
+    names += [name for named in log.features.values() for name in named]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"features must have names of their own, got {repeated} twice")
     features = {
-        owner: {
-            name: order_by_appearance(column, windows)
-            for name, column in raw_features[owner].items()
-        }
-        for owner in OWNERS
+        owner: {name: recode(column, windows) for name, column in named.items()}
+        for owner, named in log.features.items()
     }
     unlabeled = np.zeros(len(log), np.uint32) if log.unlabeled is None else log.unlabeled
     events = Rows(
@@ -94,7 +98,7 @@ def build_interactions(log: EventLog, windows: Windows) -> Interactions:
 
 
 class Past:
-    """What is known after some windows: pairs, behaviours and the latest side features."""
+    """What is known after some windows: pairs, behaviours and who tells of the nodes."""
 
     def __init__(self, interactions: Interactions, num_tasks: int):
         self._interactions = interactions
@@ -102,11 +106,8 @@ class Past:
         self._behaviors = np.zeros(num_pairs, np.uint32)
         self._touched = np.zeros(num_pairs, bool)
         self._latest = np.full((num_tasks, num_pairs), np.iinfo(np.int64).min)
-        self._features = {
-            owner: {
-                name: np.full(len(interactions.ids[owner].values), -1, np.int32) for name in columns
-            }
-            for owner, columns in interactions.features.items()
+        self._latest_event = {
+            owner: np.full(len(ids.values), -1) for owner, ids in interactions.ids.items()
         }
         self._events_of_item = np.zeros(interactions.num_items, np.int64)
         self.num_windows = 0
@@ -125,11 +126,10 @@ class Past:
         for task, latest in enumerate(self._latest):
             did = ((behaviors >> np.uint32(task)) & np.uint32(1)).astype(bool)
             np.maximum.at(latest, pair[did], log.windows.time[part][did])
-        for owner, columns in log.features.items():
+        for owner, latest_event in self._latest_event.items():
             # The last event of each node: the first one when read backwards.
             nodes, back = np.unique(log.ids[owner].rows[part][::-1], return_index=True)
-            for name, column in columns.items():
-                self._features[owner][name][nodes] = column.rows[part][::-1][back]
+            latest_event[nodes] = part.stop - 1 - back
         self._events_of_item += np.bincount(log.events.item[part], minlength=log.num_items)
         self.num_windows += 1
 
@@ -152,19 +152,34 @@ class Past:
         """int64 [number of items of the log]: events so far."""
         return self._events_of_item.copy()
 
-    def features(self, owner: str) -> dict[str, np.ndarray]:
-        """The latest side features of the known nodes, int32 [known] by name."""
-        known = self.known(owner)
-        return {name: rows[:known].copy() for name, rows in self._features[owner].items()}
+    def columns(self, owner: str) -> dict[str, FeatureValuesColumn]:
+        """What the events of the whole log tell of their users, or of their items, by name."""
+        return self._interactions.features[owner]
 
-    def next_window_features(self, owner: str) -> dict[str, np.ndarray]:
-        """The same for the next window, where new nodes have those of their first event in it."""
+    def latest_event(self, owner: str) -> np.ndarray:
+        """int64 [known]: the latest event of each known node, which tells its side features."""
+        return self._latest_event[owner][: self.known(owner)].copy()
+
+    def next_window_event(self, owner: str) -> np.ndarray:
+        """The same for the next window, where new nodes are told of by their first event in it."""
         log, part = self._interactions, self._interactions.windows.slice(self.num_windows)
         size, known = int(log.ids[owner].known[self.num_windows]), self.known(owner)
         nodes, first = np.unique(log.ids[owner].rows[part], return_index=True)
         new = nodes >= known
-        extended = {}
-        for name, rows in self._features[owner].items():
-            extended[name] = rows[:size].copy()
-            extended[name][nodes[new]] = log.features[owner][name].rows[part][first[new]]
-        return extended
+        events = self._latest_event[owner][:size].copy()
+        events[nodes[new]] = part.start + first[new]
+        return events
+
+    def events(self) -> Rows:
+        """All events so far, in order."""
+        windows = self._interactions.windows
+        stop = windows.bounds[self.num_windows]
+        return self._interactions.events.take(slice(0, int(stop)))
+
+    @property
+    def time(self) -> float:
+        """When it is: the last cut, or after it the time of the last event."""
+        windows = self._interactions.windows
+        if self.num_windows <= len(windows.cut_times):
+            return windows.cut_times[self.num_windows - 1]
+        return float(windows.time.max())

@@ -35,7 +35,7 @@ class Rows:
     def __len__(self) -> int:
         return len(self.user)
 
-    def take(self, index: np.ndarray) -> Rows:
+    def take(self, index: np.ndarray | slice) -> Rows:
         return Rows(
             self.user[index],
             self.item[index],

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
+from typing import TypeAlias
 
 import numpy as np
 
 from input_pipeline.feature import Vocabulary
 from input_pipeline.files import filesystem
-from input_pipeline.log.events import Categorical
+from input_pipeline.graph.node_table import Column as TableColumn
+from input_pipeline.graph.node_table import DenseColumn, ListColumn
+from input_pipeline.log.events import Categorical, CategoricalLists, FeatureValues, Numbers
 from input_pipeline.log.windows import Windows
 from input_pipeline.spec import DatasetSpec
 
@@ -19,7 +23,8 @@ class Column:
     """A column of the log recoded to vocabulary rows.
 
     Attributes:
-      rows: int32 [N], the vocabulary row of each event, in the order of `Windows.lines`.
+      rows: int32 [N], the vocabulary row of each event, in the order of `Windows.lines`; -1 where
+        it has none.
       codes: int64 [V], of each vocabulary row the code of its raw value; codes compare as raw
         values do.
       values: [V], raw values in vocabulary order: int64, or object (of bytes).
@@ -35,18 +40,116 @@ class Column:
     def dtype(self) -> str:
         return "int64" if self.values.dtype == np.int64 else "bytes"
 
+    def counts(self, num_events: int, num_known: int) -> np.ndarray:
+        """int64 [num_known]: how many of the first events have each of the first values."""
+        rows = self.rows[:num_events]
+        return np.bincount(rows[rows >= 0], minlength=num_known)
+
+    def at(self, events: np.ndarray) -> TableColumn:
+        """What some events tell, as a column of a table."""
+        return DenseColumn(self.rows[events], -1)
+
+
+@dataclasses.dataclass(frozen=True)
+class ListsColumn(Column):
+    """A column of lists recoded to vocabulary rows.
+
+    Attributes:
+      rows: int32 [M], the vocabulary row of each entry of the C different lists.
+      indptr: int64 [C + 1]; list c has the entries indptr[c]:indptr[c + 1].
+      cells: int32 [N], the list of each event.
+    """
+
+    indptr: np.ndarray
+    cells: np.ndarray
+
+    def counts(self, num_events: int, num_known: int) -> np.ndarray:
+        of_cell = np.bincount(self.cells[:num_events], minlength=len(self.indptr) - 1)
+        of_entry = np.repeat(of_cell, np.diff(self.indptr))
+        known = self.rows < num_known
+        return np.bincount(self.rows[known], of_entry[known], num_known).astype(np.int64)
+
+    def at(self, events: np.ndarray) -> TableColumn:
+        cells = self.cells[events]
+        lengths = np.diff(self.indptr)[cells]
+        indptr = np.concatenate([[0], np.cumsum(lengths)])
+        place = np.arange(indptr[-1]) + np.repeat(self.indptr[cells] - indptr[:-1], lengths)
+        return ListColumn(indptr, {"rows": self.rows[place]})
+
+
+@dataclasses.dataclass(frozen=True)
+class NumbersColumn:
+    """A column of numbers, in the order of `Windows.lines`.
+
+    Attributes:
+      values: float32 [N]; NaN where there is none.
+      transform: the kind of `feature.Transform` that a model reads them through.
+    """
+
+    values: np.ndarray
+    transform: str
+
+    def at(self, events: np.ndarray) -> TableColumn:
+        """What some events tell, as a column of a table."""
+        return DenseColumn(self.values[events], math.nan)
+
+
+FeatureValuesColumn: TypeAlias = Column | NumbersColumn
+
 
 def order_by_appearance(column: Categorical, windows: Windows) -> Column:
     """Orders a column's values by first appearance; at equal times the smaller comes first."""
     codes = column.codes[windows.lines]
     present, first = np.unique(codes, return_index=True)
+    there = present >= 0
+    row_of_code, ordered = _appearance(present[there], first[there], column, windows)
+    return Column(np.append(row_of_code, np.int32(-1))[codes], **ordered)
+
+
+def lists_by_appearance(column: CategoricalLists, windows: Windows) -> ListsColumn:
+    """The same of lists, whose values appear with the first list that holds them."""
+    cells = column.cells[windows.lines]
+    present, first = np.unique(cells, return_index=True)
+    first_of_cell = np.full(len(column.indptr) - 1, len(cells))
+    first_of_cell[present] = first
+    # A value appears with the first of the lists that hold it.
+    codes = column.entries.codes
+    first_of_code = np.full(len(column.entries.values), len(cells))
+    np.minimum.at(first_of_code, codes, np.repeat(first_of_cell, np.diff(column.indptr)))
+    present = np.arange(len(first_of_code))
+    row_of_code, ordered = _appearance(present, first_of_code, column.entries, windows)
+    return ListsColumn(row_of_code[codes], **ordered, indptr=column.indptr, cells=cells)
+
+
+def _appearance(
+    present: np.ndarray, first: np.ndarray, column: Categorical, windows: Windows
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The vocabulary row of each code, int32 [V], and what else a `Column` is made of.
+
+    Args:
+      present: ascending codes.
+      first: the first event of each.
+      column: whose codes they are.
+      windows: of the log.
+    """
     window = windows.window_of_event[first]
     order = np.lexsort((present, windows.time[first], window))
     code_of_row = present[order].astype(np.int64)
     row_of_code = np.full(len(column.values), -1, np.int32)
     row_of_code[code_of_row] = np.arange(len(code_of_row), dtype=np.int32)
     known = np.searchsorted(window[order], np.arange(windows.num_windows), side="right")
-    return Column(row_of_code[codes], code_of_row, column.values[code_of_row], known)
+    values = column.values[code_of_row]
+    return row_of_code, {"codes": code_of_row, "values": values, "known": known}
+
+
+def recode(column: FeatureValues, windows: Windows) -> FeatureValuesColumn:
+    """A column of features in the order of `Windows.lines`, raw ids as vocabulary rows."""
+    if isinstance(column, Numbers):
+        return NumbersColumn(column.values[windows.lines], column.transform)
+    if isinstance(column, CategoricalLists):
+        return lists_by_appearance(column, windows)
+    assert isinstance(column, Categorical)
+    return order_by_appearance(column, windows)
 
 
 def describe(
@@ -126,13 +229,18 @@ def embedded_side_feature(data_dir: str, spec: DatasetSpec, name: str) -> np.nda
     Returns:
       int32 [embedded ids of the owner + 1]; entry 0, of unknown nodes, is 0.
     """
-    owner = f"{spec.vocabulary(name).owner}_id"
+    feature = spec.feature(name)
+    owner, ids = spec.select(feature.owner, "id")[0].vocabulary, feature.vocabulary
+    assert owner is not None
+    assert ids is not None
     owner_rows = _embedding_rows(data_dir, spec, owner)
-    values = np.zeros(len(owner_rows), np.int32)
+    values = np.full(len(owner_rows), -1, np.int32)
     for cut in range(len(spec.cuts) - 1, 0, -1):
-        at_cut = filesystem.load_array(filesystem.join(data_dir, "graph", str(cut), f"{name}.npy"))
+        file = f"{feature.column}.npy"
+        at_cut = filesystem.load_array(filesystem.join(data_dir, "graph", str(cut), file))
         values[: len(at_cut)] = at_cut
-    feature_rows = _embedding_rows(data_dir, spec, name)
+    # -1, of a node that has none, is the last one
+    feature_rows = np.append(_embedding_rows(data_dir, spec, ids), np.int32(0))
     rows = np.zeros(spec.vocabulary(owner).embedded + 1, np.int32)
     rows[owner_rows] = feature_rows[values]
     rows[0] = 0

@@ -51,14 +51,15 @@ def check_request(
             return f"feature list {name!r}: expected {expected} entries, found {count}"
     for candidate in range(expected):
         row = {name: lists[name].feature[candidate] for name in names}
-        told = [f for f in all_of_row if not f.optional or _has_values(row[f.name])]
+        told = [f for f in all_of_row if not f.optional or has_values(row[f.name])]
         reason = _check_features(row, told)
         if reason:
             return f"candidate {candidate} (counting from 0): {reason}"
     return None
 
 
-def _has_values(feature: tf.train.Feature) -> bool:
+def has_values(feature: tf.train.Feature) -> bool:
+    """Whether its list, of whatever kind, holds something."""
     kind = feature.WhichOneof("kind")
     return kind is not None and len(getattr(feature, kind).value) > 0
 

@@ -1,7 +1,7 @@
 """Rows and graph to serialized tf.train.Examples, without touching rows one by one.
 
-A row's bytes are put together from those of its user, its item and its labels, each of which is
-encoded once a node (or once a distinct value) and then only copied.
+A row's bytes are put together from those of its user, its item, its context and its labels, each of
+which is encoded once a node (or once a distinct value) and then only copied.
 https://protobuf.dev/programming-guides/encoding describes the bytes:
 
     Example  = tag 1 + length + Features      Features = entries of the map name -> Feature
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -133,11 +133,18 @@ def feature_message(kind: str, payload: pa.LargeBinaryArray) -> pa.LargeBinaryAr
     return joined(prefixes(lengths, lambda length: _feature_head(kind, length)), payload)
 
 
-def feature_entry(name: str, kind: str, payload: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
-    """The map entry of a feature, [V]; without any bytes of values, an empty list of its kind."""
+def feature_entry(
+    name: str, kind: str, payload: pa.LargeBinaryArray, *, optional: bool = False
+) -> pa.LargeBinaryArray:
+    """The map entry of a feature, [V].
+
+    Without any bytes of values it is an empty list of its kind, or nothing where it is `optional`.
+    """
     key = name.encode()
 
     def prefix(length: int) -> bytes:
+        if optional and not length:
+            return b""
         feature = _feature_head(kind, length)
         start = delimited(1, len(key)) + key + delimited(2, len(feature) + length) + feature
         return delimited(1, len(start) + length) + start
@@ -151,16 +158,16 @@ def node_payloads(
     table: Mapping[str, Column],
     encoded: Mapping[str, pa.LargeBinaryArray],
 ) -> dict[str, pa.LargeBinaryArray]:
-    """The values of every user, or of every item, of a window, by feature.
+    """The values of every user, of every item, or of every context of a window, by feature.
 
     Args:
       spec: says what the features are.
-      owner: `user` or `item`.
-      table: the nodes as their window sees them.
+      owner: `user`, `item` or `context`.
+      table: the nodes as their window sees them, or `table_of_events`.
       encoded: by vocabulary, the ids in its order through `encode_values`.
     """
-    size = len(next(iter(table.values())))
     payloads = {}
+    size = len(next(iter(table.values()), ()))
     for feature in spec.select(owner):
         if feature.role == "id":
             payloads[feature.name] = encoded[feature.name].slice(0, size)
@@ -180,19 +187,40 @@ def column_payload(
         flat, offsets = flat_bytes(_taken(ids, column.arrays["rows"]))
         return strings(flat, offsets[column.indptr])
     if ids is not None:
-        return ids.take(pa.array(column.values))
+        return _ids_or_missing(feature, ids, column.values)
     if feature.dtype == "int64":
         return varints(column.values)
-    return fixed_strings(column.values.reshape(len(column), math.prod(feature.shape)))
+    values = column.values.reshape(len(column), math.prod(feature.shape))
+    if not feature.optional:
+        return fixed_strings(values)
+    # A missing number has no bytes.
+    there = ~np.isnan(values[:, 0])
+    return strings(values[there].view(np.uint8).ravel(), _offsets(4 * there))
+
+
+def _ids_or_missing(
+    feature: Feature, ids: pa.LargeBinaryArray, rows: np.ndarray
+) -> pa.LargeBinaryArray:
+    """The ids of vocabulary rows; of row -1 what the feature says of missing ones."""
+    absent = rows < 0
+    if not absent.any():
+        return ids.take(pa.array(rows))
+    filler = np.array([feature.filler], np.int64 if feature.dtype == "int64" else object)
+    ids = pa.concat_arrays([ids, encode_values(filler)])
+    return ids.take(pa.array(np.where(absent, len(ids) - 1, rows)))
+
+
+def _offsets(lengths: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths)])
 
 
 def node_chunks(spec: DatasetSpec, owner: str, payloads: dict[str, pa.LargeBinaryArray]) -> Chunks:
-    """The features of every user, or of every item, as they stand in a tf.train.Features."""
+    """The features of every node or context as they stand in a tf.train.Features."""
     return Chunks.of(
         joined(
             *(
-                feature_entry(feature.name, feature.dtype, payloads[feature.name])
-                for feature in spec.select(owner)
+                feature_entry(f.name, f.dtype, payloads[f.name], optional=f.optional)
+                for f in spec.select(owner)
             )
         )
     )
@@ -203,13 +231,19 @@ def _taken(data: pa.LargeBinaryArray, rows: np.ndarray) -> pa.LargeBinaryArray:
     return data.take(pa.array(rows)) if len(rows) else strings(np.zeros(0, np.uint8), np.zeros(1))
 
 
+def contexts(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """The events, [E], that tell the context of rows, and which of them tells each row's, [R]."""
+    return np.unique(rows.event, return_inverse=True)
+
+
 class ExampleEncoder:
     """Encodes the rows of one window, a tf.train.Example each.
 
     Args:
       spec: names, kinds and order of the features.
       rows: R rows of the window.
-      payloads: `node_payloads` of `user` and `item`.
+      payloads: `node_payloads` of `user`, of `item`, and of `context` where there are such
+        features, for the events of `contexts`.
       random: not used, as a row is a record.
     """
 
@@ -223,10 +257,15 @@ class ExampleEncoder:
         random: np.random.Generator,
     ):
         self._rows = rows
-        self._users, self._items = (
-            node_chunks(spec, owner, values) for owner, values in payloads.items()
-        )
-        self._labels, self._label = label_chunks(spec, rows)
+        places = {"user": rows.user, "item": rows.item}
+        chunks = {owner: node_chunks(spec, owner, payloads[owner]) for owner in places}
+        if spec.select("context"):
+            # Contexts that are alike are encoded once.
+            told = node_chunks(spec, "context", payloads["context"]).data.dictionary_encode()
+            chunks["context"] = Chunks.of(told.dictionary)
+            places["context"] = told.indices.to_numpy()[contexts(rows)[1]]
+        self._parts = [(chunks[owner], place) for owner, place in places.items()]
+        self._outcomes = label_chunks(spec, rows)
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -237,8 +276,13 @@ class ExampleEncoder:
         Args:
           index: int64 [N], row numbers.
         """
-        rows = self._rows.take(index)
-        return encode_records(rows, self._users, self._items, self._labels, self._label[index])
+        parts = [(chunks, place[index]) for chunks, place in self._parts]
+        if self._rows.timestamp is not None:
+            times = varints(self._rows.timestamp[index])
+            clock = Chunks.of(feature_entry("timestamp", "int64", times))
+            parts.append((clock, np.arange(len(index))))
+        labels, label = self._outcomes
+        return encode_records([*parts, (labels, label[index])])
 
     def num_rows(self, index: np.ndarray) -> np.ndarray:
         """One each: uint8 [N]."""
@@ -261,27 +305,19 @@ def label_chunks(spec: DatasetSpec, rows: Rows) -> tuple[Chunks, np.ndarray]:
     return Chunks.of(pa.array(parts, pa.large_binary())), which
 
 
-def encode_records(
-    rows: Rows, users: Chunks, items: Chunks, labels: Chunks, label: np.ndarray
-) -> np.ndarray:
-    """The rows as framed TFRecords, one after the other.
+def encode_records(parts: Sequence[tuple[Chunks, np.ndarray]]) -> np.ndarray:
+    """Rows as framed TFRecords, one after the other.
 
     A record is: length (8 bytes), masked CRC-32C of the length, the Example, masked CRC-32C of the
       Example.
 
     Args:
-      rows: R rows.
-      users, items: by vocabulary row.
-      labels: by outcome, and
-      label: the outcome of each row, [R].
+      parts: what the Examples are made of, in order: serialized entries, and which of them each of
+        the R rows has, [R].
 
     Returns:
       uint8 [bytes].
     """
-    parts = [(users, rows.user), (items, rows.item), (labels, label)]
-    if rows.timestamp is not None:
-        entries = Chunks.of(feature_entry("timestamp", "int64", varints(rows.timestamp)))
-        parts.append((entries, np.arange(len(rows))))
     lengths = sum(chunks.lengths[index] for chunks, index in parts)
     # The distinct lengths of a block are few: each has its Example header and its TFRecord header
     # once.

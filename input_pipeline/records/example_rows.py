@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from input_pipeline.files import filesystem
 from input_pipeline.records.bad_records import open_records
+from input_pipeline.records.checks import has_values
 from input_pipeline.records.shard_files import example_files
 from input_pipeline.spec import SPEC_FILE, DatasetSpec
 
@@ -49,7 +50,7 @@ def examples_of_request(serialized: bytes, optional: Collection[str]) -> list[by
         example = tf.train.Example(features=request.context)
         for name, entries in lists.items():
             feature = entries.feature[candidate]
-            if name not in optional or feature.float_list.value:
+            if name not in optional or has_values(feature):
                 example.features.feature[name].CopyFrom(feature)
         rows.append(example.SerializeToString())
     return rows

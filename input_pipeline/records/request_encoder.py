@@ -1,7 +1,8 @@
 """Rows and graph to serialized tf.train.SequenceExamples: one record a user and up to 32 rows.
 
 The context holds the user's features, each once; each feature list holds one tf.train.Feature a
-candidate: the item's features, the timestamp and the labels.
+candidate: the item's features, the context's, the timestamp and the labels. What is missing of a
+row is an empty entry.
 https://protobuf.dev/programming-guides/encoding describes the bytes:
 
     SequenceExample = tag 1 + length + Features + tag 2 + length + FeatureLists
@@ -18,6 +19,7 @@ import pyarrow as pa
 from input_pipeline.log.rows import Rows
 from input_pipeline.records.crc import crc32c
 from input_pipeline.records.example_encoder import (
+    contexts,
     delimited,
     feature_message,
     fixed_strings,
@@ -59,7 +61,8 @@ class RequestEncoder:
     Args:
       spec: names, kinds and order of the features.
       rows: R rows of the window.
-      payloads: `examples.node_payloads` of `user` and `item`.
+      payloads: `node_payloads` of `user`, of `item`, and of `context` where there are such
+        features, for the events of `contexts`.
       random: deals the rows of a user out to requests.
     """
 
@@ -87,6 +90,12 @@ class RequestEncoder:
 
         for feature in spec.select("item"):
             add(feature.name, feature.dtype, payloads["item"][feature.name], rows.item)
+        context = spec.select("context")
+        event = contexts(rows)[1] if context else None
+        for feature in context:
+            # Values that are alike are encoded once.
+            told = payloads["context"][feature.name].dictionary_encode()
+            add(feature.name, feature.dtype, told.dictionary, told.indices.to_numpy()[event])
         if rows.timestamp is not None:
             times, which = np.unique(rows.timestamp, return_inverse=True)
             add("timestamp", "int64", varints(times), which)

@@ -82,12 +82,17 @@ def parse_requests(
 
 
 def _optional(values: tf.RaggedTensor, feature: Feature) -> tuple[tf.Tensor, tf.Tensor]:
-    """Whether some row has more than one value, and the value of each, [B], or `missing`."""
-    lengths = values.row_lengths()
-    # One more value, for rows behind the last one that there is.
-    known = tf.concat([values.values, [feature.filler]], axis=0)
-    value = tf.gather(known, values.row_splits[:-1])
-    return tf.reduce_any(lengths > 1), tf.where(lengths > 0, value, feature.filler)
+    """Whether some row has neither all values nor none, and each row's, [B, ...], or `missing`."""
+    size = math.prod(feature.shape)
+    missing = tf.constant(feature.filler, values.dtype, [size])
+    lengths = values.row_lengths()[:, tf.newaxis]
+    # As many values more, for rows behind the last one that there is.
+    known = tf.concat([values.values, missing], axis=0)
+    # places: [B, W]
+    places = values.row_splits[:-1, tf.newaxis] + tf.range(size)
+    value = tf.where(lengths > 0, tf.gather(known, places), missing)
+    wrong = tf.reduce_any((lengths > 0) & (lengths != size))
+    return wrong, tf.reshape(value, [-1, *feature.shape])
 
 
 def by_row(columns: Mapping[str, tf.Tensor], *, of_user: Collection[str]) -> dict[str, tf.Tensor]:

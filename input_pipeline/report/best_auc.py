@@ -10,7 +10,7 @@ from input_pipeline.files import filesystem
 from input_pipeline.log.interactions import Interactions
 from input_pipeline.log.rows import Rows
 from input_pipeline.preparation_options import PreparationOptions
-from input_pipeline.report.data_report import auc
+from input_pipeline.report.auc import auc
 from input_pipeline.sources.synthetic import truth
 from input_pipeline.sources.synthetic.world import make_world
 from input_pipeline.spec import DatasetSpec

@@ -1,4 +1,9 @@
-"""The page that the data report fills in; it refers to no other file."""
+"""The page that the data report fills in, which refers to no other file, and its tables."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
@@ -24,3 +29,9 @@ summary {{ cursor: pointer; font-weight: 600; }}
 {body}
 </body></html>
 """
+
+
+def table(head: Sequence[str], rows: Sequence[str]) -> str:
+    """A table of these names and `<tr>` elements."""
+    heads = "".join(f"<th>{html.escape(name)}</th>" for name in head)
+    return f"<div class=scroll><table><tr>{heads}</tr>{''.join(rows)}</table></div>"

@@ -11,9 +11,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from input_pipeline.log.events import Categorical
+from input_pipeline.log.events import Categorical, CategoricalLists
 
 _INT64 = np.iinfo(np.int64)
+_NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,6})?"
+_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_TIME_OF_DAY = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,12})?)?"
+_ZONE = "(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
+_CALENDAR = (-62_135_596_800, 253_402_300_799)  # seconds: the years 1 to 9999
 
 
 def matches(column: pa.Array, pattern: str) -> np.ndarray:
@@ -49,6 +54,69 @@ def parse_choices(column: pa.Array, choices: tuple[bytes, ...]) -> tuple[np.ndar
     return numbers, numbers < 0
 
 
+def parse_numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """float32 [N], NaN where there is none, and bool [N] of values that are none or not finite.
+
+    Numbers are decimals, `true` and `false` in any case; empty cells and `nan` in any case say that
+    there is none.
+    """
+    readable = matches(column, f"(?i:{_NUMBER}|nan|true|false|)")
+    cells = pc.if_else(pa.array(readable), column, pa.scalar(b"", column.type))
+    cells = pc.ascii_lower(cells.cast(pa.string()))
+    booleans = pc.index_in(cells, value_set=pa.array(["false", "true"]))
+    decimals = pa.array(matches(cells, _NUMBER))
+    numbers = pc.if_else(decimals, cells, pa.scalar(None, pa.string())).cast(pa.float64())
+    numbers = pc.coalesce(numbers, booleans.cast(pa.float64()))
+    with np.errstate(over="ignore"):
+        values = numbers.fill_null(np.nan).to_numpy(zero_copy_only=False).astype(np.float32)
+    return values, ~readable | np.isinf(values)
+
+
+def parse_times(column: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Seconds since 1970 of integers in `unit`, `s` or `ms`, and of ISO 8601 text, in UTC.
+
+    Text without a zone is in UTC.
+
+    Returns:
+      int64 [N], bool [N] of the empty cells, and bool [N] of those that are no time, or none of the
+      years 1 to 9999.
+    """
+    empty = empty_cells(column)
+    seconds = np.zeros(len(column), np.int64)
+    of_integers = matches(column, "-?[0-9]{1,30}")
+    numbers, malformed = parse_integers(column.filter(pa.array(of_integers)))
+    seconds[of_integers] = numbers // (1000 if unit == "ms" else 1)
+    of_text = matches(column, f"{_DATE}({_TIME_OF_DAY}{_ZONE}?)?")
+    seconds[of_text], impossible = _iso_seconds(column.filter(pa.array(of_text)).cast(pa.string()))
+    outside = (seconds < _CALENDAR[0]) | (seconds > _CALENDAR[1])
+    outside[of_integers] |= malformed
+    outside[of_text] |= impossible
+    return seconds, empty, ~empty & (outside | ~(of_integers | of_text))
+
+
+def _iso_seconds(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+    """int64 [N] of ISO 8601, and bool [N] of times that there are not, as of 30 February."""
+    whole = pc.replace_substring_regex(text, r"[.,][0-9]+", "")
+    whole = pc.replace_substring_regex(whole, f"^({_DATE})$", r"\1T00:00")
+    whole = pc.replace_substring_regex(whole, "(:[0-9]{2})$", r"\1Z")
+    # A zone ends like a time of day.
+    whole = pc.replace_substring_regex(whole, "([+-][0-9]{2}:[0-9]{2})Z$", r"\1")
+    kind = pa.timestamp("s", "UTC")
+    try:
+        return whole.cast(kind).cast(pa.int64()).to_numpy(), np.zeros(len(text), bool)
+    except pa.ArrowInvalid:  # Some value is no time; which ones is a rare question.
+        times = [_cast_or_none(value, kind) for value in whole]
+    seconds = pa.array(times, pa.int64())
+    return seconds.fill_null(0).to_numpy(), seconds.is_null().to_numpy(zero_copy_only=False)
+
+
+def _cast_or_none(value: pa.Scalar, kind: pa.DataType) -> int | None:
+    try:
+        return value.cast(kind).cast(pa.int64()).as_py()
+    except pa.ArrowInvalid:
+        return None
+
+
 def empty_cells(column: pa.Array) -> np.ndarray:
     """bool [N]: whether the cell is empty."""
     return pc.equal(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
@@ -68,6 +136,27 @@ def to_categorical(chunks: list[pa.DictionaryArray]) -> Categorical:
     order = pc.sort_indices(values).to_numpy()  # As bytes: unsigned, the shorter of equals first.
     raw = values.take(pa.array(order)).to_numpy(zero_copy_only=False)
     return Categorical(_ranks(order)[codes], raw)
+
+
+def to_lists(chunks: list[pa.DictionaryArray], separator: str) -> CategoricalLists:
+    """Joins the encoded blocks of a column whose cells hold several values.
+
+    Empty parts are dropped, and a value counts once a cell, where it comes first.
+    """
+    column = pa.chunked_array(chunks).unify_dictionaries()
+    cells = column.chunk(0).dictionary
+    codes = np.concatenate([chunk.indices.to_numpy() for chunk in column.chunks])
+    split = pc.split_pattern(cells, pattern=separator)
+    parts = pc.dictionary_encode(split.flatten())
+    # int64 [M]: the cell of each part.
+    cell = np.repeat(np.arange(len(cells)), np.diff(split.offsets.to_numpy()))
+    part = parts.indices.to_numpy().astype(np.int64)
+    held = np.flatnonzero(~empty_cells(parts.dictionary)[part])
+    key = cell[held] * len(parts.dictionary) + part[held]
+    first = held[np.sort(np.unique(key, return_index=True)[1])]
+    values = pc.dictionary_encode(split.flatten().take(pa.array(first)))
+    indptr = np.searchsorted(cell[first], np.arange(len(cells) + 1))
+    return CategoricalLists(codes.astype(np.int32), indptr, to_categorical([values]))
 
 
 def _ranks(order: np.ndarray) -> np.ndarray:

@@ -9,13 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from input_pipeline.log.events import Categorical, EventLog
+from input_pipeline.log.events import EventLog, FeatureValues
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.sources import columns
+from input_pipeline.sources.feature_columns import FeatureColumn
 from input_pipeline.sources.malformed import LineNumbers, MalformedLines, Problem
 from input_pipeline.spec import SourceFile
 
 _INT64_RANGE = "a decimal integer within int64"
+_FLOAT_RANGE = "a finite number within float32, or empty where there is none"
 _CALENDAR = (-62_135_596_800, 253_402_300_799)  # seconds: the years 1 to 9999
 
 
@@ -26,10 +28,14 @@ class Block:
       columns: pa.Array of binary by column name, [N] each, without nulls.
       malformed: bool [N].
       problems: (row, column, value, requirement) of the first malformed rows.
+      timestamp_unit: of times that are integers.
     """
 
-    def __init__(self, block_columns: dict[str, pa.Array], size: int) -> None:
+    def __init__(
+        self, block_columns: dict[str, pa.Array], size: int, timestamp_unit: str = "s"
+    ) -> None:
         self.columns = block_columns
+        self.timestamp_unit = timestamp_unit
         self.malformed = np.zeros(size, bool)
         self.problems: list[tuple[int, str, str, str]] = []
 
@@ -48,6 +54,19 @@ class Block:
         numbers, malformed = columns.parse_integers(self.columns[column])
         self.refuse(column, malformed, requirement)
         return numbers
+
+    def numbers(self, column: str) -> np.ndarray:
+        """float32 [N]; NaN where there is none."""
+        numbers, malformed = columns.parse_numbers(self.columns[column])
+        self.refuse(column, malformed, _FLOAT_RANGE)
+        return numbers
+
+    def times(self, column: str) -> tuple[np.ndarray, np.ndarray]:
+        """int64 [N], seconds since 1970 in UTC, and bool [N], whether the cell is empty."""
+        seconds, empty, malformed = columns.parse_times(self.columns[column], self.timestamp_unit)
+        requirement = f"a time of the years 1 to 9999, in {self.timestamp_unit} or as ISO 8601"
+        self.refuse(column, malformed, requirement)
+        return seconds, empty
 
     def choices(self, column: str, choices: tuple[bytes, ...], requirement: str) -> np.ndarray:
         """int64 [N]: places in `choices`; -1 in malformed rows."""
@@ -90,7 +109,7 @@ class Layout:
       behaviors: from a block to the bits of tasks shown and the bits of tasks not told about,
       uint32 [N] each; it
         refuses malformed rows.
-      user_features, item_features: column by name of the side feature.
+      features: the columns that are features.
       label_columns: the columns that `behaviors` reads.
       has_exposures: whether lines may show no behaviour; None: if there is such a line.
     """
@@ -102,8 +121,7 @@ class Layout:
     timestamp_unit: str | None
     behaviors: Callable[[Block], tuple[np.ndarray, np.ndarray]]
     label_columns: tuple[str, ...]
-    user_features: dict[str, str] = dataclasses.field(default_factory=dict)
-    item_features: dict[str, str] = dataclasses.field(default_factory=dict)
+    features: tuple[FeatureColumn, ...] = ()
     has_exposures: bool | None = False
 
     @property
@@ -111,7 +129,7 @@ class Layout:
         """The columns that are read, each once."""
         names = [self.user_column, self.item_column, *self.label_columns]
         names += [self.timestamp_column] if self.timestamp_column else []
-        names += [*self.user_features.values(), *self.item_features.values()]
+        names += [feature.cells for feature in self.features]
         return tuple(dict.fromkeys(names))
 
 
@@ -120,37 +138,37 @@ class _Parts:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        features = {**layout.user_features, **layout.item_features}
-        self.categories: dict[str, list[pa.DictionaryArray]] = {
-            name: [] for name in ("user_id", "item_id", *features)
-        }
+        names = ("user_id", "item_id", *(feature.name for feature in layout.features))
+        self.cells: dict[str, list[pa.Array]] = {name: [] for name in names}
         self.behaviors: list[np.ndarray] = []
         self.unlabeled: list[np.ndarray] = []
         self.timestamps: list[np.ndarray] = []
 
     def add(self, block: Block) -> None:
         layout = self._layout
-        encoded = {
+        read = {
             "user_id": block.identifiers(layout.user_column),
             "item_id": block.identifiers(layout.item_column),
         }
-        for name, column in {**layout.user_features, **layout.item_features}.items():
-            encoded[name] = pc.dictionary_encode(block.columns[column])
+        for feature in layout.features:
+            read[feature.name] = feature.read(block)
         behaviors, unlabeled = layout.behaviors(block)
         numbers = block.integers(layout.timestamp_column) if layout.timestamp_column else None
         good = ~block.malformed
         whole = bool(good.all())
         keep = None if whole else pa.array(good)
-        for name, values in encoded.items():
-            self.categories[name].append(values if whole else _filter(values, keep))
+        for name, values in read.items():
+            self.cells[name].append(values if whole else _filter(values, keep))
         self.behaviors.append(behaviors[good])
         self.unlabeled.append(unlabeled[good])
         if numbers is not None:
             self.timestamps.append(numbers[good])
 
 
-def _filter(values: pa.DictionaryArray, keep: pa.Array) -> pa.DictionaryArray:
+def _filter(values: pa.Array, keep: pa.Array) -> pa.Array:
     """Drops rows, and the values that only they had."""
+    if not pa.types.is_dictionary(values.type):
+        return values.filter(keep)
     return pc.dictionary_encode(values.filter(keep).cast(values.type.value_type))
 
 
@@ -168,7 +186,7 @@ def read_log(rows: Iterator[RawRows], layout: Layout, options: PreparationOption
         problems: list[Problem] = []
         row, malformed = 0, 0
         for block_columns, size in file.blocks:
-            block = Block(block_columns, size)
+            block = Block(block_columns, size, layout.timestamp_unit or options.timestamp_unit)
             parts.add(block)
             if block.problems and len(problems) < 100:
                 lines = file.lines.of(row + np.array([problem[0] for problem in block.problems]))
@@ -200,9 +218,10 @@ def _check_unit(timestamps: np.ndarray, unit: str | None) -> None:
 def _event_log(
     parts: _Parts, layout: Layout, source_files: list[SourceFile], malformed: int
 ) -> EventLog:
-    categories = {}
-    for name in list(parts.categories):
-        categories[name] = columns.to_categorical(parts.categories.pop(name))
+    ids = [columns.to_categorical(parts.cells.pop(name)) for name in ("user_id", "item_id")]
+    features: dict[str, dict[str, FeatureValues]] = {"user": {}, "item": {}, "context": {}}
+    for feature in layout.features:
+        features[feature.owner][feature.name] = feature.join(parts.cells.pop(feature.name))
     behaviors = np.concatenate(parts.behaviors)
     unlabeled = np.concatenate(parts.unlabeled)
     exposures = layout.has_exposures
@@ -210,14 +229,15 @@ def _event_log(
         exposures = bool((behaviors == 0).any())
     return EventLog(
         tasks=layout.tasks,
-        user_id=categories["user_id"],
-        item_id=categories["item_id"],
+        user_id=ids[0],
+        item_id=ids[1],
         behaviors=behaviors,
         unlabeled=unlabeled if unlabeled.any() else None,
         timestamp=np.concatenate(parts.timestamps) if layout.timestamp_column else None,
         timestamp_unit=layout.timestamp_unit if layout.timestamp_column else None,
-        user_features={name: categories[name] for name in layout.user_features},
-        item_features={name: categories[name] for name in layout.item_features},
+        user_features=features["user"],
+        item_features=features["item"],
+        context_features=features["context"],
         source_files=tuple(source_files),
         malformed_lines=malformed,
         duplicate_lines=0,
@@ -230,7 +250,7 @@ def repeated_lines(log: EventLog) -> np.ndarray:
     keys = [log.user_id.codes, log.item_id.codes, log.behaviors]
     keys += [] if log.unlabeled is None else [log.unlabeled]
     keys += [] if log.timestamp is None else [log.timestamp]
-    keys += [side.codes for side in (*log.user_features.values(), *log.item_features.values())]
+    keys += [column.key for named in log.features.values() for column in named.values()]
     order = np.lexsort(keys)  # Stable, so the earliest of equal lines comes first.
     same = np.ones(max(len(log) - 1, 0), bool)
     for key in keys:
@@ -243,19 +263,19 @@ def repeated_lines(log: EventLog) -> np.ndarray:
 def select_lines(log: EventLog, lines: np.ndarray) -> EventLog:
     """The log of some of its lines; a value that no line has any more is dropped too."""
 
-    def take(column: Categorical) -> Categorical:
-        used, codes = np.unique(column.codes[lines], return_inverse=True)
-        return dataclasses.replace(column, codes=codes.astype(np.int32), values=column.values[used])
+    def take(named: dict[str, FeatureValues]) -> dict[str, FeatureValues]:
+        return {name: column.take(lines) for name, column in named.items()}
 
     return dataclasses.replace(
         log,
-        user_id=take(log.user_id),
-        item_id=take(log.item_id),
+        user_id=log.user_id.take(lines),
+        item_id=log.item_id.take(lines),
         behaviors=log.behaviors[lines],
         unlabeled=None if log.unlabeled is None else log.unlabeled[lines],
         timestamp=None if log.timestamp is None else log.timestamp[lines],
-        user_features={name: take(side) for name, side in log.user_features.items()},
-        item_features={name: take(side) for name, side in log.item_features.items()},
+        user_features=take(log.user_features),
+        item_features=take(log.item_features),
+        context_features=take(log.context_features),
     )
 
 

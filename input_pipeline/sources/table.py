@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
-
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet
-
 from input_pipeline.feature import check_name
-from input_pipeline.files import filesystem
+from input_pipeline.features.registry import other_features
 from input_pipeline.log.events import EventLog
 from input_pipeline.preparation_options import PreparationOptions
-from input_pipeline.sources.delimited import Dialect, check_header, read_files
+from input_pipeline.sources.delimited import Dialect, read_files
+from input_pipeline.sources.feature_columns import FeatureColumn, parse_feature_columns
 from input_pipeline.sources.labels import label_reader
-from input_pipeline.sources.layout import Layout, RawRows, read_log
-from input_pipeline.sources.malformed import LineNumbers
-from input_pipeline.sources.raw_files import find_files, open_raw, progress
-from input_pipeline.spec import SourceFile
+from input_pipeline.sources.layout import Layout, read_log
+from input_pipeline.sources.parquet import CellWriter, read_parquet_files
+from input_pipeline.sources.raw_files import find_files
+from input_pipeline.spec import INPUT_OWNERS
 
 _MAX_TASKS = 31
-_BATCH_ROWS = 1 << 19
-
-# The keys of a row that are not side features.
-_ROW_FEATURE = re.compile(
-    r"(user|item)_(id|1hop|2hop|macro|neighbors_.*|neighbor_weights_.*)|task_table|label_.*"
-)
 
 
 def _split_name(flag: str, text: str) -> tuple[str, str]:
@@ -52,20 +40,22 @@ def _tasks(options: PreparationOptions) -> tuple[tuple[str, ...], tuple[str, ...
     return tuple(column for column, _ in pairs), names
 
 
-def _features(flag: str, texts: Sequence[str]) -> dict[str, str]:
-    """Columns by name of the side features."""
-    features: dict[str, str] = {}
-    for column, name in (_split_name(flag, text) for text in texts):
-        try:
-            check_name("side feature", name)
-        except ValueError as error:
-            raise ValueError(f"--{flag}: {error}; give another as {column}:name") from None
-        if _ROW_FEATURE.fullmatch(name):
-            raise ValueError(f"--{flag}: {name!r} is the name of another feature of a row")
-        if name in features:
-            raise ValueError(f"--{flag}: {name!r} is named twice")
-        features[name] = column
-    return features
+def _features(options: PreparationOptions, tasks: tuple[str, ...]) -> tuple[FeatureColumn, ...]:
+    """The columns of features of all owners."""
+    taken = set(other_features(tasks, options.activity_features))
+    found: list[FeatureColumn] = []
+    for owner in INPUT_OWNERS:
+        flag = f"{owner}_feature_columns"
+        texts = getattr(options, flag)
+        for feature in parse_feature_columns(flag, owner, texts, options.multi_separator):
+            if feature.name in taken:
+                raise ValueError(
+                    f"--{flag}: {feature.name!r} is the name of another feature of a row; give "
+                    f"another as {feature.column}:name"
+                )
+            found.append(feature)
+        taken |= {feature.name for feature in found}
+    return tuple(found)
 
 
 def make_layout(options: PreparationOptions) -> Layout:
@@ -75,13 +65,8 @@ def make_layout(options: PreparationOptions) -> Layout:
       ValueError: a name cannot be used, or a label is a feature too.
     """
     label_columns, tasks = _tasks(options)
-    user_features = _features("user_feature_columns", options.user_feature_columns)
-    item_features = _features("item_feature_columns", options.item_feature_columns)
-    both = sorted(set(user_features) & set(item_features))
-    if both:
-        raise ValueError(f"--item_feature_columns: already names of user features: {both}")
-    feature_columns = {*user_features.values(), *item_features.values()}
-    leaks = sorted(feature_columns & set(label_columns))
+    features = _features(options, tasks)
+    leaks = sorted({feature.column for feature in features} & set(label_columns))
     if leaks:
         raise ValueError(f"--task_columns: a label must not be a feature too, got {leaks}")
     return Layout(
@@ -92,8 +77,7 @@ def make_layout(options: PreparationOptions) -> Layout:
         timestamp_unit=options.timestamp_unit,
         behaviors=label_reader(label_columns, unlabeled_cells=True),
         label_columns=label_columns,
-        user_features=user_features,
-        item_features=item_features,
+        features=features,
         has_exposures=None,
     )
 
@@ -108,63 +92,7 @@ def read_csv(options: PreparationOptions) -> EventLog:
 def read_parquet(options: PreparationOptions) -> EventLog:
     """Reads Parquet files; a column of timestamps is taken in `options.timestamp_unit`."""
     layout = make_layout(options)
-    files = _parquet_files(find_files(options.input), layout.columns, options.timestamp_unit)
+    separators = {f.column: f.separator for f in layout.features if f.kind == "multi"}
+    cells = CellWriter(options.timestamp_unit, separators)
+    files = read_parquet_files(find_files(options.input), layout.columns, cells)
     return read_log(files, layout, options)
-
-
-def _parquet_files(
-    paths: Sequence[str], columns: Sequence[str], timestamp_unit: str
-) -> Iterator[RawRows]:
-    for path in paths:
-        with open_raw(path) as raw:
-            # Parquet is read from its end, so the checksum is a pass of its own.
-            source_file = raw.source_file()
-        with filesystem.open_binary(path) as file:
-            try:
-                table = pyarrow.parquet.ParquetFile(pa.PythonFile(file, mode="r"))
-            except pa.ArrowInvalid as error:
-                raise ValueError(f"{path}: {error}") from error
-            check_header(path, table.schema_arrow.names, columns)
-            yield _parquet_rows(path, table, columns, timestamp_unit, source_file)
-
-
-def _parquet_rows(
-    path: str,
-    table: pyarrow.parquet.ParquetFile,
-    columns: Sequence[str],
-    timestamp_unit: str,
-    source_file: SourceFile,
-) -> RawRows:
-    def blocks() -> Iterator[tuple[dict[str, pa.Array], int]]:
-        with progress(path) as bar:
-            for batch in table.iter_batches(_BATCH_ROWS, columns=list(columns)):
-                bar.update(batch.nbytes)
-                cells = {
-                    name: _as_cells(batch.column(name), timestamp_unit, f"{path}: column {name!r}")
-                    for name in columns
-                }
-                yield cells, len(batch)
-
-    return RawRows(path, blocks(), LineNumbers(1), [], lambda: source_file)
-
-
-def _as_cells(values: pa.Array, timestamp_unit: str, origin: str) -> pa.Array:
-    """Typed values as the bytes that a csv file would hold; a null is an empty cell."""
-    kind = values.type
-    try:
-        if pa.types.is_dictionary(kind):
-            return _as_cells(values.cast(kind.value_type), timestamp_unit, origin)
-        if pa.types.is_timestamp(kind):
-            values = values.cast(pa.timestamp(timestamp_unit, kind.tz), safe=False)
-            values = values.cast(pa.int64())
-        elif pa.types.is_boolean(kind):
-            values = values.cast(pa.int8())
-        elif pa.types.is_floating(kind):  # What integers with gaps become on many roads.
-            values = pc.if_else(pc.is_nan(values), pa.scalar(None, kind), values)
-            whole = pc.all(pc.equal(values, pc.trunc(values)), min_count=0).as_py()
-            values = values.cast(pa.int64()) if whole else values
-        if not (pa.types.is_binary(values.type) or pa.types.is_large_binary(values.type)):
-            values = values.cast(pa.string())
-        return values.cast(pa.binary()).fill_null(b"")
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-        raise ValueError(f"{origin} of type {kind} cannot be read: {error}") from error

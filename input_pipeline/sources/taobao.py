@@ -7,6 +7,7 @@ import numpy as np
 from input_pipeline.log.events import EventLog
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.sources.delimited import Dialect, read_files
+from input_pipeline.sources.feature_columns import FeatureColumn
 from input_pipeline.sources.layout import Block, Layout, read_log
 from input_pipeline.sources.raw_files import find_files
 
@@ -29,7 +30,7 @@ _LAYOUT = Layout(
     timestamp_unit="s",
     behaviors=_behaviors,
     label_columns=("behavior",),
-    item_features={"category_id": "category_id"},
+    features=(FeatureColumn("category_id", "item"),),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from input_pipeline.log.events import EventLog
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.sources.delimited import Dialect, read_files
+from input_pipeline.sources.feature_columns import FeatureColumn
 from input_pipeline.sources.labels import label_reader
 from input_pipeline.sources.layout import Layout, read_log
 from input_pipeline.sources.raw_files import find_files
@@ -21,8 +22,10 @@ def _layout(labels: dict[str, str], item_features: tuple[str, ...]) -> Layout:
         timestamp_unit=None,
         behaviors=label_reader(columns, unlabeled_cells=False),
         label_columns=columns,
-        user_features={"gender": "gender", "age": "age"},
-        item_features={name: name for name in item_features},
+        features=(
+            *(FeatureColumn(name, "user") for name in ("gender", "age")),
+            *(FeatureColumn(name, "item") for name in item_features),
+        ),
         has_exposures=True,
     )
 

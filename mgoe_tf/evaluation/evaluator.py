@@ -113,7 +113,8 @@ class Evaluator:
 
     def _make_batches(self) -> tf.data.Dataset:
         """Encoded features, labels and facts of every row, in the order of the files."""
-        labels = {task: f"label_{task}" for task in self.spec.task_names}
+        names = (feature.name for feature in self.spec.label_features)
+        labels = dict(zip(self.spec.task_names, names, strict=True))
         facts = {name: f"fact/{name}" for name in (*self._ids.values(), *self._macro.values())}
 
         def encode(columns: dict[str, Column]) -> dict[str, Column]:

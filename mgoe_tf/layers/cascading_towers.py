@@ -50,3 +50,6 @@ class CascadingTowers(PredictionTowers):
                 hidden += logits[-1][..., tf.newaxis] * links[task - 1]
             logits.append(self.finish(hidden, [layer[task] for layer in layers], training))
         return tf.concat(logits, axis=0)
+
+    def cascade_factors(self) -> dict[int, tf.Tensor]:
+        return dict(enumerate(tf.unstack(self.theta), start=1))

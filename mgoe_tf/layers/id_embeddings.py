@@ -34,13 +34,13 @@ class Bags(NamedTuple):
         """A list a row, whose sum is the mean of the embeddings of what is present.
 
         Args:
-          ids: int32 [B, L].
+          ids: [B, L], embedding rows, or what becomes rows later.
           present: bool [B, L], what is no filling; a row may have nothing.
         """
         places = tf.where(present)
         counts = tf.reduce_sum(tf.cast(present, tf.float32), axis=1)
         weights = 1.0 / tf.gather(counts, places[:, 0])
-        return cls(tf.boolean_mask(ids, present), weights, places[:, 0], tf.shape(ids)[0])
+        return cls(tf.gather_nd(ids, places), weights, places[:, 0], tf.shape(ids)[0])
 
 
 class IdEmbeddings(tf.keras.layers.Layer):
@@ -56,7 +56,7 @@ class IdEmbeddings(tf.keras.layers.Layer):
 
     Args:
       sizes: ids with a row of their own, by table; a table has one row more.
-      dim: d, width of every embedding.
+      dim: d, width of every embedding, or of those of each table by its name.
 
     Call arguments:
       bags: for each table that is read, a sequence of `Bags`.
@@ -74,21 +74,27 @@ class IdEmbeddings(tf.keras.layers.Layer):
     TensorShape([2, 10])
     """
 
-    def __init__(self, *, sizes: Mapping[str, int], dim: int, **kwargs: Any) -> None:
+    def __init__(
+        self, *, sizes: Mapping[str, int], dim: int | Mapping[str, int], **kwargs: Any
+    ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         negative = {name: size for name, size in sizes.items() if size < 0}
         if negative:
             raise ValueError(f"sizes: must be at least 0, got {negative}")
-        if dim < 1:
+        dims = dict(dim) if isinstance(dim, Mapping) else dict.fromkeys(sizes, dim)
+        if dims.keys() != sizes.keys():
+            raise ValueError(f"dim: must be of the tables {sorted(sizes)}, got {sorted(dims)}")
+        if any(width < 1 for width in dims.values()):
             raise ValueError(f"dim: must be at least 1, got {dim}")
         self.sizes = dict(sizes)
-        self.dim = dim
+        self.dim = dims if isinstance(dim, Mapping) else dim
+        self._dims = dims
 
     def build(self, input_shape: Any) -> None:
         self.tables = {
             name: self.add_weight(
                 name=name,
-                shape=[size + 1, self.dim],
+                shape=[size + 1, self._dims[name]],
                 initializer=tf.keras.initializers.GlorotUniform(),
             )
             for name, size in self.sizes.items()

@@ -141,7 +141,7 @@ class IdLookup(tf.keras.layers.Layer):
     def _encoded(self, feature: Feature, ids: tf.Tensor) -> tf.Tensor:
         """Embedding rows of a feature's raw ids; what fills up a list gets `encoded_filler`."""
         rows = self.rows(self.vocabulary_of[feature.name], ids)
-        if not feature.ragged or not feature.encoded_filler:
+        if not feature.encoded_filler:
             return rows
         return tf.where(ids == tf.constant(feature.filler, ids.dtype), feature.encoded_filler, rows)
 

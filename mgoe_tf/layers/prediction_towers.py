@@ -99,6 +99,10 @@ class PredictionTowers(tf.keras.layers.Layer):
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         return self.finish(self.first_layer(inputs), self.later_layers(), training)
 
+    def cascade_factors(self) -> dict[int, tf.Tensor]:
+        """theta_t, scalar, by the number of each task that reads the logit before its own."""
+        return {}
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),

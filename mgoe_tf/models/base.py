@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Collection, Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
 
 from input_pipeline.feature import USER_ROW, Feature
 from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
-from mgoe_tf.config import ModelOptions
 from mgoe_tf.layers.id_embeddings import Bags, IdEmbeddings
 from mgoe_tf.layers.id_lookup import IdLookup, neighbor_side_features, side_feature_of
 from mgoe_tf.layers.numeric_inputs import NumericInputs
 from mgoe_tf.layers.user_rows import by_row
+from mgoe_tf.models.options import ModelOptions, from_json
 
 # Features that are read by the embeddings of the ids that they hold.
 EMBEDDED_ROLES = ("id", "side")
 Features = Mapping[str, tf.Tensor]
+
+
+class Table(NamedTuple):
+    """An id table: the vocabulary whose embedded ids have a row each, and the width of a row."""
+
+    vocabulary: str
+    dim: int
 
 
 class Lookup(NamedTuple):
@@ -37,8 +44,18 @@ class Lookup(NamedTuple):
     by_task: bool = False
 
 
+def vocabulary_of(feature: Feature) -> str:
+    """The vocabulary of an id or a side feature, which always have one."""
+    assert feature.vocabulary is not None
+    return feature.vocabulary
+
+
 class RankingModel(tf.keras.Model):
     """A network from the encoded features of rows to one logit a task.
+
+    A model's options are a frozen dataclass in its file, which `options_class` names; its arrays of
+    the data set, if it needs any, are those that `assets` names. Both are kept in the model
+    directory.
 
     A model is cut in two. `embed` reads the id tables; its shapes follow the data (distinct ids of
     the batch) and its gradients are sparse. `network` is everything else: dense, of static shapes,
@@ -48,7 +65,9 @@ class RankingModel(tf.keras.Model):
 
     Args:
       spec: of the data set; gives tasks, features and sizes of tables.
-      options: sizes of the network.
+      options: of `options_class`; None: its defaults.
+      assets: local paths of the files that `assets(spec)` names. They are read in the constructor
+        or in `build`, and may be gone later.
 
     Call arguments:
       features: as encoded by `IdLookup`: ids and neighbours int32 embedding rows, the rest as in
@@ -60,14 +79,38 @@ class RankingModel(tf.keras.Model):
       `{task: float32 [B]}`, logits.
     """
 
-    def __init__(self, *, spec: DatasetSpec, options: ModelOptions, **kwargs: Any) -> None:
+    options_class: ClassVar[type[ModelOptions]] = ModelOptions
+    # Whether there is an `explain`, which an export then serves.
+    explains: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        spec: DatasetSpec,
+        options: ModelOptions | None = None,
+        assets: Mapping[str, str] | None = None,
+        **kwargs: Any,
+    ) -> None:
         # Edge weights must enter uncast, whatever the precision policy.
         super().__init__(**{**kwargs, "autocast": False})
+        options = self.options_class() if options is None else options
+        if type(options) is not self.options_class:
+            raise ValueError(
+                f"options: {type(self).__name__} takes {self.options_class.__name__}, got "
+                f"{type(options).__name__}"
+            )
+        needed, given = set(self.assets(spec)), dict(assets or {})
+        if needed != set(given):
+            raise ValueError(
+                f"assets: {type(self).__name__} takes {sorted(needed)}, got {sorted(given)}"
+            )
         self.spec = spec
         self.options = options
+        self.asset_paths = given
+        tables = self.tables
         self.embeddings = IdEmbeddings(
-            sizes={v.name: v.embedded for v in spec.vocabularies},
-            dim=options.embedding_dim,
+            sizes={name: spec.vocabulary(t.vocabulary).embedded for name, t in tables.items()},
+            dim={name: table.dim for name, table in tables.items()},
             name="id_embeddings",
         )
         self.numeric_inputs = {
@@ -79,6 +122,24 @@ class RankingModel(tf.keras.Model):
             )
             for owner in INPUT_OWNERS
         }
+
+    @classmethod
+    def assets(cls, spec: DatasetSpec) -> tuple[str, ...]:
+        """The files of the data set that the model needs: paths below its directory.
+
+        `("graph/3/merging_matrix.npz",)`, say. By default none.
+        """
+        return ()
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """The id tables by name: one of `embedding_dim` a vocabulary by default.
+
+        A model with other tables, one a task, say, names them here, in `lookups` and in `bags`.
+        Known from spec and options alone: the constructor makes the tables before anything else.
+        """
+        dim = self.options.embedding_dim
+        return {v.name: Table(v.name, dim) for v in self.spec.vocabularies}
 
     @property
     def feature_names(self) -> tuple[str, ...]:
@@ -100,14 +161,18 @@ class RankingModel(tf.keras.Model):
         return ()
 
     def embedded(self, owner: str) -> tuple[Feature, ...]:
-        """The features of an owner that are read by their embeddings: its id, its side features."""
-        return tuple(f for f in self.spec.select(owner) if f.role in EMBEDDED_ROLES)
+        """The features of an owner that are read by their embeddings: its id, its side features.
+
+        Lists come last: a neighbour has the embeddings before them, entry by entry like its node's.
+        """
+        found = (f for f in self.spec.select(owner) if f.role in EMBEDDED_ROLES)
+        return tuple(sorted(found, key=lambda feature: feature.length is not None))
 
     @property
     def lookups(self) -> tuple[Lookup, ...]:
         """What is looked up in the id tables; `bags` makes one entry of each."""
         return tuple(
-            Lookup(feature.name, feature.name, owner)
+            Lookup(feature.name, vocabulary_of(feature), owner)
             for owner in INPUT_OWNERS
             for feature in self.embedded(owner)
         )
@@ -129,15 +194,15 @@ class RankingModel(tf.keras.Model):
         for feature in (
             f for owner in INPUT_OWNERS if owner in owners for f in self.embedded(owner)
         ):
-            assert feature.vocabulary is not None
             ids = features[feature.name]
-            filler = feature.encoded_filler if lookup is None else feature.filler
-            present = ids != tf.constant(filler, ids.dtype) if feature.ragged else None
+            if feature.length is None:
+                bags = Bags.of_single_ids(ids)
+            else:
+                filler = feature.encoded_filler if lookup is None else feature.filler
+                bags = Bags.of_means(ids, ids != tf.constant(filler, ids.dtype))
             if lookup is not None:
-                ids = lookup.rows(feature.vocabulary, ids)
-            found[feature.name] = (
-                Bags.of_single_ids(ids) if present is None else Bags.of_means(ids, present)
-            )
+                bags = bags._replace(ids=lookup.rows(vocabulary_of(feature), bags.ids))
+            found[feature.name] = bags
         return found
 
     def sums(
@@ -210,6 +275,13 @@ class RankingModel(tf.keras.Model):
         """Inner quantities of a batch worth plotting, by name; not a part of the training step."""
         return {}
 
+    def explain(self, inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        """What the network attends to, row by row: [B, ...] by name, of `embed`'s answer.
+
+        Only of models that say so in `explains`.
+        """
+        raise NotImplementedError(f"{type(self).__name__} explains nothing")
+
     def zero_features(self, batch_size: int = 1) -> dict[str, tf.Tensor]:
         """Encoded features of unknown users and items without a graph."""
 
@@ -218,7 +290,7 @@ class RankingModel(tf.keras.Model):
             if feature.vocabulary is not None:
                 return tf.fill(shape, feature.encoded_filler)
             dtype = {"float": tf.float32, "int64": tf.int64}[feature.dtype]
-            return tf.fill(shape, tf.constant(feature.filler, dtype))
+            return tf.broadcast_to(tf.constant(feature.filler, dtype), shape)
 
         features = [self.spec.feature(name) for name in self.feature_names]
         found = {feature.name: missing(feature) for feature in features}
@@ -228,10 +300,16 @@ class RankingModel(tf.keras.Model):
         return found
 
     def get_config(self) -> dict[str, Any]:
-        return {"spec": self.spec.to_json(), "options": dataclasses.asdict(self.options)}
+        return {
+            "spec": self.spec.to_json(),
+            "options": dataclasses.asdict(self.options),
+            "assets": dict(self.asset_paths),
+        }
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> RankingModel:
         return cls(
-            spec=DatasetSpec.from_json(config["spec"]), options=ModelOptions(**config["options"])
+            spec=DatasetSpec.from_json(config["spec"]),
+            options=from_json(cls.options_class, config["options"], "config"),
+            assets=config["assets"],
         )

@@ -1,15 +1,20 @@
-"""MGOE, the macro graph of experts."""
+"""MGOE, the macro graph of experts.
+
+Long, because a model's file holds its options too, and this one's network is looked at from within
+(`explain`, `diagnostics`).
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Collection, Mapping
 from typing import Any
 
 import tensorflow as tf
 
+from input_pipeline.commands.options import option
 from input_pipeline.feature import NODES, USER_ROW, Feature
 from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
-from mgoe_tf.config import ModelOptions
 from mgoe_tf.layers.cascading_towers import CascadingTowers
 from mgoe_tf.layers.id_embeddings import Bags
 from mgoe_tf.layers.id_lookup import IdLookup, side_feature_of
@@ -20,7 +25,8 @@ from mgoe_tf.layers.neighbor_sets import NEIGHBOR_SETS
 from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.task_adjustment import TaskAdjustment
 from mgoe_tf.layers.user_rows import by_row
-from mgoe_tf.models.base import Features, Lookup, RankingModel
+from mgoe_tf.models.base import Features, Lookup, RankingModel, vocabulary_of
+from mgoe_tf.models.options import ModelOptions, require
 
 
 def _of_neighbors(owner: str, column: str) -> str:
@@ -28,15 +34,63 @@ def _of_neighbors(owner: str, column: str) -> str:
     return f"{owner}_neighbors/{column}"
 
 
+@dataclasses.dataclass(frozen=True)
+class MGOEOptions(ModelOptions):
+    """Sizes and readings of MGOE. Symbols are those of the paper."""
+
+    temperature: float = option(
+        1.0, "tau of the macro weights softmax(log(1 + w) / tau) (Eq. 14): lower is sharper."
+    )
+    num_shared_experts: int = option(
+        1, "n_s, experts shared by all tasks, in the bottom and in the fusion."
+    )
+    num_task_experts: int = option(1, "n_t, experts of each task, in the bottom and in the fusion.")
+    head_units: int = option(16, "h, the width of a macro graph expert's head.")
+    fusion_units: tuple[int, ...] = option((64, 32), "Layers of a fusion expert (Eq. 2).")
+    attention_query: str = option(
+        "target",
+        "Query of the macro attention (Eq. 16). target: the target node of the kind of the set's "
+        "macro nodes. owner: the node whose neighbours they are.",
+        ("target", "owner"),
+    )
+    neighbor_weights: str = option(
+        "score",
+        "Weights of micro neighbours. score: s_vj / sum s_vj. one: 1 each.",
+        ("score", "one"),
+    )
+    neighbor_features: bool = option(
+        True,
+        "Micro neighbours bring the embeddings of their side features beside those of their ids.",
+    )
+    interactions: bool = option(
+        True,
+        "Fusion also reads the products of user and item, of the item and the user's neighbours, "
+        "and of the user and the item's neighbours.",
+    )
+    cascade: bool = option(True, "Feed each tower the logit of the task before it (Eq. 21).")
+    adjustment: bool = option(
+        True, "Adjust logits by the user's row of the macro task lookup table (Eq. 22)."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, "at least 1", ("head_units", "fusion_units"), lambda value: value >= 1)
+        experts = ("num_shared_experts", "num_task_experts")
+        require(self, "at least 0", experts, lambda value: value >= 0)
+        if self.num_shared_experts + self.num_task_experts < 1:
+            raise ValueError("--num_shared_experts + --num_task_experts: must be at least 1, got 0")
+        require(self, "above 0", ("temperature",), lambda value: value > 0)
+
+
 class MGOE(RankingModel):
     """Macro graph bottom, fusion with micro neighbours, cascading towers, adjustment.
 
     Every stage is injected; what is not given is made from `options`. The ablations are
-    `ModelOptions(cascade=False)` (each tower gets o_t alone) and `ModelOptions(adjustment=False)`;
+    `MGOEOptions(cascade=False)` (each tower gets o_t alone) and `MGOEOptions(adjustment=False)`;
     the one without preferences is a matter of the data set.
 
     Args:
-      spec, options: see `RankingModel`.
+      spec, options, assets: see `RankingModel`.
       neighbor_bags: weights of micro neighbours (Eq. 18).
       bottom: from targets and edges to h_t (Eq. 11-17).
       fusion: from targets, h_t and neighbours to o_t (Eq. 19, 20).
@@ -44,11 +98,15 @@ class MGOE(RankingModel):
       adjustment: from logits, lookup table and macro id to logits (Eq. 22).
     """
 
+    options_class = MGOEOptions
+    options: MGOEOptions
+    explains = True
+
     def __init__(
         self,
         *,
         spec: DatasetSpec,
-        options: ModelOptions,
+        options: MGOEOptions | None = None,
         neighbor_bags: tf.keras.layers.Layer | None = None,
         bottom: tf.keras.layers.Layer | None = None,
         fusion: tf.keras.layers.Layer | None = None,
@@ -57,6 +115,7 @@ class MGOE(RankingModel):
         **kwargs: Any,
     ) -> None:
         super().__init__(spec=spec, options=options, **kwargs)
+        options = self.options
         num_tasks = len(spec.tasks)
         experts = {
             "num_tasks": num_tasks,
@@ -110,10 +169,13 @@ class MGOE(RankingModel):
 
     def _neighbors(self, owner: str) -> tuple[Feature, ...]:
         """The lists of neighbours, in task order."""
-        return self.spec.select(owner, "neighbors")
+        by_task = {feature.task: feature for feature in self.spec.select(owner, "neighbors")}
+        return tuple(by_task[task] for task in self.spec.task_names)
 
     def _neighbor_weights(self, owner: str) -> tuple[Feature, ...]:
-        return self.spec.select(owner, "neighbor_weights")
+        """The weights of each of `_neighbors`."""
+        weights = {f.aligned_with: f for f in self.spec.select(owner, "neighbor_weights")}
+        return tuple(weights[feature.name] for feature in self._neighbors(owner))
 
     @property
     def unpenalized_weights(self) -> tuple[tf.Variable, ...]:
@@ -133,7 +195,9 @@ class MGOE(RankingModel):
     @property
     def lookups(self) -> tuple[Lookup, ...]:
         neighbors = (
-            Lookup(_of_neighbors(owner, column), column, owner, by_task=True)
+            Lookup(
+                _of_neighbors(owner, column), vocabulary_of(self.spec.feature(column)), owner, True
+            )
             for owner in NODES
             for column in self.neighbor_columns(owner)
         )
@@ -169,7 +233,7 @@ class MGOE(RankingModel):
         """What e_j of the neighbours of a `user` or an `item` is made of: id, side features."""
         other = {"user": "item", "item": "user"}[owner]
         side = self.spec.side_columns(other) if self.options.neighbor_features else ()
-        return (f"{other}_id", *side)
+        return (self.spec.select(other, "id")[0].name, *side)
 
     def network_inputs(self, features: Features, sums: Mapping[str, tf.Tensor]) -> dict[str, Any]:
         rows = {"user_row": features[USER_ROW]} if USER_ROW in features else {}
@@ -258,6 +322,6 @@ class MGOE(RankingModel):
                 found[f"attention/{task}/{name}"] = tf.reduce_mean(attention[index], axis=0)
             if self.adjustment is not None:
                 found[f"kappa/{task}"] = self.adjustment.kappa[index]
-            if index and hasattr(self.towers, "theta"):
-                found[f"theta/{task}"] = self.towers.theta[index - 1]
+        for index, theta in self.towers.cascade_factors().items():
+            found[f"theta/{self.spec.task_names[index]}"] = theta
         return found

@@ -1,9 +1,10 @@
 """The model directory: options, data set spec, vocabulary, checkpoints and metrics of one run.
 
 <model_dir>/
-  config.json               model options and training options
+  config.json               model options, training options, checksums of the assets
   dataset_spec.json         of the data set that the model was trained on
   vocabulary/<name>.txt     the ids that have a row in an embedding table, one a line
+  assets/                   copies of what the model needs of the data set, if it needs anything
   checkpoints/latest/       what --resume goes on from
   checkpoints/best/         the model after its best epoch by validation
   events/                   TensorBoard logs
@@ -23,10 +24,11 @@ import tensorflow as tf
 from input_pipeline.files import filesystem
 from input_pipeline.log import vocabulary
 from input_pipeline.spec import SPEC_FILE, DatasetSpec
-from mgoe_tf.config import ModelOptions
 from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import RankingModel
-from mgoe_tf.models.registry import build_model
+from mgoe_tf.models.options import ModelOptions, from_json
+from mgoe_tf.models.registry import build_model, model_class
+from mgoe_tf.training import assets
 from mgoe_tf.training.options import TrainOptions
 
 CONFIG_FILE = "config.json"
@@ -84,9 +86,11 @@ def write_run(
             rows = vocabulary.embedded_side_feature(train_options.data_dir, spec, name)
             filesystem.save_array(filesystem.join(folder, f"{name}.npy"), rows)
     filesystem.write_bytes(filesystem.join(model_dir, SPEC_FILE), spec.to_json().encode())
+    names = model_class(train_options.model).assets(spec)
     config = {
         "model_options": dataclasses.asdict(model_options),
         "train_options": dataclasses.asdict(train_options),
+        "assets": assets.copy_assets(train_options.data_dir, model_dir, names),
     }
     write_json(filesystem.join(model_dir, CONFIG_FILE), config)
 
@@ -100,23 +104,35 @@ def read_spec(folder: str) -> DatasetSpec:
 
 
 def read_options(model_dir: str) -> tuple[ModelOptions, TrainOptions]:
-    """The options of a run; raises ValueError where `model_dir` holds none."""
+    """The options of a run, the model's of the class that its model is registered with.
+
+    Raises:
+      ValueError: `model_dir` holds no run, or one whose options are others.
+    """
+    config, path = _read_config(model_dir)
+    train_options = from_json(TrainOptions, config["train_options"], path)
+    try:
+        options_class = model_class(train_options.model).options_class
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    return from_json(options_class, config["model_options"], path), train_options
+
+
+def read_checksums(model_dir: str) -> dict[str, str]:
+    """The SHA-256 of the assets of a run, by their names."""
+    return _read_config(model_dir)[0]["assets"]
+
+
+def _read_config(model_dir: str) -> tuple[dict[str, Any], str]:
     if not holds_run(model_dir):
         raise ValueError(f"--model_dir={model_dir} holds no trained model: no {CONFIG_FILE} there")
     path = filesystem.join(model_dir, CONFIG_FILE)
     config = json.loads(filesystem.read_text(path))
-    return (
-        _options(ModelOptions, config["model_options"], path),
-        _options(TrainOptions, config["train_options"], path),
-    )
-
-
-def _options(options_class: type, values: dict[str, Any], path: str) -> Any:
-    unknown = set(values) - {field.name for field in dataclasses.fields(options_class)}
-    if unknown:
-        raise ValueError(f"{path}: {options_class.__name__} has no {sorted(unknown)}")
-    tuples = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
-    return options_class(**tuples)
+    known = {"model_options", "train_options", "assets"}
+    if not isinstance(config, dict) or set(config) != known:
+        found = sorted(config) if isinstance(config, dict) else type(config).__name__
+        raise ValueError(f"{path}: must hold {sorted(known)}, got {found}")
+    return config, path
 
 
 def require_same_data(trained_on: DatasetSpec, given: DatasetSpec, data_dir: str) -> None:
@@ -176,13 +192,23 @@ def _described(spec: DatasetSpec, part: str) -> dict[str, str]:
 
 
 def new_model(
-    spec: DatasetSpec, model_options: ModelOptions, train_options: TrainOptions
+    spec: DatasetSpec,
+    model_options: ModelOptions,
+    train_options: TrainOptions,
+    assets_dir: str | None = None,
 ) -> RankingModel:
-    """A new model with all its weights, of the run's precision."""
+    """A new model with all its weights, of the run's precision.
+
+    Args:
+      spec, model_options, train_options: of the run.
+      assets_dir: where the files lie that the model needs; None: in the run's data set.
+    """
+    names = model_class(train_options.model).assets(spec)
     policy = tf.keras.mixed_precision.global_policy()
     try:
         tf.keras.mixed_precision.set_global_policy(train_options.precision)
-        return build_model(train_options.model, spec, model_options)
+        with assets.local_assets(assets_dir or train_options.data_dir, names) as paths:
+            return build_model(train_options.model, spec, model_options, paths)
     finally:
         tf.keras.mixed_precision.set_global_policy(policy)
 
@@ -225,11 +251,14 @@ def load_model(model_dir: str, best: bool = True) -> LoadedModel:
       best: the best epoch by validation; else the latest.
 
     Raises:
-      ValueError: there is no model, or no finished epoch.
+      ValueError: there is no model, or no finished epoch; an asset is not the one that the model
+        was trained with.
     """
     model_options, train_options = read_options(model_dir)
     spec = read_spec(model_dir)
-    model = new_model(spec, model_options, train_options)
+    assets_dir = filesystem.join(model_dir, assets.ASSETS_DIR)
+    assets.require_unchanged(assets_dir, read_checksums(model_dir))
+    model = new_model(spec, model_options, train_options, assets_dir)
     lookup = make_lookup(model_dir, spec, model)
     checkpoint = tf.train.Checkpoint(model=model)
     path = manager(checkpoint, model_dir, "best" if best else "latest").latest_checkpoint

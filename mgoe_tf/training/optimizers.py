@@ -55,7 +55,7 @@ class LazyAdam(tf.keras.optimizers.Adam):
             beta_2=beta_2,
             epsilon=epsilon,
             name=name,
-            **{**kwargs, "jit_compile": False, "global_clipnorm": clip_norm, "use_ema": False},
+            **{**kwargs, "jit_compile": False, "use_ema": False},
         )
         for argument, value in (("l1", l1), ("l2", l2)):
             if value < 0:
@@ -136,11 +136,29 @@ class LazyAdam(tf.keras.optimizers.Adam):
         """Leaves these dense weights without penalties."""
         self._exempt |= {self._var_key(variable) for variable in variables}
 
-    def _clip_gradients(self, gradients: Sequence[Any]) -> Sequence[Any]:
-        # replicas give the same row once each, and the norm is that of their sum
+    def apply_gradients(
+        self,
+        grads_and_vars: Iterable[tuple[Any, tf.Variable]],
+        name: str | None = None,
+        skip_gradients_aggregation: bool = False,
+        **kwargs: Any,
+    ) -> tf.Tensor:
+        """As of Keras; the gradient of all replicas together is clipped."""
         if self.clip_norm is None:
-            return gradients
-        return super()._clip_gradients(self._deduplicate_sparse_grad(gradients))
+            return super().apply_gradients(
+                grads_and_vars, name, skip_gradients_aggregation, **kwargs
+            )
+        is_summed = skip_gradients_aggregation or not kwargs.pop(
+            "experimental_aggregate_gradients", True
+        )
+        if not is_summed:
+            grads_and_vars = self.aggregate_gradients(grads_and_vars)
+        gradients, variables = zip(*grads_and_vars, strict=True)
+        # replicas give the same row once each, and the norm is that of their sum
+        distinct = [_with_distinct_rows(gradient) for gradient in gradients]
+        clipped, _ = tf.clip_by_global_norm(distinct, self.clip_norm)
+        pairs = zip(clipped, variables, strict=True)
+        return super().apply_gradients(pairs, name, skip_gradients_aggregation=True)
 
     def _penalty_gradient(self, weights: tf.Tensor) -> tf.Tensor:
         l1 = self.l1 * tf.sign(weights) if self.l1 else 0.0
@@ -216,7 +234,7 @@ class LazyAdam(tf.keras.optimizers.Adam):
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        for fixed in ("adaptive_epsilon", "amsgrad", "global_clipnorm", "use_ema"):
+        for fixed in ("adaptive_epsilon", "amsgrad", "use_ema"):
             config.pop(fixed, None)
         ours = ("l1", "l2", "clip_norm", "ema_decay")
         return {**config, **{name: getattr(self, name) for name in ours}}
@@ -227,3 +245,12 @@ def inner_optimizer(optimizer: tf.keras.optimizers.Optimizer) -> LazyAdam:
     if isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer):
         return optimizer.inner_optimizer
     return optimizer
+
+
+def _with_distinct_rows(gradient: tf.Tensor | tf.IndexedSlices | None) -> Any:
+    """The same gradient, its rows that come more than once summed."""
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    rows, places = tf.unique(gradient.indices)
+    values = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(rows))
+    return tf.IndexedSlices(values, rows, gradient.dense_shape)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from typing import Any
 
 from input_pipeline.commands.options import option
+from mgoe_tf.models.options import require
 from mgoe_tf.training.schedules import SCHEDULES
 from mgoe_tf.training.weighting import WEIGHTINGS
 
@@ -121,12 +120,14 @@ class TrainOptions:
     )
 
     def __post_init__(self) -> None:
-        self._require(
+        require(
+            self,
             "at least 1",
             ("epochs", "batch_size", "shuffle_rows", "keep_checkpoints"),
             lambda value: value >= 1,
         )
-        self._require(
+        require(
+            self,
             "at least 0",
             (
                 *("patience", "seed", "l1", "l2", "intra_op_threads", "skip_bad_records"),
@@ -135,17 +136,17 @@ class TrainOptions:
             ),
             lambda value: value >= 0,
         )
-        self._require("above 0", ("learning_rate", "gradnorm_rate"), lambda value: value > 0)
-        self._require("in [0, 1)", ("oov_rate", "ema_decay"), lambda value: 0 <= value < 1)
+        require(self, "above 0", ("learning_rate", "gradnorm_rate"), lambda value: value > 0)
+        require(self, "in [0, 1)", ("oov_rate", "ema_decay"), lambda value: 0 <= value < 1)
         if self.task_weights is not None:
-            self._require("at least 0", ("task_weights",), lambda value: value >= 0)
+            require(self, "at least 0", ("task_weights",), lambda value: value >= 0)
             if self.task_weighting not in ("fixed", "pcgrad"):
                 raise ValueError(
                     "--task_weights: must not be given with "
                     f"--task_weighting={self.task_weighting}, got {list(self.task_weights)}"
                 )
         if self.label_smoothing is not None:
-            self._require("in [0, 1)", ("label_smoothing",), lambda value: 0 <= value < 1)
+            require(self, "in [0, 1)", ("label_smoothing",), lambda value: 0 <= value < 1)
         self._require_schedule()
 
     def _require_schedule(self) -> None:
@@ -174,13 +175,3 @@ class TrainOptions:
                 f"--final_learning_rate: must be at most --learning_rate={self.learning_rate}, got "
                 f"{self.final_learning_rate}"
             )
-
-    def _require(
-        self, requirement: str, names: tuple[str, ...], holds: Callable[[Any], bool]
-    ) -> None:
-        for name in names:
-            value = getattr(self, name)
-            values = value if isinstance(value, tuple) else (value,)
-            if not all(holds(item) for item in values):
-                shown = list(value) if isinstance(value, tuple) else value
-                raise ValueError(f"--{name}: must be {requirement}, got {shown}")

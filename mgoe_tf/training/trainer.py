@@ -10,10 +10,10 @@ import tensorflow as tf
 from input_pipeline.dataset import open_examples
 from input_pipeline.files import filesystem
 from input_pipeline.spec import DatasetSpec
-from mgoe_tf.config import ModelOptions
 from mgoe_tf.evaluation.evaluator import Evaluator
 from mgoe_tf.models.base import RankingModel
-from mgoe_tf.training import checkpoints, event_files, hooks, loop, summaries
+from mgoe_tf.models.options import ModelOptions
+from mgoe_tf.training import assets, checkpoints, event_files, hooks, loop, summaries
 from mgoe_tf.training.batches import WINDOWS, TrainingBatches
 from mgoe_tf.training.optimizers import LazyAdam
 from mgoe_tf.training.options import TrainOptions
@@ -46,6 +46,10 @@ _MAY_CHANGE = frozenset(
 
 def train(model_options: ModelOptions, options: TrainOptions) -> dict[str, Any]:
     """Trains a model, keeps its best epoch, and evaluates that.
+
+    Args:
+      model_options: of the options class of the model that `options.model` names.
+      options: of training; `data_dir` and `model_dir` must be given.
 
     Returns:
       The metrics of the best epoch on the test window, or, with `evaluate_test=False`, on the
@@ -158,12 +162,14 @@ def _begin_run(spec: DatasetSpec, model_options: ModelOptions, options: TrainOpt
     fixed = given.keys() - _MAY_CHANGE
     if options.schedule == "cosine" and not options.decay_steps:
         fixed |= {"epochs"}  # where the schedule ends
-    for name in sorted(fixed):
-        if given[name] != begun_with[name]:
+    # the model first: of another one all other names differ too
+    for name in sorted(fixed, key=lambda name: (name != "model", name)):
+        if given[name] != begun_with.get(name):
             raise ValueError(
                 f"--{name}={given[name]}: the run in {options.model_dir} was begun with "
                 f"{begun_with[name]}, and --resume goes on with the same"
             )
+    assets.require_unchanged(options.data_dir, checkpoints.read_checksums(options.model_dir))
 
 
 def _train(

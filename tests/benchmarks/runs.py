@@ -9,9 +9,9 @@ import tensorflow as tf
 
 from input_pipeline.dataset import open_examples
 from input_pipeline.spec import DatasetSpec
-from mgoe_tf.config import ModelOptions
 from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import RankingModel
+from mgoe_tf.models.registry import model_class
 from mgoe_tf.training import checkpoints, trainer
 from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.step import TrainingStep
@@ -42,7 +42,7 @@ class Run:
         step = make_step(spec, options)
         model = step.model
         if not checkpoints.holds_run(model_dir):
-            checkpoints.write_run(model_dir, spec, ModelOptions(), options)
+            checkpoints.write_run(model_dir, spec, model.options, options)
             best = checkpoints.manager(tf.train.Checkpoint(model=model), model_dir, "best")
             best.save(1)
         return cls(model_dir, step, checkpoints.make_lookup(model_dir, spec, model), spec, options)
@@ -60,7 +60,7 @@ class Run:
 def make_step(spec: DatasetSpec, options: TrainOptions) -> TrainingStep:
     """A new model and its training step as `options` say."""
     tf.keras.utils.set_random_seed(options.seed)
-    model = checkpoints.new_model(spec, ModelOptions(), options)
+    model = checkpoints.new_model(spec, model_class(options.model).options_class(), options)
     return trainer.make_step(model, options, num_steps=1)
 
 

@@ -6,9 +6,12 @@ import numpy as np
 from scipy import sparse
 from sklearn.cluster import KMeans
 from sklearn.preprocessing import normalize
+from sklearn.utils.extmath import randomized_svd
 
 _MACRO_NODES = 20
 _NEIGHBORS = 20
+_DIMENSIONS = 16
+_POWER = 2
 
 
 def scripted_graph(
@@ -31,7 +34,9 @@ def scripted_graph(
     np.bitwise_or.at(sets, pair, behaviors)
     u, i = keys // num_items, keys % num_items
     E = sparse.csr_matrix((sets.astype(float), (u, i)))
-    (users, user_inertia), (items, item_inertia) = _group(E), _group(E.T.tocsr())
+    A, sigma, B = randomized_svd(E, _DIMENSIONS, random_state=0)
+    users, user_inertia = _group(E, A * sigma**_POWER)
+    items, item_inertia = _group(E.T.tocsr(), B.T * sigma**_POWER)
     P_u, P_i = (sparse.csr_matrix(np.eye(_MACRO_NODES)[macro]) for macro in (users, items))
     edges = [E @ P_i, E @ (E.T @ P_u), E.T @ P_u, E.T @ (E @ P_i)]
     table = np.zeros((E.shape[0], num_tasks, _MACRO_NODES))
@@ -52,12 +57,12 @@ def scripted_graph(
     return user_inertia + item_inertia
 
 
-def _group(E: sparse.csr_matrix) -> tuple[np.ndarray, float]:
-    """Preference-weighted k-means (Eq. 8 and 9), every row having an entry."""
+def _group(E: sparse.csr_matrix, x: np.ndarray) -> tuple[np.ndarray, float]:
+    """Preference-weighted k-means (Eq. 8 and 9) of x, every row of E having an entry."""
     above = E.multiply(np.mean(E.data) < E)
     activity = np.asarray(above.sum(axis=1)).ravel()
     low, high = np.quantile(activity, (0.2, 0.8))
     omega = np.where(activity > high, 2.0, np.where(activity < low, 0.5, 1.0))
     clusters = min(_MACRO_NODES, E.shape[0])
-    found = KMeans(clusters, n_init=2, random_state=0).fit(normalize(E), sample_weight=omega)
+    found = KMeans(clusters, n_init=2, random_state=0).fit(normalize(x), sample_weight=omega)
     return found.labels_, found.inertia_

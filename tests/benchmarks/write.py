@@ -94,7 +94,7 @@ def write_shards(log: Planted, rows: Rows, nodes: dict[str, NodeTable], folder: 
     """The rows as a data set holds them, under `folder`."""
     encoded = {
         name: examples.encode_values(column.values)
-        for name, (_, column) in log.interactions.columns.items()
+        for name, (_, column) in log.interactions.vocabularies.items()
     }
     payloads = {
         owner: examples.node_payloads(log.spec, owner, nodes[owner], encoded) for owner in OWNERS
@@ -112,7 +112,7 @@ def looped_examples(
     log: Planted, rows: Rows, nodes: dict[str, NodeTable]
 ) -> Iterator[tf.train.Example]:
     """The same rows one by one, without their timestamps."""
-    columns = log.interactions.columns
+    columns = log.interactions.vocabularies
     for user, item, positive in zip(rows.user, rows.item, rows.positive.tolist(), strict=True):
         feature = {}
         for owner, node in (("user", user), ("item", item)):

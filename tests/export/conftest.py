@@ -10,9 +10,9 @@ import tensorflow as tf
 from export.savedmodel import ExportOptions, export
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import prepare
-from mgoe_tf.config import ModelOptions
 from mgoe_tf.training import checkpoints
 from mgoe_tf.training.options import TrainOptions
+from tests.model_options import OPTIONS
 
 USERS, ITEMS, EVENTS = 60, 40, 1500
 
@@ -39,7 +39,7 @@ def _write_log(path: Path) -> None:
 
 def write_model(model_dir: str, model_name: str, data_dir: str, precision="float32") -> None:
     spec = checkpoints.read_spec(data_dir)
-    model_options = ModelOptions(embedding_dim=4, head_units=3, fusion_units=(5,), tower_units=(4,))
+    model_options = OPTIONS[model_name]
     train_options = TrainOptions(
         model=model_name, data_dir=data_dir, model_dir=model_dir, precision=precision
     )

@@ -10,7 +10,8 @@ import pytest
 from export import explain as explain_module
 from export.client import CallError
 from export.explain import ExplainOptions, as_table, draw, explain, tasks_of
-from export.serve import ServeOptions, Server
+from export.server.model_server import Server
+from export.server.options import ServeOptions
 
 ANSWER = {
     "alpha_user_1hop": np.array([0.5, 0.25, 0.25]),

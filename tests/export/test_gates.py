@@ -28,3 +28,11 @@ def test_rows_become_users_with_candidates_and_back():
     assert lists["edges"].shape == (10, 2, 2)
     assert flat["user_id"].tolist() == np.repeat(np.arange(10), 2).tolist()
     assert flat["item_id"].tolist() == (100 + np.arange(20)).tolist()
+
+
+def test_a_row_that_both_answer_with_nan_does_not_differ():
+    nan = float("nan")
+    found = np.array([0.5, nan, 0.25])
+    assert gates._difference(found, np.array([0.5, nan, 0.75])) == 0.5
+    assert np.isnan(gates._difference(found, np.array([0.5, 0.5, 0.25])))
+    assert np.isnan(gates._difference(np.array([0.5]), np.array([nan])))

@@ -27,6 +27,11 @@ def _finished(tmp_path):
 def test_versions_are_numbers_in_ascending_order(base, tmp_path):
     assert publication.versions(str(base)) == [3, 20, 100]
     assert publication.versions(str(tmp_path / "nowhere")) == []
+    (base / "200").mkdir()  # on its way, or broken off
+    assert publication.versions(str(base)) == [3, 20, 100]
+    assert publication.numbers(str(base)) == [3, 20, 100, 200]
+    assert publication.prune(str(base), 1) == [3, 20]
+    assert publication.numbers(str(base)) == [100, 200]
 
 
 def test_the_default_version_is_the_time_or_later(base):

@@ -1,9 +1,12 @@
 """Exports on an object store, and joins with a data set there."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from export import publication
+from export import gates, publication, savedmodel
 from export.client.snapshot import GraphSnapshot
 from export.savedmodel import ExportOptions, export
 from export.server.versions import ModelVersions
@@ -37,6 +40,76 @@ def test_an_export_is_published_served_and_pruned(run, s3_bucket: S3Bucket):  # 
     with versions.in_use() as servable:
         assert servable.version == int(newer.rpartition("/")[2])
     versions.close()
+
+
+def test_an_export_is_made_locally_and_copied_the_version_visible_last(
+    run,
+    s3_bucket: S3Bucket,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+):
+    base_path = f"{s3_bucket.url}/made/mgoe"
+    options = ExportOptions(
+        model_dir=run.model_dirs["mgoe"],
+        export_base=f"{s3_bucket.url}/made",
+        data_dir=run.data_dir,
+        version=5,
+    )
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    compare, load, copy = gates.compare, savedmodel.load_servable, filesystem.copy
+    seen = []
+
+    def checked(check, place):
+        def call(*arguments):
+            folder = Path(arguments[place])
+            assert folder.parent == tmp_path  # what is checked is the local one
+            assert (folder / "saved_model.pb").exists()
+            assert not filesystem.exists(base_path)  # and nothing is in the store yet
+            seen.append(check.__name__)
+            return check(*arguments)
+
+        return call
+
+    def copied(source, target):
+        assert publication.versions(base_path) == []
+        seen.append(target.removeprefix(f"{base_path}/5/"))
+        copy(source, target)
+
+    monkeypatch.setattr(gates, "compare", checked(compare, 0))
+    monkeypatch.setattr(savedmodel, "load_servable", checked(load, 1))
+    monkeypatch.setattr(filesystem, "copy", copied)
+    path = export(options)
+    assert seen[:2] == ["compare", "load_servable"]
+    assert sorted(seen[2:]) == filesystem.files_below(path)
+    assert seen[-1] == "saved_model.pb"
+    assert publication.versions(base_path) == [5]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_export_that_cannot_be_copied_whole_leaves_nothing(
+    run,
+    s3_bucket: S3Bucket,  # noqa: F811
+    tmp_path,
+    monkeypatch,
+):
+    base_path = f"{s3_bucket.url}/broken/mgoe"
+    options = ExportOptions(
+        model_dir=run.model_dirs["mgoe"], export_base=f"{s3_bucket.url}/broken", version=5
+    )
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    copy = filesystem.copy
+
+    def copied(source, target):
+        if "variables" in target:
+            assert publication.numbers(base_path) == [5]  # others were copied before
+            raise OSError("the network went away")
+        copy(source, target)
+
+    monkeypatch.setattr(filesystem, "copy", copied)
+    with pytest.raises(OSError, match="the network went away"):
+        export(options)
+    assert publication.numbers(base_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_remote_data_set_is_joined_as_a_local_one(run, s3_bucket: S3Bucket):  # noqa: F811

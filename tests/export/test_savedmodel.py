@@ -16,10 +16,12 @@ from export import savedmodel, warmup
 from export.client import Client
 from export.client.snapshot import GraphSnapshot
 from export.savedmodel import ExportOptions, export
-from export.serve import ServeOptions, Server
+from export.server.model_server import Server
+from export.server.options import ServeOptions
 from input_pipeline.records.example_parsing import parse_examples
 from mgoe_tf.training import checkpoints
 from tests.export.conftest import write_model
+from tests.model_options import OPTIONS
 
 TASKS = ("click", "buy")
 OUTPUTS = {*TASKS, "score"}
@@ -202,10 +204,11 @@ def test_explain_gives_weights_that_the_score_is_made_of(exported, run):
             attention = outputs[f"attention_{task}_{name}"]
             np.testing.assert_allclose(attention.sum(-1), 1.0, atol=1e-5)
             np.testing.assert_allclose(outputs[f"weight_{task}_{name}"], alpha * attention)
-    # log(1 + edges) / tau is what alpha is the softmax of; tau is 1
+    # log(1 + edges) / tau is what alpha is the softmax of
     edges = GraphSnapshot(run.data_dir).features("user", USERS, ["user_1hop"])["user_1hop"]
-    smoothed = (1 + edges) / (1 + edges).sum(-1, keepdims=True)
-    np.testing.assert_allclose(outputs["alpha_user_1hop"][:, 0], smoothed, atol=1e-5)
+    powers = (1 + edges) ** (1 / OPTIONS["mgoe"].temperature)
+    expected = powers / powers.sum(-1, keepdims=True)
+    np.testing.assert_allclose(outputs["alpha_user_1hop"][:, 0], expected, atol=1e-5)
     # kappa_t (log(1 + L_t[u, m(i)]) - mean_m log(1 + L_t[u, m])), Eq. 22
     table = GraphSnapshot(run.data_dir).features("user", USERS, ["task_table"])["task_table"]
     macro = GraphSnapshot(run.data_dir).features("item", CANDIDATES[0], ["item_macro"])[
@@ -421,7 +424,7 @@ def test_a_graph_that_is_too_large_is_left_out_and_said_so(run, tmp_path):
     told = json.loads((path / "assets.extra" / "signatures.json").read_text())
     assert told["signatures"] == ["classify", "examples", "rank", "regress", "serving_default"]
     assert "more than --max_graph_bytes=100" in told["absent"]["rank_ids"]
-    assert "no macro nodes" in told["absent"]["explain"]
+    assert "mmoe does not explain" in told["absent"]["explain"]
     without = json.loads(
         (Path(_export(run, tmp_path)) / "assets.extra" / "signatures.json").read_text()
     )

@@ -16,6 +16,7 @@ class _Known:
     feature_names = ("user_id", "user_1hop", "item_macro")
     variables = ()
     compute_dtype = "float32"
+    explains = False
     embeddings = types.SimpleNamespace(variables=())
 
     def embed(self, features, *, lookup):

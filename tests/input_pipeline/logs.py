@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import types
+from collections.abc import Mapping
+
 import numpy as np
 
-from input_pipeline.log.events import Categorical, EventLog
+from input_pipeline.log.events import (
+    Categorical,
+    CategoricalLists,
+    EventLog,
+    FeatureValues,
+    Numbers,
+)
 from tests.reference_preparation import Line
 
 TASKS = ("click", "fav", "cart", "buy")
@@ -49,21 +60,42 @@ def random_lines(
 
 
 def _categorical(values: list) -> Categorical:
-    distinct = sorted(set(values))
-    codes = np.array([distinct.index(value) for value in values], np.int32)
-    integers = isinstance(distinct[0], int)
+    distinct = sorted({value for value in values if value is not None})
+    place = {None: -1} | {value: code for code, value in enumerate(distinct)}
+    codes = np.array([place[value] for value in values], np.int32)
+    integers = all(isinstance(value, int) for value in distinct)
     return Categorical(codes, np.array(distinct, dtype=np.int64 if integers else object))
 
 
-def event_log(lines: list[Line], tasks: tuple[str, ...] = TASKS) -> EventLog:
-    """The table that a source would make of these lines."""
+def _lists(values: list[tuple]) -> CategoricalLists:
+    distinct = list(dict.fromkeys(values))
+    cells = np.array([distinct.index(value) for value in values], np.int32)
+    indptr = np.cumsum([0, *map(len, distinct)])
+    return CategoricalLists(cells, indptr, _categorical([v for cell in distinct for v in cell]))
+
+
+def _column(values: list, transform: str) -> FeatureValues:
+    if isinstance(values[0], float):
+        return Numbers(np.array(values, np.float32), transform)
+    return _lists(values) if isinstance(values[0], tuple) else _categorical(values)
+
+
+def event_log(
+    lines: list[Line],
+    tasks: tuple[str, ...] = TASKS,
+    transforms: Mapping[str, str] = types.MappingProxyType({}),
+) -> EventLog:
+    """The table that a source would make of these lines; `transforms` are of columns of numbers."""
 
     def bits(sets):
         return np.array([sum(1 << task for task in tasks_of) for tasks_of in sets], np.uint32)
 
     def columns(features):
         names = [name for name, _ in features[0]]
-        return {name: _categorical([dict(f)[name] for f in features]) for name in names}
+        return {
+            name: _column([dict(f)[name] for f in features], transforms.get(name, "standard"))
+            for name in names
+        }
 
     clock = lines[0].timestamp is not None
     return EventLog(
@@ -76,8 +108,53 @@ def event_log(lines: list[Line], tasks: tuple[str, ...] = TASKS) -> EventLog:
         timestamp_unit="s" if clock else None,
         user_features=columns([line.user_features for line in lines]),
         item_features=columns([line.item_features for line in lines]),
+        context_features=columns([line.context_features for line in lines]),
         source_files=(),
         malformed_lines=0,
         duplicate_lines=0,
         has_exposures=any(not line.tasks for line in lines),
     )
+
+
+def with_features(lines: list[Line], seed: int) -> list[Line]:
+    """The lines with features of every kind, which change, and are missing here and there."""
+    random = np.random.default_rng(seed)
+
+    def some(values: range, most: int) -> tuple[int, ...]:
+        return tuple(random.permutation(values)[: random.integers(0, most + 1)].tolist())
+
+    def number(scale: float) -> float:
+        # As a record holds it.
+        return float(np.float32(random.normal(scale, scale)))
+
+    def maybe(value, share: float, missing):
+        return missing if random.random() < share else value
+
+    return [
+        dataclasses.replace(
+            line,
+            user_features=(
+                *line.user_features,
+                ("clubs", some(range(40), 3)),
+                ("income", maybe(number(3000.0), 0.2, math.nan)),
+            ),
+            item_features=(
+                *line.item_features,
+                ("price_macro", b"p%d" % random.integers(6)),
+                ("tags", tuple(b"t%02d" % tag for tag in some(range(30), 5))),
+                ("born", maybe(int(random.integers(7)), 0.15, None)),
+                ("price", number(10.0)),
+                ("weight", maybe(2.5, 0.1, math.nan)),
+            ),
+            context_features=(
+                ("device", random.choice([b"", b"phone", b"tv"])),
+                ("hour", maybe(int(random.integers(24)), 0.1, None)),
+                ("topics", some(range(5), 2)),
+                ("position", maybe(float(random.integers(50)), 0.3, math.nan)),
+            ),
+        )
+        for line in lines
+    ]
+
+
+TRANSFORMS = {"income": "log", "weight": "standard", "price": "none", "position": "log"}

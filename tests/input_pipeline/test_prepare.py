@@ -115,8 +115,26 @@ def check_vocabularies(data_dir, spec, expected):
         )
 
 
-def check_graphs(data_dir, spec, expected, preference=True, normalize=True):
+def places_of(data_dir, spec, matrix):
+    """Where the reference puts the nodes, given the projection, which is checked here."""
+    flags = spec.flags
+    if flags["grouping"] == "rows":
+        return reference.RowPlaces(matrix.shape, flags["preference"])
+    projection = dict(load(data_dir, "projection.npz"))
+    degrees = {f"{owner}_degree" for owner in ("user", "item")}
+    assert set(projection) - degrees == {"user", "singular_values", "item"}
+    assert degrees <= set(projection) or flags["grouping_scale"] == "none"
+    places = reference.SpectralPlaces(
+        projection, flags["grouping_scale"], flags["grouping_power"], flags["preference"]
+    )
+    places.check(matrix, flags["grouping_dim"])
+    return places
+
+
+def check_graphs(data_dir, spec, expected):
     """Compares every array of every cut; returns the reference's macro nodes by window."""
+    preference, activity = spec.flags["preference"], spec.flags["activity"]
+    places = places_of(data_dir, spec, expected.matrix(1))
     centroids = {owner: load(data_dir, f"{owner}_centroids.npy") for owner in ("user", "item")}
     macro = {}
     num = {"user": spec.num_user_macro_nodes, "item": spec.num_item_macro_nodes}
@@ -129,8 +147,8 @@ def check_graphs(data_dir, spec, expected, preference=True, normalize=True):
         for owner, rows in (("user", matrix), ("item", matrix.T)):
             found = load(data_dir, folder, f"{owner}_macro.npy")
             if window == 1:
-                x_of = rows
-                nodes, x, omega = reference.grouping_inputs(x_of, preference, normalize)
+                nodes, omega = reference.grouping_weights(rows, preference, activity)
+                x = places.history(rows, owner)[nodes]
                 assert sorted(np.flatnonzero(found >= 0)) == nodes
                 labels = found[nodes]
                 means = np.zeros((num[owner], x.shape[1]))
@@ -144,10 +162,13 @@ def check_graphs(data_dir, spec, expected, preference=True, normalize=True):
                 assert description["weighted_inertia"] == pytest.approx(inertia, abs=1e-9)
                 macro[owner] = found
             else:
-                macro[owner] = reference.assign(
-                    rows, macro[owner], centroids[owner], preference, normalize
-                )
+                macro[owner] = reference.assign(rows, macro[owner], centroids[owner], places, owner)
             np.testing.assert_array_equal(found, macro[owner])
+            shares = [(found == k).sum() / (found >= 0).sum() for k in set(found[found >= 0])]
+            description = graph_json(data_dir, folder)[owner]
+            assert description["largest_share"] == pytest.approx(max(shares))
+            entropy = -sum(share * np.log(share) for share in shares)
+            assert np.log(description["effective_number"]) == pytest.approx(entropy)
         macros[window] = dict(macro)
         edges = reference.macro_edges(
             matrix, macro["user"], macro["item"], num["user"], num["item"]
@@ -285,10 +306,7 @@ def check(lines, folder, **flags):
     spec, expected = make(lines, data_dir, **flags)
     assert list(spec.cut_times) == expected.cut_times
     check_vocabularies(data_dir, spec, expected)
-    grouping = {"preference": "preference", "normalize_rows": "normalize"}
-    check_graphs(
-        data_dir, spec, expected, **{grouping[n]: v for n, v in flags.items() if n in grouping}
-    )
+    check_graphs(data_dir, spec, expected)
     check_rows(data_dir, spec, expected)
     return spec
 
@@ -302,7 +320,23 @@ def test_pairs_by_time(tmp_path):
 
 def test_pairs_with_byte_ids_ties_of_levels_and_another_beta(tmp_path):
     lines = random_lines(1, clock=20, bytes_ids=True)
-    check(lines, tmp_path, task_levels=(1, 2, 2, 3), beta=0.5, normalize_rows=False)
+    check(lines, tmp_path, task_levels=(1, 2, 2, 3), beta=0.5, grouping="rows")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        {"beta": 0.0, "grouping_scale": "degree"},
+        {"beta": -1.5, "grouping_scale": "none", "grouping_power": 2, "grouping_dim": 3},
+        {"grouping_scale": "none", "grouping_power": 1},
+        {"grouping_scale": "degree", "grouping_power": 2, "activity": "copreference"},
+        {"grouping_scale": "regularized", "grouping_power": 2, "grouping_dim": 5},
+        {"grouping_dim": 1, "preference": False, "grouping_scale": "degree"},
+        {"grouping": "rows", "preference": False, "activity": "copreference"},
+    ],
+)
+def test_ways_of_grouping(tmp_path, flags):
+    check(random_lines(10, num_lines=400, users=25), tmp_path, **flags)
 
 
 def test_pairs_without_preference_when_users_run_out_of_items(tmp_path):

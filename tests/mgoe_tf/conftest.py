@@ -3,23 +3,25 @@
 import dataclasses
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import tensorflow as tf
 
-from mgoe_tf.config import ModelOptions
 from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.trainer import train
 from tests.data_sets import write_small_data_set
+from tests.model_options import OPTIONS
 
 # Before TensorFlow starts: mirrored training is tested on two logical devices.
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
 )
 
-MODEL_OPTIONS = ModelOptions(
-    embedding_dim=4, head_units=4, fusion_units=(8,), tower_units=(8,), mmoe_expert_units=(8,)
-)
+
+def train_small(options: TrainOptions, **changes: Any) -> dict[str, Any]:
+    """Trains the model that `options` name with the sizes of `OPTIONS`, some of them changed."""
+    return train(dataclasses.replace(OPTIONS[options.model], **changes), options)
 
 
 @pytest.fixture(scope="session")
@@ -63,5 +65,5 @@ def train_options(data_dir: str, tmp_path: pathlib.Path) -> Callable[..., TrainO
 def finished(data_dir: str, tmp_path_factory: pytest.TempPathFactory) -> TrainOptions:
     """The options of a short run whose model directory is there; not to be changed."""
     options = short_run(data_dir, str(tmp_path_factory.mktemp("runs") / "finished"))
-    train(MODEL_OPTIONS, options)
+    train_small(options)
     return options

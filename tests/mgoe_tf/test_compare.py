@@ -7,15 +7,16 @@ import pathlib
 import pytest
 
 from mgoe_tf.compare import CompareOptions, compare
-from mgoe_tf.config import ModelOptions
+from mgoe_tf.models.registry import MODELS
 from mgoe_tf.training.options import TrainOptions
 
 
-def write_run(folder: pathlib.Path, auc: float, model: str, seed: int, cascade: bool = True):
+def write_run(folder: pathlib.Path, auc: float, model: str, seed: int, **model_options):
     folder.mkdir()
     config = {
-        "model_options": dataclasses.asdict(ModelOptions(cascade=cascade)),
+        "model_options": dataclasses.asdict(MODELS[model].options_class(**model_options)),
         "train_options": dataclasses.asdict(TrainOptions(model=model, seed=seed)),
+        "assets": {},
     }
     tasks = {"click": {"auc": auc, "logloss": 0.2}, "buy": {"auc": None, "logloss": 0.1}}
     metrics = {"tasks": tasks, "slices": {"warm": {"tasks": tasks}}}
@@ -39,6 +40,12 @@ def test_runs_that_differ_in_seed_are_averaged(runs) -> None:
         ["mgoe", "cascade=True", "2", *["0.7100", "±", "0.0141"] * 2],
         ["mgoe", "cascade=False", "1", "0.6900", "0.6900"],
     ]
+
+
+def test_options_of_one_model_alone_are_told_where_they_vary(runs) -> None:
+    write_run(runs / "c0", 0.6, "mmoe", 0)
+    titles = [line.split("  ")[0] for line in compare(CompareOptions((f"{runs}/*",))).splitlines()]
+    assert titles[1:] == ["mgoe cascade=True", "mgoe cascade=False", "mmoe"]
 
 
 def test_other_metrics_and_slices(runs) -> None:

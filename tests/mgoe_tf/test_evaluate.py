@@ -13,9 +13,8 @@ from scipy import sparse
 from input_pipeline.log import vocabulary
 from mgoe_tf.evaluate import EvaluateOptions, evaluate
 from mgoe_tf.training import checkpoints
-from mgoe_tf.training.trainer import train
 from tests.data_sets import write_small_data_set
-from tests.mgoe_tf.conftest import MODEL_OPTIONS
+from tests.mgoe_tf.conftest import train_small
 
 
 @pytest.fixture
@@ -109,7 +108,7 @@ def test_data_of_another_spec_are_refused_saying_what_differs(trained, tmp_path)
     _, options = checkpoints.read_options(trained)
     options = dataclasses.replace(options, data_dir=str(tmp_path), resume=True)
     with pytest.raises(ValueError, match="is not like the data set that the checkpoint"):
-        train(MODEL_OPTIONS, options)
+        train_small(options)
 
 
 def test_data_grouped_otherwise_are_refused(trained, data_dir, tmp_path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from input_pipeline import prepare
 from input_pipeline.log.events import Categorical, EventLog
 from input_pipeline.preparation_options import PreparationOptions
-from mgoe_tf.config import ModelOptions
+from mgoe_tf.models.mgoe import MGOEOptions
 from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.trainer import train
 
@@ -45,7 +45,7 @@ def test_coin_flip(tmp_path, split: str) -> None:
     )
     prepare.write_data_set(coin_flips(), preparation, data_dir)
     options = TrainOptions(data_dir=data_dir, model_dir=model_dir, epochs=10, patience=0)
-    metrics = train(ModelOptions(), options)
+    metrics = train(MGOEOptions(), options)
     # the best epoch by validation, 8,000 test rows: the standard error for `buy` is 0.008
     for task, values in metrics["tasks"].items():
         assert values["auc"] == pytest.approx(0.5, abs=0.03), task

@@ -5,8 +5,7 @@ import dataclasses
 from input_pipeline.files import filesystem
 from mgoe_tf.evaluate import EvaluateOptions, evaluate
 from mgoe_tf.training import checkpoints
-from mgoe_tf.training.trainer import train
-from tests.mgoe_tf.conftest import MODEL_OPTIONS
+from tests.mgoe_tf.conftest import train_small
 from tests.s3_server import S3Bucket, s3_bucket  # noqa: F401
 
 
@@ -18,9 +17,9 @@ def test_remote_directories_give_what_local_ones_give(train_options, s3_bucket: 
     for name in filesystem.files_below(local.data_dir):
         source = filesystem.join(local.data_dir, name)
         filesystem.copy(source, filesystem.join(remote.data_dir, name))
-    expected = train(MODEL_OPTIONS, local)
-    train(MODEL_OPTIONS, dataclasses.replace(remote, epochs=1, evaluate_test=False))
-    metrics = train(MODEL_OPTIONS, dataclasses.replace(remote, resume=True))
+    expected = train_small(local)
+    train_small(dataclasses.replace(remote, epochs=1, evaluate_test=False))
+    metrics = train_small(dataclasses.replace(remote, resume=True))
     assert metrics == expected
     assert checkpoints.load_model(remote.model_dir).metrics is not None
     output = f"{s3_bucket.url}/metrics.json"

@@ -63,12 +63,27 @@ def test_missing_data_without_a_source_is_an_error(tmp_path) -> None:
     assert done.stderr.splitlines()[-1].startswith(message)
 
 
+def test_help_is_of_the_chosen_model(tmp_path) -> None:
+    done = run("--help", "--model", "mmoe", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(train.__doc__)
+    assert "--num_experts:" in done.stdout
+    assert "--head_units" not in done.stdout
+
+
+def test_a_flag_of_another_model_is_refused(tmp_path) -> None:
+    done = run("--model=mmoe", "--head_units=99", cwd=tmp_path)
+    assert done.returncode == 1
+    message = "ValueError: --head_units is a flag of mgoe. --model=mmoe takes --embedding_dim "
+    assert done.stderr.splitlines()[-1].startswith(message)
+
+
 def test_next_commands_hold_the_paths_of_the_run(tmp_path) -> None:
     (tmp_path / "a/vocabulary").mkdir(parents=True)
     (tmp_path / "a/vocabulary/user_id.txt").write_text("user 1\nuser 2\n")
     options = TrainOptions(data_dir="d", model_dir=f"{tmp_path}/a/", model="mgoe")
-    argv = ["--data_dir=d", "--model=mgoe", f"--model_dir={tmp_path}/a/", "--epochs=3"]
-    text = train.next_commands(options, argv)
+    repeated = ["--data_dir=d", "--epochs=3"]
+    text = train.next_commands(options, repeated)
     lines = [line.strip() for line in text.splitlines() if not line.startswith("  #")]
     assert lines == [
         f"python -m mgoe_tf.train --data_dir=d --epochs=3 --model=mmoe --model_dir={tmp_path}/mmoe",
@@ -83,9 +98,9 @@ def test_next_commands_hold_the_paths_of_the_run(tmp_path) -> None:
     ]
     (tmp_path / "mmoe").mkdir()
     (tmp_path / "mmoe/config.json").touch()
-    assert "mgoe_tf.train" not in train.next_commands(options, argv)
+    assert "mgoe_tf.train" not in train.next_commands(options, repeated)
     (tmp_path / "a/vocabulary/user_id.txt").write_bytes(b"caf\xe9\n")  # Latin-1
-    assert train.next_commands(options, argv).endswith(r"--user_id='caf\xe9'")
+    assert train.next_commands(options, repeated).endswith(r"--user_id='caf\xe9'")
 
 
 def test_tables() -> None:

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
 import tensorflow as tf
 
+from input_pipeline.commands.options import option
 from input_pipeline.spec import DatasetSpec
-from mgoe_tf.config import ModelOptions
 from mgoe_tf.layers.mlp_experts import MlpExperts
 from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.task_gates import TaskGates, mix
 from mgoe_tf.models.base import Features, RankingModel
+from mgoe_tf.models.options import ModelOptions, require
+
+
+@dataclasses.dataclass(frozen=True)
+class MMoEOptions(ModelOptions):
+    """Sizes of MMoE."""
+
+    num_experts: int = option(4, "Number of experts, shared by all tasks.")
+    expert_units: tuple[int, ...] = option((64, 32), "Layers of an expert.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, "at least 1", ("num_experts", "expert_units"), lambda value: value >= 1)
 
 
 class MMoE(RankingModel):
@@ -22,19 +36,25 @@ class MMoE(RankingModel):
     no hidden layer, as in the original. Args, input and output as `RankingModel`.
     """
 
-    def __init__(self, *, spec: DatasetSpec, options: ModelOptions, **kwargs: Any) -> None:
+    options_class = MMoEOptions
+    options: MMoEOptions
+
+    def __init__(
+        self, *, spec: DatasetSpec, options: MMoEOptions | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(spec=spec, options=options, **kwargs)
+        options = self.options
         # One bank for all tasks: a single task axis, whose experts are all shared.
         self.experts = MlpExperts(
             num_tasks=1,
-            num_shared=options.mmoe_experts,
+            num_shared=options.num_experts,
             num_task_experts=0,
-            units=options.mmoe_expert_units,
+            units=options.expert_units,
             dropout=options.dropout,
             name="experts",
         )
         self.gates = TaskGates(
-            num_tasks=len(spec.tasks), num_experts=options.mmoe_experts, name="gates"
+            num_tasks=len(spec.tasks), num_experts=options.num_experts, name="gates"
         )
         self.towers = PredictionTowers(
             num_tasks=len(spec.tasks),

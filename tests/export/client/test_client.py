@@ -18,7 +18,8 @@ from export.client import __main__ as command
 from export.client.ranking import ByFeatures, by_ids, join, rank
 from export.client.records import read_records
 from export.client.snapshot import GraphSnapshot
-from export.serve import ServeOptions, Server
+from export.server.model_server import Server
+from export.server.options import ServeOptions
 from input_pipeline.records.example_rows import examples_of_request
 from mgoe_tf.training import checkpoints
 

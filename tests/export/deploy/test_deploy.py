@@ -15,8 +15,9 @@ from export.client.batch_sizes import ALLOWED_BATCH_SIZES
 from export.deploy import files
 from export.deploy.__main__ import deploy
 from export.deploy.options import DeployOptions
-from export.serve import ServeOptions, Server
 from export.server.batching_options import BatchingOptions
+from export.server.model_server import Server
+from export.server.options import ServeOptions
 
 _EXPORT_BYTES = 400 << 20
 

@@ -101,6 +101,40 @@ def test_a_batch_waits_for_others_until_its_timeout():
     assert time.monotonic() - begin < 5.0
 
 
+def test_a_batch_that_others_join_at_once_waits_for_more_all_the_same(monkeypatch):
+    """The second request comes after the first opened the batch and before it begins to wait."""
+    model = Model()
+    queue = queue_for(model, max_batch_size=3, batch_timeout_micros=60_000_000)
+    real, joined, threads = queue._enqueue, threading.Event(), []
+
+    def enqueue(task):
+        batch, leads = real(task)
+        if not threads:
+            ask(2)
+            assert joined.wait(20)
+        elif not leads:
+            joined.set()
+        return batch, leads
+
+    def ask(value):
+        threads.append(threading.Thread(target=queue, args=[request(value)], daemon=True))
+        threads[-1].start()
+
+    monkeypatch.setattr(queue, "_enqueue", enqueue)
+    first = threading.Thread(target=queue, args=[request(1)], daemon=True)
+    first.start()
+    assert not model.entered.acquire(timeout=1.0)  # it runs neither alone nor with the second
+    ask(3)  # fills the batch
+    for thread in (first, *threads):
+        thread.join(20)
+    assert model.shapes == [(3,)]
+
+
+def test_a_timeout_may_be_longer_than_a_lock_can_wait():
+    queue = queue_for(Model(), max_batch_size=2, batch_timeout_micros=2**63 - 1)
+    assert queue(request(1, 2))[0].tolist() == [2, 4]
+
+
 def test_batches_are_filled_up_to_an_allowed_size_with_a_valid_row():
     seen = []
 

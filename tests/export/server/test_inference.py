@@ -1,8 +1,5 @@
 """Classify, Regress and MultiInference of an export, over gRPC and REST."""
 
-import json
-from pathlib import Path
-
 import grpc
 import numpy as np
 import pytest
@@ -14,45 +11,18 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
-from export.serve import ServeOptions, Server
 from export.server import inference
 from export.server.errors import ServingError
 from export.server.servable import Runtime, Servable
-from tests.export.server.test_rest import call, free_port
 
 CLASSIFY, REGRESS = "tensorflow/serving/classify", "tensorflow/serving/regress"
 pytestmark = pytest.mark.parametrize("exported", ["mmoe"], indirect=True)
 
 
 @pytest.fixture(scope="module")
-def server(exported):
-    base_path = str(Path(exported[0]).parent)
-    server = Server(
-        ServeOptions(model_name="m", model_base_path=base_path, port=0, rest_api_port=free_port())
-    )
-    server.start()
-    yield server
-    server.stop(0)
-
-
-@pytest.fixture(scope="module")
-def stub(server):
-    with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+def stub(export_server):
+    with grpc.insecure_channel(f"127.0.0.1:{export_server.port}") as channel:
         yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
-
-
-@pytest.fixture(scope="module")
-def examples(run):
-    files = sorted(map(str, Path(run.data_dir).glob("examples/test-*.tfrecord.gz")))
-    rows = tf.data.TFRecordDataset(files, "GZIP").take(5).as_numpy_iterator()
-    return [tf.train.Example.FromString(row) for row in rows]
-
-
-@pytest.fixture(scope="module")
-def expected(exported, examples):
-    serialized = tf.constant([example.SerializeToString() for example in examples])
-    outputs = tf.saved_model.load(exported[0]).signatures["examples"](examples=serialized)
-    return {name: value.numpy() for name, value in outputs.items()}
 
 
 def _request(message_class, signature, examples=(), context=None):
@@ -81,8 +51,8 @@ def test_classify_gives_every_task_of_every_example(stub, examples, expected):
     assert response.model_spec.signature_name == "classify"
 
 
-def test_warm_up_is_timed(server, exported):
-    lines = server.metrics.warmup_latency.lines()
+def test_warm_up_is_timed(export_server, exported):
+    lines = export_server.metrics.warmup_latency.lines()
     assert (
         f':tensorflow:serving:model_warmup_latency_count{{model_path="{exported[0]}",' in lines[-1]
     )
@@ -197,57 +167,6 @@ def test_method_names_are_checked_where_that_is_wanted(exported, examples):
     with pytest.raises(ServingError, match=f"{message}tensorflow/serving/classify"):
         inference.regress(servable, "classify", request.input)
     servable.unload()
-
-
-def _json_example(example):
-    found = {}
-    for name, feature in example.features.feature.items():
-        values = list(getattr(feature, feature.WhichOneof("kind")).value)
-        found[name] = [v.decode() if isinstance(v, bytes) else v for v in values]
-    return {name: found[name] for name in ("user_id", "item_id", "kind", "age")}
-
-
-def test_rest_has_classify_and_regress(server, examples, expected):
-    url = f"http://127.0.0.1:{server.options.rest_api_port}/v1/models/m"
-    rows = [_json_example(example) for example in examples]
-    body = {"signature_name": "classify", "examples": rows}
-    status, answer = call(f"{url}:classify", body)
-    assert status == 200
-    for row, classes in enumerate(answer["results"]):
-        wanted = [["click", expected["click"][row]], ["buy", expected["buy"][row]]]
-        assert [label for label, _ in classes] == ["click", "buy"]
-        np.testing.assert_allclose([s for _, s in classes], [s for _, s in wanted], atol=1e-6)
-    context = {name: rows[0].pop(name) for name in ("user_id", "age")}
-    body = {"signature_name": "regress", "examples": rows[:1], "context": context}
-    status, answer = call(f"{url}:regress", body)
-    assert status == 200
-    np.testing.assert_allclose(answer["results"], expected["score"][:1], atol=1e-6)
-
-
-@pytest.mark.parametrize(
-    ("body", "text"),
-    [
-        ([], "JSON Value: [] Is not object"),
-        (
-            {},
-            "JSON Value: {} When method is classify, key 'examples' is expected and was not found",
-        ),
-        ({"examples": {}}, "to be an list/array"),
-        ({"examples": []}, "is an empty array"),
-        ({"examples": [1]}, "Example must be JSON object but got JSON Number"),
-        ({"examples": [{"a": None}]}, "Feature: a has element with unexpected JSON type: Null"),
-        ({"examples": [{"a": [1, "x"]}]}, "Unexpected element type in feature: a expecting"),
-        ({"examples": [{"a": 2**63}]}, "Only int64 is supported"),
-        ({"examples": [{"a": {"b64": "?"}}]}, "Unable to base64 decode"),
-        ({"examples": [{}], "signature_name": 1}, "must be a string value"),
-        ({"examples": [{"a": 1e39}]}, "to float without loss of precision."),
-        ({"examples": [{}]}, "Expected one input Tensor."),
-    ],
-)
-def test_faults_over_rest(server, body, text):
-    url = f"http://127.0.0.1:{server.options.rest_api_port}/v1/models/m:regress"
-    status, answer = call(url, json.dumps(body))
-    assert (status, text in answer["error"]) == (400, True), answer
 
 
 def test_a_run_that_is_over_after_the_deadline_is_answered_so(exported, examples):

@@ -14,8 +14,10 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
-from export.serve import ServeOptions, Server
-from tests.export.server.test_server import FAULTS, ROWS, _wait, request_for, save_version
+from export.server.model_server import Server
+from export.server.options import ServeOptions
+from tests.export.server.small_model import ROWS, request_for, save_version, wait
+from tests.export.server.test_services import FAULTS
 
 _SWAPS = 60  # during the soak
 _BATCHING = (
@@ -89,7 +91,7 @@ def test_versions_swap_under_load_without_a_failed_or_mixed_answer(tmp_path, swa
     with batching_server(base_path, tmp_path) as (_, stub), askers(stub, 4, answered):
         for version in range(2, swaps + 2):
             save_version(base_path, version, add=100.0 * version)
-            _wait(lambda newest=version: newest in seen)
+            wait(lambda newest=version: newest in seen)
     assert not wrong
     assert seen == set(range(1, swaps + 2))
 

@@ -1,7 +1,7 @@
 """The embedded server's configuration: models, labels, batching, TLS, limits, metrics, backend."""
 
 import contextlib
-import os
+import socket
 import threading
 import time
 import urllib.request
@@ -19,12 +19,11 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from export import serve
 from export.client import Client
-from export.serve import ServeOptions, Server
+from export.server.model_server import Server
+from export.server.options import ServeOptions
 from tests.export.certificates import certificate_authority, certificate_of
-from tests.export.server.test_rest import call, free_port
-from tests.export.server.test_server import ROWS, _wait, request_for, save_version
+from tests.export.server.small_model import ROWS, call, free_port, request_for, save_version, wait
 
 
 @contextlib.contextmanager
@@ -211,7 +210,7 @@ def test_a_reload_waits_for_new_models_until_its_deadline(base, tmp_path):
         assert score(prediction) == 308.0
         save_version(late, 1, add=1.0)
         model.HandleReloadConfigRequest(request, timeout=20)
-        _wait(lambda: _scores(prediction, "late"))
+        wait(lambda: _scores(prediction, "late"))
 
 
 def _scores(prediction, name):
@@ -262,7 +261,7 @@ def test_the_configuration_file_is_read_again(base, tmp_path):
         assert score(prediction) == 108.0
         (tmp_path / "models.config").write_text("nonsense")
         config_file(tmp_path, config_text(base, policy="all { }"))
-        _wait(lambda: score(prediction) == 308.0)
+        wait(lambda: score(prediction) == 308.0)
         assert score(prediction, version=1) == 108.0
 
 
@@ -412,7 +411,7 @@ def test_limits_of_messages_and_of_calls_under_way(base, tmp_path):
 
         server._models.in_use = slow
         waiting = prediction.Predict.future(request_for(ROWS), timeout=20)
-        _wait(lambda: _is_refused(prediction))
+        wait(lambda: _is_refused(prediction))
         held.set()
         assert waiting.result().outputs["score"].float_val[0] == 308.0
 
@@ -442,21 +441,6 @@ def test_options_are_checked(flags, text):
         ServeOptions(model_base_path="/x", **flags)
 
 
-def test_the_real_server_is_started_with_the_same_flags(tmp_path, monkeypatch):
-    options = ServeOptions(model_base_path="/x", enable_batching=True, port=1)
-    given = {"model_base_path", "enable_batching", "port"}
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ValueError, match="tensorflow_model_server must be on the PATH"):
-        serve.real_command(given, options)
-    binary = tmp_path / "tensorflow_model_server"
-    binary.write_text("#!/bin/sh\n")
-    os.chmod(binary, 0o755)
-    flags = ["--enable_batching=true", "--model_base_path=/x", "--port=1"]
-    assert serve.real_command(given, options) == [str(binary), *flags]
-    with pytest.raises(ValueError, match="--bind_address: tensorflow_model_server has no such"):
-        serve.real_command({"bind_address"}, options)
-
-
 def test_a_stopping_server_answers_what_is_under_way_and_takes_no_more(base):
     server = Server(ServeOptions(model_name="small", model_base_path=str(base / "small"), port=0))
     server.start()
@@ -477,3 +461,64 @@ def test_a_stopping_server_answers_what_is_under_way_and_takes_no_more(base):
         server.stop(10.0)
         assert waiting.result().outputs["score"].float_val[0] == 308.0
         refused(lambda: score(prediction), "UNAVAILABLE", "")
+
+
+def test_mistakes_at_the_start_are_named(tmp_path, base_path):
+    with pytest.raises(ValueError, match="--model_base_path: must name a directory, got ''"):
+        ServeOptions()
+    with pytest.raises(ValueError, match="--grpc_max_threads: must be at least 1, got 0"):
+        ServeOptions(model_base_path="x", grpc_max_threads=0)
+    (tmp_path / "broken" / "1").mkdir(parents=True)
+    (tmp_path / "broken" / "1" / "saved_model.pb").write_bytes(b"not a model")
+    message = (
+        r"Failed to start server. Error: 1 model\(s\) did not become available: "
+        r"\{\{\{name: default version: 1\} due to error: .*\}, \}"
+    )
+    flags = {"model_base_path": str(tmp_path / "broken"), "port": 0, "max_num_load_retries": 1}
+    with pytest.raises(ValueError, match=message):
+        Server(ServeOptions(**flags, load_retry_interval_micros=1000)).start()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}"):
+            Server(ServeOptions(model_base_path=str(base_path), port=port)).start()
+
+
+def _taken_port():
+    taken = socket.socket()
+    taken.bind(("127.0.0.1", 0))
+    taken.listen()
+    return taken, taken.getsockname()[1]
+
+
+@pytest.mark.parametrize("clash", ["gRPC", "REST", "socket"])
+def test_a_server_whose_port_is_taken_lets_the_others_go_and_can_be_stopped(base, tmp_path, clash):
+    taken, port = _taken_port()
+    free = free_port()
+    flags = {
+        "gRPC": {"port": port, "rest_api_port": free},
+        "REST": {"port": free, "rest_api_port": port},
+        # The TCP port is bound by then: it is the second address of gRPC that fails.
+        "socket": {"port": free, "grpc_socket_path": str(tmp_path / "nowhere" / "socket")},
+    }
+    server = Server(
+        ServeOptions(model_name="small", model_base_path=str(base / "small"), **flags[clash])
+    )
+    with taken, pytest.raises(OSError, match="cannot listen on"):
+        server.start()
+    with socket.socket() as again:
+        again.bind(("127.0.0.1", free))
+    # In a thread of its own: a stop that never returns must not hold up the tests.
+    stopping = threading.Thread(target=server.stop, args=[5.0], daemon=True)
+    stopping.start()
+    stopping.join(20)
+    assert not stopping.is_alive()
+
+
+def test_a_server_that_never_started_can_be_stopped(base):
+    server = Server(ServeOptions(model_name="small", model_base_path=str(base / "small"), port=0))
+    stopping = threading.Thread(target=server.stop, args=[5.0], daemon=True)
+    stopping.start()
+    stopping.join(20)
+    assert not stopping.is_alive()

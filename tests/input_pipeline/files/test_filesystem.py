@@ -107,6 +107,37 @@ def test_publish_copies_what_readers_require_last(monkeypatch: pytest.MonkeyPatc
     assert copied == ["ram://publish/final/a", "ram://publish/final/z"]
 
 
+def test_what_could_not_be_copied_whole_is_removed_again(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("a", "b", "saved_model.pb"):
+        (tmp_path / name).write_text(name)
+    real = filesystem.copy
+
+    def copy(source: str, target: str) -> None:
+        if source.endswith("b"):
+            raise OSError("the network went away")
+        real(source, target)
+
+    monkeypatch.setattr(filesystem, "copy", copy)
+    with pytest.raises(OSError, match="network"):
+        filesystem.publish(str(tmp_path), "ram://broken/final")
+    assert not filesystem.exists("ram://broken/final")
+    assert (tmp_path / "saved_model.pb").exists()
+
+
+def test_a_rename_that_comes_second_is_told_as_such(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("temporary", "final"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").write_text(name)
+    monkeypatch.setattr(filesystem, "exists", lambda _: False)  # it was not there a moment ago
+    with pytest.raises(FileExistsError, match="final: exists already"):
+        filesystem.publish(str(tmp_path / "temporary"), str(tmp_path / "final"))
+    assert (tmp_path / "final" / "file").read_text() == "final"
+
+
 def test_a_write_that_fails_leaves_the_old_content(
     tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

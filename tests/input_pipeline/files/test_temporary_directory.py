@@ -3,6 +3,7 @@
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 from input_pipeline.files.temporary_directory import temporary_directory
 
@@ -28,3 +29,11 @@ def test_temporary_directories_of_killed_processes_are_removed(tmp_path) -> None
     other.wait()
     again = temporary_directory(final)
     assert sorted(tmp_path.iterdir()) == sorted(map(pathlib.Path, (mine, again)))
+
+
+def test_what_goes_to_an_object_store_is_made_locally(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    made = pathlib.Path(temporary_directory("s3://bucket/exports/mgoe/"))
+    assert made.parent == tmp_path
+    assert made.name.startswith(".mgoe_tf-mgoe.tmp-")
+    assert made.is_dir()

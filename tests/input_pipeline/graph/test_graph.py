@@ -6,7 +6,7 @@ from scipy import sparse
 
 from input_pipeline.graph import tiled_matrix
 from input_pipeline.graph.macro_edges import macro_edges, one_hot
-from input_pipeline.graph.merging_matrix import Pairs, merging_matrix, ranks
+from input_pipeline.graph.merging_matrix import Pairs, box_cox, merging_matrix, ranks
 from input_pipeline.graph.neighbors import latest_neighbors
 from input_pipeline.graph.task_table import task_table
 from tests.reference_preparation import rank_of_sets
@@ -41,9 +41,24 @@ def test_ranks_are_dense_over_all_sets(levels):
 
 
 def test_merging_matrix():
-    # rho: {click} 1, {click, buy} 5, {fav} 2; beta = 2 squares them. u2 and i2 have nothing.
+    # rho: {click} 1, {click, buy} 5, {fav} 2; s = (rho + 1)^2 / 2 - 1 / 2. u2, i2: nothing.
     matrix = merging_matrix(PAIRS, (1, 2, 3), 2.0, 3, 3)
-    assert matrix.toarray().tolist() == [[1, 25, 0], [0, 4, 0], [0, 0, 0]]
+    np.testing.assert_allclose(matrix.toarray(), [[1.5, 17.5, 0], [0, 4, 0], [0, 0, 0]], rtol=1e-14)
+
+
+def test_box_cox():
+    rho = np.array([1, 3, 15])
+    # Exactly rho, so that edges of the default are whole numbers.
+    assert box_cox(rho, 1.0).tolist() == [1, 3, 15]
+    # (2^-1 - 1) / -1, (4^-1 - 1) / -1, (16^-1 - 1) / -1.
+    np.testing.assert_allclose(box_cox(rho, -1.0), [0.5, 0.75, 0.9375], rtol=1e-15)
+    np.testing.assert_allclose(box_cox(rho, 0.5), [2 * (2**0.5 - 1), 2, 6], rtol=1e-15)
+    logarithms = [np.log(2), np.log(4), np.log(16)]
+    for beta in (0.0, 1e-18, -1e-18, 5e-324, 1e-16):
+        np.testing.assert_allclose(box_cox(rho, beta), logarithms, rtol=1e-15)
+    # To the next order, ln(2) + beta ln(2)^2 / 2: what a difference of powers would not give.
+    found = box_cox(np.array([1]), 1e-9)[0]
+    assert found == pytest.approx(np.log(2) + 1e-9 * np.log(2) ** 2 / 2, rel=1e-15)
 
 
 def test_pairs_without_a_behaviour_are_not_stored():
@@ -51,19 +66,23 @@ def test_pairs_without_a_behaviour_are_not_stored():
     assert merging_matrix(pairs, (1, 2, 3), 1.0, 2, 2).nnz == 2
 
 
-def test_scores_and_edges_too_large_for_a_row_are_refused():
+def test_scores_and_edges_out_of_range_are_refused():
     none = np.zeros((1, 2), np.int64)
     pairs = Pairs(np.array([0, 0]), np.array([0, 1]), np.array([3, 3], np.uint32), none)
-    # 3 ** 80 = 1.48e38 fits in float32; two hops sum its squares.
-    matrix = merging_matrix(pairs, (1, 2), 80.0, 1, 2)
+    # 4^63 / 63 = 1.35e36 fits in float32; two hops sum its squares.
+    matrix = merging_matrix(pairs, (1, 2), 63.0, 1, 2)
     with pytest.raises(ValueError, match=r"--beta: macro edges must not exceed 3\.4e\+38, got"):
         macro_edges(matrix, one_hot(np.array([0]), 1), one_hot(np.array([0, 0]), 1))
+    # 4^67 / 67 = 3.25e38, 4^68 / 68 = 1.28e39.
+    assert merging_matrix(pairs, (1, 2), 67.0, 1, 2).data[0] == pytest.approx(4.0**67 / 67)
     with pytest.raises(
-        ValueError, match=r"--beta: scores must not exceed 3\.4e\+38, got 4\.43e\+38"
+        ValueError, match=r"--beta: scores must not exceed 3\.4e\+38, got 1\.28e\+39"
     ):
-        merging_matrix(pairs, (1, 2), 81.0, 1, 2)
+        merging_matrix(pairs, (1, 2), 68.0, 1, 2)
     with pytest.raises(ValueError, match=r"--beta: scores must not exceed .*, got inf"):
         merging_matrix(pairs, (1, 2), 700.0, 1, 2)
+    with pytest.raises(ValueError, match=r"--beta: scores must be at least 1\.18e-38, got 1e-40"):
+        merging_matrix(pairs, (1, 2), -1e40, 1, 2)
 
 
 def test_macro_edges():

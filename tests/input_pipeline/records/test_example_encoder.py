@@ -3,6 +3,8 @@ import pyarrow as pa
 import pytest
 import tensorflow as tf
 
+from input_pipeline.feature import UNKNOWN_INT64, Feature, Transform
+from input_pipeline.graph.node_table import DenseColumn
 from input_pipeline.records import example_encoder as examples
 
 
@@ -42,3 +44,42 @@ def test_lists_of_several_byte_strings():
     entry = examples.feature_entry("f", "bytes", lists)
     assert parse(entry, 0)["f"].bytes_list.value == [b"a", b"bb"]
     assert parse(entry, 1)["f"].WhichOneof("kind") == "bytes_list"
+
+
+def price_feature(optional):
+    missing = {"missing": "nan", "optional": True} if optional else {}
+    return Feature("price", "item", "numeric", "float", transform=Transform("log"), **missing)
+
+
+def test_a_missing_number_is_left_out():
+    column = DenseColumn(np.array([1.5, np.nan, -0.0], np.float32), np.nan)
+    payload = examples.column_payload(price_feature(True), column, {})
+    assert [len(value.as_py()) for value in payload] == [4, 0, 4]
+    entry = examples.feature_entry("price", "float", payload, optional=True)
+    assert parse(entry, 0)["price"].float_list.value == [1.5]
+    assert entry[1].as_py() == b""
+    assert parse(entry, 2)["price"].float_list.value == [0.0]
+
+
+def test_a_number_that_must_be_there_is_written_as_it_is():
+    column = DenseColumn(np.array([np.nan], np.float32))
+    payload = examples.column_payload(price_feature(False), column, {})
+    entry = examples.feature_entry("price", "float", payload)
+    assert np.isnan(parse(entry, 0)["price"].float_list.value[0])
+
+
+@pytest.mark.parametrize(
+    ("ids", "missing", "wanted"),
+    [
+        (np.array([7, 8]), UNKNOWN_INT64, [8, UNKNOWN_INT64, 7]),
+        (np.array([b"a", b"bc"], object), "", [b"bc", b"", b"a"]),
+    ],
+)
+def test_a_missing_id_reads_as_the_feature_says(ids, missing, wanted):
+    dtype = "int64" if ids.dtype == np.int64 else "bytes"
+    feature = Feature("tab", "context", "side", dtype, vocabulary="tab", missing=missing)
+    column = DenseColumn(np.array([1, -1, 0], np.int32), -1)
+    payload = examples.column_payload(feature, column, {"tab": examples.encode_values(ids)})
+    entries = examples.feature_entry("tab", dtype, payload)
+    found = [getattr(parse(entries, n)["tab"], f"{dtype}_list").value[0] for n in range(3)]
+    assert found == wanted

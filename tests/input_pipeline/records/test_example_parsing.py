@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from input_pipeline.feature import Feature
+from input_pipeline.feature import Feature, Transform
 from input_pipeline.records.checks import check_example
-from input_pipeline.records.example_parsing import parse_examples, parse_ragged_examples
+from input_pipeline.records.example_parsing import (
+    padded,
+    parse_examples,
+    parse_ragged_examples,
+)
 from tests.encoded_rows import neighbor_lists
 
 FEATURES = (
@@ -117,3 +121,66 @@ def test_garbage_and_missing_lists_are_explained() -> None:
     message = "feature 'user_neighbors_click': expected at most 3 bytes values, found none"
     row = example(user_neighbors_click=None, user_neighbor_weights_click=None)
     assert check_example(row, FEATURES) == message
+
+
+MORE = (
+    Feature("tags", "item", "side", "bytes", 3, ragged=True, vocabulary="tags", missing=""),
+    Feature("interests", "user", "side", "int64", 2, ragged=True, vocabulary="x", missing=-9),
+    Feature("price", "item", "numeric", "float", missing="nan", optional=True,
+            transform=Transform("log")),
+    Feature("size", "item", "numeric", "float", 2, missing=-1.0, optional=True,
+            transform=Transform("none", (0.0, 0.0), (1.0, 1.0))),
+    Feature("device", "context", "side", "bytes", vocabulary="device", missing="?", optional=True),
+)  # fmt: skip
+
+
+def row_of(**features) -> bytes:
+    """A row of MORE; what is not given is left out."""
+    example = tf.train.Example()
+    kinds = {feature.name: feature.dtype for feature in MORE}
+    for name, values in features.items():
+        getattr(example.features.feature[name], f"{kinds[name]}_list").value.extend(values)
+        getattr(example.features.feature[name], f"{kinds[name]}_list").SetInParent()
+    return example.SerializeToString()
+
+
+def test_lists_of_ids_and_features_that_are_left_out() -> None:
+    whole = row_of(tags=[b"a", b"b"], interests=[5], price=[2.5], size=[3.0, 4.0], device=[b"ios"])
+    empty = row_of(tags=[], interests=[])
+    serialized = tf.constant([whole, empty])
+    ragged = parse_ragged_examples(serialized, MORE)
+    assert ragged["tags"].to_list() == [[b"a", b"b"], []]
+    assert ragged["interests"].to_list() == [[5], []]
+    parsed = parse_examples(serialized, MORE)
+    np.testing.assert_array_equal(parsed["tags"], [[b"a", b"b", b""], [b""] * 3])
+    np.testing.assert_array_equal(parsed["interests"], [[5, -9], [-9, -9]])
+    np.testing.assert_array_equal(parsed["price"], [2.5, np.nan])
+    np.testing.assert_array_equal(parsed["size"], [[3.0, 4.0], [-1.0, -1.0]])
+    np.testing.assert_array_equal(parsed["device"], [b"ios", b"?"])
+    assert check_example(whole, MORE) is None
+    assert check_example(empty, MORE) is None
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        ({"tags": [b"a"] * 4}, "'tags': expected at most 3 bytes values, found 4 bytes values"),
+        ({"size": [1.0]}, "'size': expected 2 float values, found 1 float value"),
+    ],
+)
+def test_lists_of_another_length_are_explained(features, message) -> None:
+    row = row_of(**{"tags": [], "interests": [], **features})
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        parse_examples(tf.constant([row]), MORE)
+    assert check_example(row, MORE) == f"feature {message}"
+
+
+def test_encoded_lists_are_filled_up_with_no_row() -> None:
+    lists = tf.ragged.constant([[4], [], [0, 2]])
+    dense = padded({"tags": lists, "interests": lists, "price": tf.constant([1.0] * 3)}, MORE)
+    np.testing.assert_array_equal(dense["tags"], [[4, -1, -1], [-1, -1, -1], [0, 2, -1]])
+    np.testing.assert_array_equal(dense["interests"], [[4, -1], [-1, -1], [0, 2]])
+    # of neighbours, whose weights tell what fills up, row 0
+    dense = padded({"user_neighbors_click": lists, "user_neighbors_click/brand": lists}, FEATURES)
+    for value in dense.values():
+        np.testing.assert_array_equal(value, [[4, 0, 0], [0, 0, 0], [0, 2, 0]])

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from input_pipeline.feature import Feature
+from input_pipeline.feature import Feature, Transform
 from input_pipeline.records.checks import check_request
+from input_pipeline.records.example_parsing import padded, parse_examples
+from input_pipeline.records.example_rows import examples_of_request
 from input_pipeline.records.request_parsing import by_row, parse_requests
 from tests.encoded_rows import neighbor_lists
 
@@ -144,3 +146,86 @@ def test_garbage_and_missing_lists_are_explained() -> None:
     message = "feature 'user_neighbors_click': expected at most 3 bytes values, found none"
     record = request(user_neighbors_click=None, user_neighbor_weights_click=None)
     assert check_request(record, FEATURES) == message
+
+
+MORE = (
+    Feature("user_id", "user", "id", "int64", vocabulary="user_id"),
+    Feature("interests", "user", "side", "int64", 2, ragged=True, vocabulary="x", missing=-9),
+    Feature("age", "user", "numeric", "float", missing="nan", optional=True,
+            transform=Transform("standard")),
+    Feature("tags", "item", "side", "bytes", 3, ragged=True, vocabulary="tags", missing=""),
+    Feature("price", "item", "numeric", "float", missing="nan", optional=True,
+            transform=Transform("log")),
+    Feature("size", "item", "numeric", "float", 2, missing=-1.0, optional=True,
+            transform=Transform("none", (0.0, 0.0), (1.0, 1.0))),
+    Feature("device", "context", "side", "bytes", vocabulary="device", missing="?", optional=True),
+)  # fmt: skip
+KINDS = {feature.name: feature.dtype for feature in MORE}
+
+
+def record_of(context: dict, lists: dict) -> bytes:
+    """A request of MORE; what is not given is left out."""
+    message = tf.train.SequenceExample()
+    for name, values in context.items():
+        of_kind = getattr(message.context.feature[name], f"{KINDS[name]}_list")
+        of_kind.SetInParent()
+        of_kind.value.extend(values)
+    for name, rows in lists.items():
+        for values in rows:
+            feature = message.feature_lists.feature_list[name].feature.add()
+            if values is not None:
+                getattr(feature, f"{KINDS[name]}_list").SetInParent()
+                getattr(feature, f"{KINDS[name]}_list").value.extend(values)
+    return message.SerializeToString()
+
+
+FIRST = (
+    {"user_id": [7], "interests": [5], "age": [30.0]},
+    {
+        "tags": [[b"a"], []],
+        "price": [[], [2.5]],
+        "size": [[3.0, 4.0], []],
+        "device": [[b"ios"], None],
+    },
+)
+SECOND = (
+    {"user_id": [8], "interests": []},
+    {"tags": [[b"b", b"c"]], "price": [[0.5]], "size": [[]], "device": [[]]},
+)
+
+
+def test_lists_of_ids_and_features_that_are_left_out() -> None:
+    records = [record_of(*FIRST), record_of(*SECOND)]
+    columns = parse_requests(tf.constant(records), MORE)
+    assert columns["interests"].to_list() == [[5], []]
+    assert columns["tags"].to_list() == [[b"a"], [], [b"b", b"c"]]
+    dense = padded(columns, MORE)
+    np.testing.assert_array_equal(dense["age"], [30.0, np.nan])
+    np.testing.assert_array_equal(dense["interests"], [[5, -9], [-9, -9]])
+    np.testing.assert_array_equal(dense["tags"], [[b"a", b"", b""], [b""] * 3, [b"b", b"c", b""]])
+    np.testing.assert_array_equal(dense["price"], [np.nan, 2.5, 0.5])
+    np.testing.assert_array_equal(dense["size"], [[3.0, 4.0], [-1.0, -1.0], [-1.0, -1.0]])
+    np.testing.assert_array_equal(dense["device"], [b"ios", b"?", b"?"])
+    np.testing.assert_array_equal(dense["user_row"], [0, 0, 1])
+    assert [check_request(record, MORE) for record in records] == [None, None]
+
+
+def test_a_list_that_is_neither_whole_nor_empty_is_explained() -> None:
+    context, lists = FIRST
+    record = record_of(context, {**lists, "size": [[3.0, 4.0], [1.0]]})
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        parse_requests(tf.constant([record]), MORE)
+    message = "feature 'size': expected 2 float values, found 1 float value"
+    assert check_request(record, MORE) == f"candidate 1 (counting from 0): {message}"
+
+
+def test_rows_are_the_same_in_both_layouts() -> None:
+    records = [record_of(*FIRST), record_of(*SECOND)]
+    optional = {feature.name for feature in MORE if feature.optional}
+    rows = [row for record in records for row in examples_of_request(record, optional)]
+    of_rows = parse_examples(tf.constant(rows), MORE)
+    of_user = {feature.name for feature in MORE if feature.owner == "user"}
+    of_requests = by_row(padded(parse_requests(tf.constant(records), MORE), MORE), of_user=of_user)
+    assert of_rows.keys() == of_requests.keys()
+    for name, value in of_rows.items():
+        np.testing.assert_array_equal(of_requests[name], value, err_msg=name)

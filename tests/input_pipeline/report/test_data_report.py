@@ -10,13 +10,6 @@ from input_pipeline.report import data_report as report
 from tests.input_pipeline.logs import event_log, random_lines
 
 
-def test_hand_worked_auc():
-    # Positives 2, 1; negatives 1, 0. Pairs: 2 > 1, 2 > 0, 1 = 1 (half), 1 > 0: 3.5 of 4.
-    labels = np.array([True, True, False, False])
-    assert report.auc(np.array([2, 1, 1, 0]), labels) == 3.5 / 4
-    assert report.auc(np.array([2, 1]), np.array([True, True])) is None
-
-
 def test_a_bit_that_tells_the_label_is_suspicious():
     none = np.zeros(4, np.uint32)
     rows = Rows(none, none, np.array([1, 1, 0, 0], np.uint32), none, None, none > 0, none)
@@ -42,6 +35,12 @@ def test_the_page_is_one_self_contained_file(tmp_path, clock):
     links = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert all(link.startswith(("#", "data:")) for link in links)
     assert f"{spec.counts['rows']['train']:,}" in page
-    for heading in ("What single numbers win", "Macro edges", "Degrees"):
+    for heading in (
+        "What single numbers win",
+        "Macro edges",
+        "Degrees",
+        "What the macro edges say by themselves",
+        "effective number",
+    ):
         assert heading in page
     assert ("no clock" in page) == (clock is None)

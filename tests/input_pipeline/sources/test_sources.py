@@ -278,8 +278,17 @@ def test_lines_swallowed_by_a_quoted_cell_are_counted(tmp_path: pathlib.Path) ->
         ({"item_feature_columns": ("x:item_neighbors_click",)}, r"'item_neighbors_click' is the"),
         ({"user_feature_columns": ("x:label_click",)}, r"'label_click' is the name of another"),
         ({"user_feature_columns": ("x", "i:x")}, r"--user_feature_columns: 'x' is named twice"),
-        ({"user_feature_columns": ("x",), "item_feature_columns": ("x",)}, r"already .* \['x'\]"),
+        (
+            {"user_feature_columns": ("x",), "item_feature_columns": ("x",)},
+            r"--item.*'x' is the name",
+        ),
         ({"beta": float("nan")}, r"--beta: must be finite, got nan"),
+        ({"grouping_power": 3}, "--grouping_power: must be 1 or 2, got 3"),
+        ({"grouping_dim": 0}, "--grouping_dim: must be at least 1, got 0"),
+        (
+            {"activity": "copreference", "baseline": 2.0},
+            "--baseline: is for --activity=baseline only, got 2.0 with --activity=copreference",
+        ),
         ({"theta_low": 2.0, "theta_high": 1.0}, r"--theta_low: must be at most --theta_high=1.0"),
         ({"user_column": "u", "item_column": "u"}, "--item_column: must be another column than"),
         ({"item_feature_columns": ("k:how",)}, r"a label must not be a feature too, got \['k'\]"),

@@ -3,6 +3,7 @@ import pytest
 import tensorflow as tf
 
 from mgoe_tf.layers.cascading_towers import CascadingTowers
+from mgoe_tf.layers.prediction_towers import PredictionTowers
 from tests import reference
 from tests.encoded_rows import randomize
 from tests.mgoe_tf.layers.test_prediction_towers import layers_of
@@ -40,3 +41,13 @@ def test_kernel_of_the_cascade_starts_within_the_limit_of_the_whole_kernel():
     towers.build([2, None, 12])
     # sqrt(6 / (12 + 1 + 47)) = 0.3162, not sqrt(6 / 48) = 0.354
     assert 0.25 < np.abs(towers.cascade_kernel).max() <= 0.3163
+
+
+def test_factors_of_the_logit_before_by_task():
+    towers = CascadingTowers(num_tasks=3, units=[])
+    towers.build([3, None, 1])
+    towers.theta.assign([0.25, 0.5])
+    assert {t: float(theta) for t, theta in towers.cascade_factors().items()} == {1: 0.25, 2: 0.5}
+    plain = PredictionTowers(num_tasks=3, units=[])
+    plain.build([3, None, 1])
+    assert plain.cascade_factors() == {}

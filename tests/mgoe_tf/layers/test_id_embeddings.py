@@ -33,6 +33,36 @@ def test_hand_worked(mode):
     np.testing.assert_allclose(sums, [[2.5, 25], [0, 0], [3, 30]])
 
 
+@pytest.mark.parametrize("mode", [{}, {"training": True}, {"served": True}])
+def test_means_hand_worked(mode):
+    ids = tf.constant([[1, 3, -1], [-1, -1, -1], [0, -1, 2], [3, 3, 3]])
+    lists = Bags.of_means(ids, ids >= 0)
+    np.testing.assert_array_equal(lists.ids, [1, 3, 0, 2, 3, 3, 3])
+    np.testing.assert_array_equal(lists.bag_of, [0, 0, 2, 2, 3, 3, 3])
+    np.testing.assert_allclose(lists.weights, [1 / 2] * 4 + [1 / 3] * 3)
+    (means,) = embeddings()({"item_id": [lists]}, **mode)["item_id"]
+    # (1 + 3) / 2; nothing; (0.5 + 2) / 2; 3 thrice
+    np.testing.assert_allclose(means, [[2, 20], [0, 0], [1.25, 10.25], [3, 30]], rtol=1e-6)
+
+
+def test_means_of_no_lists_at_all():
+    lists = Bags.of_means(tf.zeros([0, 3], tf.int32), tf.zeros([0, 3], tf.bool))
+    (means,) = embeddings()({"item_id": [lists]}, training=True)["item_id"]
+    assert means.shape == (0, 2)
+
+
+def test_means_take_the_same_few_operations_whatever_their_length():
+    def operations(length):
+        @tf.function
+        def means(ids):
+            return Bags.of_means(ids, ids >= 0).weights
+
+        spec = tf.TensorSpec([None, length], tf.int32)
+        return len(means.get_concrete_function(spec).graph.get_operations())
+
+    assert operations(50) == operations(2) < 30
+
+
 def test_gradient_has_each_touched_row_once():
     layer = embeddings()
     with tf.GradientTape() as tape:
@@ -77,3 +107,17 @@ def test_refusals():
         IdEmbeddings(sizes={"user_id": -1}, dim=2)
     with pytest.raises(ValueError, match="dim: must be at least 1, got 0"):
         IdEmbeddings(sizes={"user_id": 1}, dim=0)
+    with pytest.raises(ValueError, match=r"dim: must be of the tables \['user_id'\], got \['x'\]"):
+        IdEmbeddings(sizes={"user_id": 1}, dim={"x": 2})
+    with pytest.raises(ValueError, match=r"dim: must be at least 1, got {'user_id': 0}"):
+        IdEmbeddings(sizes={"user_id": 1}, dim={"user_id": 0})
+
+
+def test_tables_may_differ_in_width():
+    layer = IdEmbeddings(sizes={"user_id": 3, "item_id": 4}, dim={"user_id": 2, "item_id": 5})
+    ids = Bags.of_single_ids(tf.constant([1, 0, 3]))
+    sums = layer({"user_id": [ids], "item_id": [ids]}, training=True)
+    for name, width in (("user_id", 2), ("item_id", 5)):
+        np.testing.assert_array_equal(sums[name][0], layer.tables[name].numpy()[[1, 0, 3]])
+        assert sums[name][0].shape == (3, width)
+    assert IdEmbeddings.from_config(layer.get_config()).get_config() == layer.get_config()

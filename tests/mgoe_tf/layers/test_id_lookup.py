@@ -76,6 +76,43 @@ def test_ragged_lists_stay_ragged_and_user_row_is_kept(vocabulary_dir):
     np.testing.assert_array_equal(rows["user_row"], [1, 0])
 
 
+UNKNOWN = -(2**63)
+
+
+@pytest.mark.parametrize("ragged", [True, False])
+def test_lists_of_ids_end_where_they_are_filled_up(vocabulary_dir, ragged):
+    folder = pathlib.Path(vocabulary_dir)
+    (folder / "tags.txt").write_text("red\nblue\n")
+    (folder / "interests.txt").write_text("0\n5\n")
+    names = ("tags", "interests", "shown_brands", "price")
+    lookup = IdLookup(spec=make_spec(), vocabulary_dir=vocabulary_dir, names=names)
+    features = {
+        "tags": [[b"blue", b"green", b"red"], []],
+        "interests": [[5, 7], [0]],
+        "shown_brands": [[b"acme"], []],
+    }
+    fillers = {"tags": b"", "interests": UNKNOWN, "shown_brands": b""}
+    raw = {name: tf.ragged.constant(lists) for name, lists in features.items()}
+    raw["interests"] = tf.cast(raw["interests"], tf.int64)
+    if not ragged:
+        raw = {n: lists.to_tensor(tf.constant(fillers[n], lists.dtype)) for n, lists in raw.items()}
+    rows = lookup({**raw, "price": tf.constant([2.5, float("nan")])})
+    # an unknown id is row 0; what fills a list up is none
+    expected = {
+        "tags": [[2, 0, 1], []],
+        "interests": [[2, 0], [1]],
+        "shown_brands": [[0], []],
+    }
+    for name, lists in expected.items():
+        assert rows[name].dtype == tf.int32
+        if not ragged:
+            width = rows[name].shape[1]
+            lists = [[*ids, *[-1] * (width - len(ids))] for ids in lists]
+        found = rows[name].to_list() if ragged else rows[name].numpy().tolist()
+        assert found == lists, name
+    np.testing.assert_array_equal(rows["price"], [2.5, np.nan])
+
+
 def test_ids_without_an_empty_one_are_read_from_the_file(vocabulary_dir):
     pathlib.Path(vocabulary_dir, "brand.txt").write_bytes(b"x\ty\na b\n")
     lookup = IdLookup(spec=make_spec(), vocabulary_dir=vocabulary_dir, names=("brand",))

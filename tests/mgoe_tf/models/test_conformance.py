@@ -1,10 +1,14 @@
 """What every registered model must do."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from mgoe_tf.models.base import RankingModel
+from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.models.registry import MODELS, build_model
 from mgoe_tf.training.loop import timed_step
 from mgoe_tf.training.optimizers import LazyAdam
@@ -13,7 +17,7 @@ from mgoe_tf.training.step import TrainingStep
 from mgoe_tf.training.trainer import make_strategy
 from mgoe_tf.training.weighting import WEIGHTINGS, make_weighting
 from tests.encoded_rows import (
-    OPTIONS,
+    INPUTS,
     as_tensors,
     make_spec,
     random_features,
@@ -21,6 +25,7 @@ from tests.encoded_rows import (
     randomize,
 )
 from tests.mgoe_tf.policies import policy
+from tests.model_options import OPTIONS
 
 SPEC = make_spec()
 
@@ -32,7 +37,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 def make(name: str, seed: int = 0) -> RankingModel:
     tf.keras.utils.set_random_seed(seed)
-    return build_model(name, SPEC, OPTIONS)
+    return build_model(name, SPEC, OPTIONS[name])
 
 
 def make_step(name: str, **arguments) -> TrainingStep:
@@ -66,6 +71,53 @@ def assert_same(found, expected, **tolerance) -> None:
 def assert_same_weights(found: RankingModel, expected: RankingModel, **tolerance) -> None:
     for one, other in zip(found.variables, expected.variables, strict=True):
         np.testing.assert_allclose(one, other, **tolerance, err_msg=other.name)
+
+
+def test_every_model_has_its_test_numbers():
+    assert {name: type(options) for name, options in OPTIONS.items()} == {
+        name: model_class.options_class for name, model_class in MODELS.items()
+    }
+
+
+def test_options_of_another_class_are_refused(name):
+    message = f"options: .* takes {type(OPTIONS[name]).__name__}, got ModelOptions"
+    with pytest.raises(ValueError, match=message):
+        build_model(name, SPEC, ModelOptions())
+
+
+def test_assets_that_it_does_not_need_are_refused(name):
+    needed = MODELS[name].assets(SPEC)
+    with pytest.raises(ValueError, match=r"assets: .* takes \[.*\], got \[.*'other.npy'"):
+        build_model(name, SPEC, OPTIONS[name], {**dict.fromkeys(needed, ""), "other.npy": "x"})
+
+
+def test_tables_and_lookups_tell_what_is_looked_up(name):
+    model = make(name)
+    for table, (vocabulary, dim) in model.tables.items():
+        rows = SPEC.vocabulary(vocabulary).embedded + 1
+        assert model.embeddings.tables[table].shape == (rows, dim)
+    assert set(model.embeddings.tables) == set(model.tables)
+    assert {lookup.table for lookup in model.lookups} <= set(model.tables)
+    sums = model.sums(model.bags(features_of(model, 5)))
+    assert {key: value.shape for key, value in sums.items()} == {
+        lookup.name: (
+            5 * len(SPEC.tasks) if lookup.by_task else 5,
+            model.tables[lookup.table].dim,
+        )
+        for lookup in model.lookups
+    }
+
+
+def test_it_explains_row_by_row_or_says_that_it_does_not(name):
+    model = make(name)
+    inputs = model.embed(features_of(model, 5))
+    if not model.explains:
+        with pytest.raises(NotImplementedError, match=f"{type(model).__name__} explains nothing"):
+            model.explain(inputs)
+        return
+    explained = model.explain(inputs)
+    assert explained
+    assert all(value.shape[0] == 5 for value in explained.values())
 
 
 def test_logits_by_task_in_order(name):
@@ -115,8 +167,9 @@ def test_rows_of_one_user_may_share_its_features(name):
 
 def test_config_round_trips(name):
     model = make(name)
-    again = type(model).from_config(model.get_config())
+    again = type(model).from_config(json.loads(json.dumps(model.get_config())))
     assert again.get_config() == model.get_config()
+    assert again.options == OPTIONS[name]
     layers = [layer for layer in model.submodules if isinstance(layer, tf.keras.layers.Layer)]
     assert len(layers) > 4
     for layer in layers:
@@ -355,6 +408,28 @@ def test_diagnostics_are_finite(name):
     found = model.diagnostics(features_of(model, 5))
     assert found
     assert all(np.isfinite(value).all() for value in found.values())
+
+
+def test_what_the_data_do_not_have_costs_nothing(name):
+    def operations(spec):
+        model = build_model(name, spec, OPTIONS[name])
+        inputs = {
+            key: tf.TensorSpec([None, *value.shape[1:]], value.dtype)
+            for key, value in model.zero_features().items()
+        }
+        call = tf.function(lambda features: model(features)).get_concrete_function(inputs)
+        return [operation.name for operation in call.graph.get_operations()]
+
+    more = {feature for _, lists, numbers in INPUTS.values() for feature in (*lists, *numbers)}
+    more |= {feature.name for feature in SPEC.select("context")}
+    plain = dataclasses.replace(
+        SPEC, features=tuple(f for f in SPEC.features if f.name not in more)
+    )
+    kinds = ("numeric_inputs", "IsNan", "NotEqual")
+    found = {kind: [o for o in operations(plain) if kind in o] for kind in kinds}
+    assert found == {kind: [] for kind in kinds}
+    found = operations(SPEC)
+    assert all(any(kind in operation for operation in found) for kind in kinds)
 
 
 def test_names_what_is_missing(name):

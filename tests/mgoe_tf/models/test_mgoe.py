@@ -10,10 +10,17 @@ from mgoe_tf.models.registry import build_model
 from mgoe_tf.training.optimizers import LazyAdam
 from mgoe_tf.training.step import TrainingStep
 from tests import reference
-from tests.encoded_rows import OPTIONS, as_tensors, make_spec, random_features, randomize
+from tests.encoded_rows import (
+    as_tensors,
+    make_spec,
+    node_vectors,
+    random_features,
+    randomize,
+)
 from tests.mgoe_tf.layers.test_macro_graph_experts import kernels_of
 from tests.mgoe_tf.layers.test_mlp_experts import layers_of
 from tests.mgoe_tf.layers.test_prediction_towers import layers_of as tower_of
+from tests.model_options import OPTIONS
 
 USED = [(0, 1, 2), (0, 1, 3), (0, 1, 4)]  # two shared experts, one of each of three tasks
 
@@ -29,13 +36,7 @@ def expected_logits(model: MGOE, features: dict[str, np.ndarray], row: int) -> n
     """Section 2 of the model from a row's features, by the reference."""
     options, tasks = model.options, model.spec.task_names
     tables = {name: table.numpy() for name, table in model.embeddings.tables.items()}
-    targets = {
-        owner: np.concatenate([tables[name][features[name][row]] for name in names])
-        for owner, names in (
-            ("user", ("user_id", "gender")),
-            ("item", ("item_id", "category_id", "brand")),
-        )
-    }
+    targets = node_vectors(model.spec, tables, features, row)
     edges = {name: features[name][row] for name in reference.SETS}
     query_of = {"target": reference.NODES, "owner": reference.OWNER}[options.attention_query]
     outputs = []
@@ -99,7 +100,7 @@ def expected_logits(model: MGOE, features: dict[str, np.ndarray], row: int) -> n
     ids=str,
 )
 def test_equals_reference(changes):
-    model = build_model("mgoe", make_spec(), dataclasses.replace(OPTIONS, **changes))
+    model = build_model("mgoe", make_spec(), dataclasses.replace(OPTIONS["mgoe"], **changes))
     randomize(model)
     features = random_features(model.spec, 8)
     logits = model(as_tensors(features))
@@ -109,29 +110,19 @@ def test_equals_reference(changes):
 
 
 def test_features_that_it_reads():
-    names = build_model("mgoe", make_spec(("click", "buy")), OPTIONS).feature_names
+    names = build_model("mgoe", make_spec(("click", "buy")), OPTIONS["mgoe"]).feature_names
     assert names == (
-        "user_id",
-        "gender",
-        "item_id",
-        "category_id",
-        "brand",
-        "user_1hop",
-        "user_2hop",
-        "item_1hop",
-        "item_2hop",
-        "task_table",
-        "item_macro",
-        "user_neighbors_click",
-        "user_neighbor_weights_click",
-        "user_neighbors_buy",
-        "user_neighbor_weights_buy",
-        "item_neighbors_click",
-        "item_neighbor_weights_click",
-        "item_neighbors_buy",
-        "item_neighbor_weights_buy",
+        *("user_id", "interests", "user_age", "user_activity", "gender"),
+        *("item_id", "tags", "price", "quality", "category_id", "brand"),
+        *("shown_brands", "device", "hour", "position"),
+        *("user_1hop", "user_2hop", "item_1hop", "item_2hop"),
+        *("task_table", "item_macro"),
+        *("user_neighbors_click", "user_neighbors_buy"),
+        *("user_neighbor_weights_click", "user_neighbor_weights_buy"),
+        *("item_neighbors_click", "item_neighbors_buy"),
+        *("item_neighbor_weights_click", "item_neighbor_weights_buy"),
     )
-    options = dataclasses.replace(OPTIONS, adjustment=False)
+    options = dataclasses.replace(OPTIONS["mgoe"], adjustment=False)
     assert not {"task_table", "item_macro"} & set(
         MGOE(spec=make_spec(), options=options).feature_names
     )
@@ -140,14 +131,14 @@ def test_features_that_it_reads():
 def test_stages_are_injected():
     spec = make_spec()
     towers = PredictionTowers(num_tasks=3, units=[7])
-    model = MGOE(spec=spec, options=OPTIONS, towers=towers)
+    model = MGOE(spec=spec, options=OPTIONS["mgoe"], towers=towers)
     assert model.towers is towers
     model(model.zero_features())
     assert towers.kernels[0].shape == (3, 5, 7)
 
 
 def test_only_warm_rows_are_adjusted():
-    model = build_model("mgoe", make_spec(), OPTIONS)
+    model = build_model("mgoe", make_spec(), OPTIONS["mgoe"])
     features = random_features(model.spec, 6)
     cold = {**features, "item_macro": np.full(6, -1)}
     model.adjustment.kappa.assign([5.0, 5.0, 5.0])
@@ -159,7 +150,7 @@ def test_only_warm_rows_are_adjusted():
 
 
 def test_padding_of_neighbour_lists_changes_nothing():
-    model = build_model("mgoe", make_spec(), OPTIONS)
+    model = build_model("mgoe", make_spec(), OPTIONS["mgoe"])
     features = random_features(model.spec, 6)
     padded = {
         name: np.concatenate([array, np.zeros_like(array[:, :2])], axis=1)
@@ -174,7 +165,7 @@ def test_padding_of_neighbour_lists_changes_nothing():
 
 def test_diagnostics():
     spec = make_spec(("click", "buy"))
-    model = build_model("mgoe", spec, OPTIONS)
+    model = build_model("mgoe", spec, OPTIONS["mgoe"])
     found = model.diagnostics(as_tensors(random_features(spec, 6)))
     sets = ("user_1hop", "user_2hop", "item_1hop", "item_2hop")
     assert set(found) == {
@@ -195,7 +186,7 @@ def test_diagnostics():
 
 
 def test_macro_attention_survives_the_l2_penalty():
-    model = build_model("mgoe", make_spec(), OPTIONS)
+    model = build_model("mgoe", make_spec(), OPTIONS["mgoe"])
     # A penalty far above the gradients of the data moves every other weight towards 0.
     step = TrainingStep(model, LazyAdam(0.05, l2=10.0))
     features = as_tensors(random_features(model.spec, 16))

@@ -5,11 +5,19 @@ import tensorflow as tf
 
 from mgoe_tf.models.registry import build_model
 from tests import reference
-from tests.encoded_rows import OPTIONS, as_tensors, make_spec, random_features, randomize
+from tests.encoded_rows import (
+    INPUTS,
+    as_tensors,
+    make_spec,
+    node_vectors,
+    random_features,
+    randomize,
+)
 from tests.mgoe_tf.layers.test_mlp_experts import layers_of
 from tests.mgoe_tf.layers.test_prediction_towers import layers_of as tower_of
+from tests.model_options import OPTIONS
 
-COLUMNS = ("user_id", "gender", "item_id", "category_id", "brand")
+COLUMNS = {name for parts in INPUTS.values() for names in parts for name in names}
 
 
 def stacked(model, features) -> np.ndarray:
@@ -18,13 +26,13 @@ def stacked(model, features) -> np.ndarray:
 
 
 def test_equals_reference():
-    model = build_model("mmoe", make_spec(), OPTIONS)
+    model = build_model("mmoe", make_spec(), OPTIONS["mmoe"])
     randomize(model)
     features = random_features(model.spec, 7)
     tables = {name: table.numpy() for name, table in model.embeddings.tables.items()}
     expected = np.zeros((7, 3))
     for row in range(7):
-        x = np.concatenate([tables[name][features[name][row]] for name in COLUMNS])
+        x = np.concatenate(list(node_vectors(model.spec, tables, features, row).values()))
         outputs = [reference.mlp(x, layers_of(model.experts, expert)) for expert in range(3)]
         for task in range(3):
             weights = reference.gate(x, model.gates.kernel[task].numpy())
@@ -33,12 +41,12 @@ def test_equals_reference():
     np.testing.assert_allclose(stacked(model, features), expected, rtol=1e-3, atol=1e-4)
 
 
-def test_reads_ids_and_side_features_only():
-    assert build_model("mmoe", make_spec(), OPTIONS).feature_names == COLUMNS
+def test_reads_everything_but_the_graph():
+    assert set(build_model("mmoe", make_spec(), OPTIONS["mmoe"]).feature_names) == COLUMNS
 
 
 def test_permuting_experts_with_their_gate_columns_changes_nothing():
-    model = build_model("mmoe", make_spec(), OPTIONS)
+    model = build_model("mmoe", make_spec(), OPTIONS["mmoe"])
     features = random_features(model.spec, 5)
     before = stacked(model, features)
     order = [2, 0, 1]
@@ -50,7 +58,7 @@ def test_permuting_experts_with_their_gate_columns_changes_nothing():
 
 
 def test_experts_that_are_copies_of_one_make_the_gate_irrelevant():
-    model = build_model("mmoe", make_spec(), OPTIONS)
+    model = build_model("mmoe", make_spec(), OPTIONS["mmoe"])
     features = random_features(model.spec, 5)
     for weight in (*model.experts.kernels, *model.experts.biases):
         weight.assign(tf.repeat(weight[:1], 3, axis=0))
@@ -60,7 +68,7 @@ def test_experts_that_are_copies_of_one_make_the_gate_irrelevant():
 
 
 def test_one_expert_is_a_shared_bottom():
-    options = dataclasses.replace(OPTIONS, mmoe_experts=1)
+    options = dataclasses.replace(OPTIONS["mmoe"], num_experts=1)
     model = build_model("mmoe", make_spec(), options)
     features = random_features(model.spec, 5)
     before = stacked(model, features)
@@ -69,5 +77,5 @@ def test_one_expert_is_a_shared_bottom():
 
 
 def test_experts_differ_at_initialisation():
-    kernels = build_model("mmoe", make_spec(), OPTIONS).experts.kernels[0].numpy()
+    kernels = build_model("mmoe", make_spec(), OPTIONS["mmoe"]).experts.kernels[0].numpy()
     assert len({kernel.tobytes() for kernel in kernels}) == 3

@@ -18,12 +18,10 @@ import tensorflow as tf
 from input_pipeline.spec import RECORD_LAYOUTS
 from mgoe_tf.training import checkpoints, hooks
 from mgoe_tf.training.options import TrainOptions
-from mgoe_tf.training.trainer import train
-from tests.mgoe_tf.conftest import MODEL_OPTIONS
+from tests.mgoe_tf.conftest import train_small
 from tests.mgoe_tf.training.curves import scalars
 
 ROOT = pathlib.Path(__file__).parents[3]
-DROPOUT = dataclasses.replace(MODEL_OPTIONS, dropout=0.1)
 STEPS_PER_EPOCH = 6159 // 128
 # Each has state of its own that a checkpoint must hold.
 SETTINGS = {
@@ -79,8 +77,8 @@ def assert_same_runs(ours: str, theirs: str) -> None:
 def resumed_until_done(options: TrainOptions, kills: int) -> None:
     for _ in range(kills):
         with pytest.raises(_KilledError):
-            train(DROPOUT, options)
-    train(DROPOUT, options)
+            train_small(options, dropout=0.1)
+    train_small(options, dropout=0.1)
 
 
 @pytest.fixture
@@ -94,7 +92,7 @@ def test_killed_and_resumed_equals_uninterrupted(
 ) -> None:
     changes = {"epochs": 2, "data_dir": data_dirs[layout], "model": "mmoe"}
     whole = train_options("whole", **changes)
-    train(DROPOUT, whole)
+    train_small(whole, dropout=0.1)
     # before the first checkpoint, in the first epoch, at its last step, in the second epoch
     kills = [5, 31, STEPS_PER_EPOCH, STEPS_PER_EPOCH + 23]
     kill_at(monkeypatch, kills)
@@ -109,7 +107,7 @@ def test_killed_and_resumed_equals_uninterrupted(
 @pytest.mark.parametrize("setting", [name for name in SETTINGS if name != "plain"])
 def test_every_kind_of_state_is_resumed(train_options, monkeypatch, setting) -> None:
     whole = train_options("whole", **SETTINGS[setting])
-    train(DROPOUT, whole)
+    train_small(whole, dropout=0.1)
     kill_at(monkeypatch, [28])
     parts = train_options("parts", **SETTINGS[setting], resume=True, checkpoint_steps=9)
     resumed_until_done(parts, 1)
@@ -118,7 +116,7 @@ def test_every_kind_of_state_is_resumed(train_options, monkeypatch, setting) -> 
 
 def test_checkpoints_are_kept_and_old_ones_removed_with_their_positions(train_options) -> None:
     options = train_options(checkpoint_steps=10, keep_checkpoints=3, evaluate_test=False)
-    train(MODEL_OPTIONS, options)
+    train_small(options)
     folder = pathlib.Path(options.model_dir, "checkpoints/latest")
     # after steps 10, 20, 30, 40 and after the epoch
     for name in ("position-{}.json", "ckpt-{}.index"):
@@ -149,8 +147,8 @@ def test_the_position_is_in_no_checkpoint_and_the_best_one_holds_the_model_alone
 def test_the_moving_average_is_what_is_evaluated_and_exported(train_options) -> None:
     plain = train_options("plain")
     averaged = train_options("averaged", ema_decay=0.9)
-    other = train(MODEL_OPTIONS, averaged)
-    assert train(MODEL_OPTIONS, plain) != other
+    other = train_small(averaged)
+    assert train_small(plain) != other
     latest = [
         checkpoints.load_model(options.model_dir, best=False).model.get_weights()
         for options in (plain, averaged)
@@ -163,12 +161,12 @@ def test_the_moving_average_is_what_is_evaluated_and_exported(train_options) -> 
 
 def test_cosine_to_the_end_of_the_epochs_fixes_their_number(train_options) -> None:
     options = train_options(schedule="cosine", evaluate_test=False)
-    train(MODEL_OPTIONS, options)
+    train_small(options)
     rates = scalars(options.model_dir, "train")["learning_rate"]
     assert rates[0] == (1, pytest.approx(5e-3))
     assert rates[-1][1] < 5e-4
     with pytest.raises(ValueError, match=r"--epochs=2: the run in .* was begun with 1"):
-        train(MODEL_OPTIONS, dataclasses.replace(options, epochs=2, resume=True))
+        train_small(dataclasses.replace(options, epochs=2, resume=True))
 
 
 _PROGRAM = """
@@ -177,10 +175,9 @@ import tensorflow as tf
 tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.config.threading.set_inter_op_parallelism_threads(1)
 from mgoe_tf.training.options import TrainOptions
-from mgoe_tf.training.trainer import train
-from tests.mgoe_tf.training.test_resume import DROPOUT
+from tests.mgoe_tf.conftest import train_small
 options = {k: tuple(v) if isinstance(v, list) else v for k, v in json.loads(sys.argv[1]).items()}
-train(DROPOUT, TrainOptions(**options))
+train_small(TrainOptions(**options), dropout=0.1)
 """
 
 
@@ -245,7 +242,7 @@ def test_processes_killed_at_random_steps(train_options, data_dirs, layout, sett
 )
 def test_a_process_told_to_end_saves_itself(train_options, number, status) -> None:
     whole = train_options("whole", epochs=2)
-    train(DROPOUT, whole)
+    train_small(whole, dropout=0.1)
     parts = train_options("parts", epochs=2, checkpoint_steps=5, resume=True)
     process = start(parts)
     wait_for(lambda: saved_step(parts.model_dir) >= 20, process)
@@ -254,5 +251,5 @@ def test_a_process_told_to_end_saves_itself(train_options, number, status) -> No
     assert process.returncode == status
     step = saved_step(parts.model_dir)
     assert f"{number.name}: saved after step {step}; --resume goes on from there" in errors
-    train(DROPOUT, parts)
+    train_small(parts, dropout=0.1)
     assert_same_runs(parts.model_dir, whole.model_dir)

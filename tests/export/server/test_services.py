@@ -1,11 +1,4 @@
-"""The embedded server over a small SavedModel: protocol, faults, versions."""
-
-import contextlib
-import socket
-import subprocess
-import sys
-import threading
-import time
+"""The services over a small SavedModel: protocol and faults."""
 
 import grpc
 import numpy as np
@@ -19,63 +12,8 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from export.client import CallError, Client
-from export.serve import ServeOptions, Server
-
-ROWS = {
-    "user_id": np.array([1, 2], np.int64),
-    "name": np.array([b"a", b"bc"], object),
-    "edges": np.array([[1, 2, 3], [4, 5, 6]], np.float32),
-}
-
-
-def save_version(base_path, version, add):
-    """A model whose `score` is sum of edges + id + length of name + `add`."""
-    module = tf.Module()
-    module.add = tf.Variable(float(add))
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None], tf.int64, "user_id"),
-            tf.TensorSpec([None], tf.string, "name"),
-            tf.TensorSpec([None, 3], tf.float32, "edges"),
-        ]
-    )
-    def serve(user_id, name, edges):
-        length = tf.cast(tf.strings.length(name), tf.float32)
-        score = tf.reduce_sum(edges, axis=1) + tf.cast(user_id, tf.float32) + length + module.add
-        return {"score": score, "echo": name}
-
-    temporary = base_path.parent / f"tmp-{version}"
-    tf.saved_model.save(module, str(temporary), signatures={"serving_default": serve})
-    base_path.mkdir(exist_ok=True)
-    temporary.rename(base_path / str(version))
-
-
-@contextlib.contextmanager
-def serving(base_path, **flags):
-    server = Server(
-        ServeOptions(
-            model_name="small",
-            model_base_path=str(base_path),
-            port=0,
-            file_system_poll_wait_seconds=0.05,
-            grpc_max_threads=4,
-            **flags,
-        )
-    )
-    server.start()
-    try:
-        yield f"127.0.0.1:{server.port}"
-    finally:
-        server.stop(0)
-
-
-@pytest.fixture(scope="module")
-def base_path(tmp_path_factory):
-    path = tmp_path_factory.mktemp("server") / "small"
-    save_version(path, 7, add=0.0)
-    return path
+from export.client import Client
+from tests.export.server.small_model import ROWS, request_for, serving
 
 
 @pytest.fixture(scope="module")
@@ -88,17 +26,6 @@ def target(base_path):
 def stub(target):
     with grpc.insecure_channel(target) as channel:
         yield prediction_service_pb2_grpc.PredictionServiceStub(channel)
-
-
-def request_for(rows, model="small", signature="", version=None):
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name = model
-    request.model_spec.signature_name = signature
-    if version is not None:
-        request.model_spec.version.value = version
-    for name, value in rows.items():
-        request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-    return request
 
 
 def test_a_client_of_tensorflow_serving_is_answered(stub):
@@ -323,121 +250,3 @@ def test_status_tells_the_versions(target):
         request.model_spec.version.value = 3
         with pytest.raises(grpc.RpcError, match="Could not find version 3 of model small"):
             stub.GetModelStatus(request, timeout=10)
-
-
-def test_a_new_version_takes_over_without_a_failed_request(tmp_path):
-    path = tmp_path / "small"
-    save_version(path, 1, add=0.0)
-    answers, failures, stop = ([], []), [], threading.Event()
-
-    def ask(target, answers):
-        with Client(target, "small", timeout_seconds=30.0) as client:
-            while not stop.is_set():
-                try:
-                    answers.append(float(client.predict(ROWS)["score"][0]))
-                except CallError as error:
-                    failures.append(error)
-
-    with serving(path) as target, Client(target, "small") as client:
-        threads = [threading.Thread(target=ask, args=[target, heard]) for heard in answers]
-        for thread in threads:
-            thread.start()
-        for version in (2, 3):
-            save_version(path, version, add=100.0 * version)
-            _wait(lambda wanted=version: client.states().get(wanted) == "AVAILABLE")
-            _wait(lambda old=version - 1: client.states().get(old) == "END")
-        assert client.predict(ROWS)["score"][0] == 308.0
-        stop.set()
-        for thread in threads:
-            thread.join()
-        with pytest.raises(CallError, match=r"Specific\(small, 2\)"):
-            Client(target, "small", version=2).predict(ROWS)
-    assert not failures
-    for (
-        heard
-    ) in answers:  # each caller hears 1, then 2, then 3, never a mixture, never an older one
-        assert heard == sorted(heard)
-        assert {8.0, 308.0} <= set(heard) <= {8.0, 208.0, 308.0}
-
-
-def _wait(condition, seconds=30.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)
-
-
-def test_a_broken_or_unfinished_new_version_changes_nothing(tmp_path):
-    path = tmp_path / "small"
-    save_version(path, 1, add=0.0)
-    with serving(path, max_num_load_retries=0) as target, Client(target, "small") as client:
-        (path / "2").mkdir()  # without saved_model.pb it is not looked at
-        (path / "latest").mkdir()
-        (path / "3").mkdir()
-        (path / "3" / "saved_model.pb").write_bytes(b"not a model")
-        _wait(lambda: client.states().get(3) == "END")
-        assert client.states() == {3: "END", 1: "AVAILABLE"}
-        assert client.predict(ROWS)["score"][0] == 8.0
-
-
-def test_a_version_that_is_tried_again_is_loading(tmp_path):
-    path = tmp_path / "small"
-    save_version(path, 1, add=0.0)
-    flags = {"max_num_load_retries": 5, "load_retry_interval_micros": 100_000}
-    with serving(path, **flags) as target, Client(target, "small") as client:
-        (path / "3").mkdir()
-        (path / "3" / "saved_model.pb").write_bytes(b"not a model")
-        _wait(lambda: client.states().get(3) == "LOADING")
-        save_version(path, 4, add=1.0)
-        _wait(lambda: client.states().get(4) == "AVAILABLE")
-        assert client.states()[3] == "END"
-        assert client.predict(ROWS)["score"][0] == 9.0
-
-
-@pytest.mark.parametrize("exists", [True, False])
-def test_the_server_waits_for_a_first_version(tmp_path, exists):
-    path = tmp_path / "small"
-    if exists:
-        path.mkdir()
-    threading.Timer(0.5, save_version, [path, 5, 0.0]).start()
-    with serving(path) as target, Client(target, "small") as client:
-        assert client.predict(ROWS)["score"][0] == 8.0
-
-
-def test_mistakes_at_the_start_are_named(tmp_path, base_path):
-    with pytest.raises(ValueError, match="--model_base_path: must name a directory, got ''"):
-        ServeOptions()
-    with pytest.raises(ValueError, match="--grpc_max_threads: must be at least 1, got 0"):
-        ServeOptions(model_base_path="x", grpc_max_threads=0)
-    (tmp_path / "broken" / "1").mkdir(parents=True)
-    (tmp_path / "broken" / "1" / "saved_model.pb").write_bytes(b"not a model")
-    message = (
-        r"Failed to start server. Error: 1 model\(s\) did not become available: "
-        r"\{\{\{name: default version: 1\} due to error: .*\}, \}"
-    )
-    flags = {"model_base_path": str(tmp_path / "broken"), "port": 0, "max_num_load_retries": 1}
-    with pytest.raises(ValueError, match=message):
-        Server(ServeOptions(**flags, load_retry_interval_micros=1000)).start()
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        with pytest.raises(OSError, match=f"cannot listen on 127.0.0.1:{port}"):
-            Server(ServeOptions(model_base_path=str(base_path), port=port)).start()
-
-
-def test_the_command_stops_gracefully_on_sigterm(base_path):
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "export.serve"),
-            *("--model_name=small", f"--model_base_path={base_path}", "--port=0"),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    line = process.stdout.readline()
-    assert line.startswith("Running gRPC ModelServer at 127.0.0.1:")
-    with Client(line.split()[4], "small") as client:
-        assert client.predict(ROWS)["score"][1] == 19.0
-    process.terminate()
-    assert process.wait(30) == 0

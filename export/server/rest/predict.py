@@ -1,69 +1,75 @@
-"""TensorFlow Serving's JSON formats: predict in rows or columns, and metadata."""
+"""TensorFlow Serving's JSON format of Predict: rows as `instances`, or columns as `inputs`."""
 
 from __future__ import annotations
 
 import base64
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.core.framework import types_pb2
-from tensorflow_serving.apis import get_model_metadata_pb2
+from numpy.typing import NDArray
+from tensorflow.core.framework import tensor_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
+from tensorflow_serving.apis import predict_pb2
 
 from export.client import tensors
 from export.server import errors
-from export.server.rest import values as rest_values
+from export.server.rest import json_values
+from export.server.rest.json_values import Json
 from export.server.servable import DEFAULT_SIGNATURE
 
+_Leaf: TypeAlias = bool | int | float | bytes
 _INTEGERS = {"int64": 63, "int32": 31}  # bits of the largest one
 _FLOATS = {"float32": 24, "float64": 53}  # bits of the mantissa
 
 
-def _shape(value: Any) -> tuple[int, ...]:
+def _shape(value: Json) -> tuple[int, ...]:
     if not isinstance(value, list):
         return ()
     return (len(value), *(_shape(value[0]) if value else ()))
 
 
-def _type_error(value: Any, kind: str) -> errors.ServingError:
+def _type_error(value: Json, kind: str) -> errors.ServingError:
     return errors.invalid_argument(
-        f"JSON Value: {rest_values.text(value)} Type: {rest_values.type_name(value)} is not of "
+        f"JSON Value: {json_values.text(value)} Type: {json_values.type_name(value)} is not of "
         f"expected type: {kind}"
     )
 
 
-def _convert(value: Any, dtype: tf.DType) -> Any:
+def _convert(value: Json, dtype: tf.DType) -> _Leaf:
     """A leaf of a nested list as a value of that type."""
     kind = {"float32": "float", "float64": "double"}.get(dtype.name, dtype.name)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
     if dtype == tf.string and isinstance(value, str):
         return value.encode()
     if dtype == tf.string and isinstance(value, dict):
-        if not rest_values.is_base64(value):
+        if not json_values.is_base64(value):
             raise errors.invalid_argument(
-                f"JSON Value: {rest_values.text(value)} not formatted correctly for base64 data"
+                f"JSON Value: {json_values.text(value)} not formatted correctly for base64 data"
             )
-        return rest_values.from_base64(value)
-    if dtype == tf.bool and isinstance(value, bool):
+        return json_values.from_base64(value)
+    if isinstance(value, bool):
+        if dtype == tf.bool:
+            return value
+    elif isinstance(value, int | float) and dtype.name in _FLOATS:
+        json_values.check_lossless(value, _FLOATS[dtype.name], kind)
         return value
-    if dtype.name in _FLOATS and is_number:
-        rest_values.check_lossless(value, _FLOATS[dtype.name], kind)
-        return value
-    if dtype.name in _INTEGERS and is_number and isinstance(value, int):
+    elif isinstance(value, int) and dtype.name in _INTEGERS:
         largest = 1 << _INTEGERS[dtype.name]
         if -largest <= value < largest:
             return value
     raise _type_error(value, kind)
 
 
-def _leaves(value: Any, shape: tuple[int, ...], level: int, dtype: tf.DType, found: list) -> None:
+def _leaves(
+    value: Json, shape: tuple[int, ...], level: int, dtype: tf.DType, found: list[_Leaf]
+) -> None:
     """Appends the values of a nested list of that shape; INVALID_ARGUMENT where it has another."""
     if not isinstance(value, list):
         if level != len(shape):
             raise errors.invalid_argument(
-                f"JSON Value: {rest_values.text(value)} found at incorrect level: {level + 1} in "
+                f"JSON Value: {json_values.text(value)} found at incorrect level: {level + 1} in "
                 f"the JSON DOM. Expected at level: {len(shape)}"
             )
         found.append(_convert(value, dtype))
@@ -84,13 +90,13 @@ def _leaves(value: Any, shape: tuple[int, ...], level: int, dtype: tf.DType, fou
 class _Column:
     """The values of one input."""
 
-    def __init__(self, info: Any) -> None:
+    def __init__(self, info: meta_graph_pb2.TensorInfo) -> None:
         self._dtype = tf.dtypes.as_dtype(info.dtype)
-        self._values: list[Any] = []
+        self._values: list[_Leaf] = []
         self._shape: tuple[int, ...] | None = None
         self._count = 0
 
-    def add(self, value: Any) -> None:
+    def add(self, value: Json) -> None:
         """Adds a row, which must have the shape of those before it."""
         shape = _shape(value)
         before = len(self._values)
@@ -108,7 +114,7 @@ class _Column:
                 f"Expecting shape {_shape_text(self._shape)} but got: {_shape_text(shape)}"
             )
 
-    def write(self, message: Any, rows: bool) -> None:
+    def write(self, message: tensor_pb2.TensorProto, rows: bool) -> None:
         """Writes the rows, or the only row by itself, into a TensorProto."""
         shape = self._shape or ()
         array = np.array(self._values, self._dtype.as_numpy_dtype)
@@ -119,11 +125,11 @@ def _shape_text(shape: tuple[int, ...]) -> str:
     return f"[{','.join(map(str, shape))}]"
 
 
-def _is_named(instance: Any) -> bool:
-    return isinstance(instance, dict) and not rest_values.is_base64(instance)
+def _is_named(instance: Json) -> TypeGuard[dict[str, Json]]:
+    return isinstance(instance, dict) and not json_values.is_base64(instance)
 
 
-def _add_row(columns: Mapping[str, _Column], position: int, instance: Any) -> None:
+def _add_row(columns: Mapping[str, _Column], position: int, instance: Json) -> None:
     """Adds an instance, whose place in the list is told where it is at fault."""
     where = f"Failed to process element: {position}"
     named = instance if _is_named(instance) else {next(iter(columns)): instance}
@@ -139,12 +145,12 @@ def _add_row(columns: Mapping[str, _Column], position: int, instance: Any) -> No
             ) from None
     if set(named) != set(columns):
         raise errors.invalid_argument(
-            f"{where} of 'instances' list. JSON object: {rest_values.text(instance)} keys must be "
+            f"{where} of 'instances' list. JSON object: {json_values.text(instance)} keys must be "
             f"equal to: {','.join(sorted(columns))}"
         )
 
 
-def _add_rows(columns: Mapping[str, _Column], instances: list[Any]) -> None:
+def _add_rows(columns: Mapping[str, _Column], instances: list[Json]) -> None:
     if not isinstance(instances[0], dict) and len(columns) > 1:
         raise errors.invalid_argument(
             "instances is a plain list, but expecting list of objects as multiple input tensors "
@@ -161,7 +167,7 @@ def _add_rows(columns: Mapping[str, _Column], instances: list[Any]) -> None:
         _add_row(columns, position, instance)
 
 
-def _add_columns(columns: Mapping[str, _Column], values: Any) -> None:
+def _add_columns(columns: Mapping[str, _Column], values: Json) -> None:
     if not _is_named(values):
         if len(columns) > 1:
             raise errors.invalid_argument(
@@ -178,24 +184,30 @@ def _add_columns(columns: Mapping[str, _Column], values: Any) -> None:
             raise errors.invalid_argument(f"{error.message}: input {name}") from None
 
 
-def _plain(name: str, array: np.ndarray) -> Any:
+def _plain(name: str, array: NDArray[Any]) -> Json:
     """An output as JSON values, nested lists of them."""
     if array.dtype == object and name.endswith("_bytes"):
         flat: list[Any] = [{"b64": base64.b64encode(item).decode()} for item in array.ravel()]
     elif array.dtype == object:
         flat = [item.decode(errors="replace") for item in array.ravel()]
     elif array.dtype == np.float32:
-        flat = [rest_values.plain_float(item) for item in array.ravel().tolist()]
+        flat = [json_values.plain_float(item) for item in array.ravel().tolist()]
     else:
-        return array.tolist()
+        nested: Json = array.tolist()
+        return nested
     filled = np.empty(array.size, object)
     filled[:] = flat
-    return filled.reshape(array.shape).tolist()
+    nested = filled.reshape(array.shape).tolist()
+    return nested
 
 
-def fill_request(body: dict[str, Any], signatures: Mapping[str, Any], request: Any) -> None:
+def fill_request(
+    body: dict[str, Json],
+    signatures: Mapping[str, meta_graph_pb2.SignatureDef],
+    request: predict_pb2.PredictRequest,
+) -> None:
     """Writes a parsed body, in rows or columns, into a PredictRequest."""
-    signature_name = body.get("signature_name", "")
+    signature_name = str(body.get("signature_name", ""))
     request.model_spec.signature_name = signature_name
     signature = signatures.get(signature_name or DEFAULT_SIGNATURE)
     if signature is None:
@@ -210,7 +222,7 @@ def fill_request(body: dict[str, Any], signatures: Mapping[str, Any], request: A
     columns = {name: _Column(signature.inputs[name]) for name in sorted(signature.inputs)}
     if "instances" in body and "inputs" in body:
         raise errors.invalid_argument(
-            f"JSON Value: {rest_values.text(body)} Not formatted correctly expecting only one "
+            f"JSON Value: {json_values.text(body)} Not formatted correctly expecting only one "
             "of 'inputs' or 'instances' keys to exist "
         )
     if "inputs" in body:
@@ -219,11 +231,11 @@ def fill_request(body: dict[str, Any], signatures: Mapping[str, Any], request: A
         raise errors.invalid_argument("Missing 'inputs' or 'instances' key")
     elif not isinstance(body["instances"], list):
         raise errors.invalid_argument(
-            f"JSON Value: {rest_values.text(body)} Excepting 'instances' to be an list/array"
+            f"JSON Value: {json_values.text(body)} Excepting 'instances' to be an list/array"
         )
     elif not body["instances"]:
         raise errors.invalid_argument(
-            f"JSON Value: {rest_values.text(body)} No values in 'instances' array"
+            f"JSON Value: {json_values.text(body)} No values in 'instances' array"
         )
     else:
         _add_rows(columns, body["instances"])
@@ -231,7 +243,7 @@ def fill_request(body: dict[str, Any], signatures: Mapping[str, Any], request: A
         column.write(request.inputs[name], rows="instances" in body)
 
 
-def answer(response: Any, columns: bool) -> dict[str, Any]:
+def answer(response: predict_pb2.PredictResponse, columns: bool) -> dict[str, Json]:
     """A PredictResponse as JSON values: `predictions` of rows, or `outputs` of columns."""
     arrays = {name: tensors.decode(response.outputs[name]) for name in sorted(response.outputs)}
     plain = {name: _plain(name, array) for name, array in arrays.items()}
@@ -247,35 +259,7 @@ def answer(response: Any, columns: bool) -> dict[str, Any]:
                 f"Tensor name: {name} has inconsistent batch size: {len(array)} expecting: {size}"
             )
         size = len(array)
-    rows = [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]
+    rows: list[Json] = [
+        dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)
+    ]
     return {"predictions": rows if only is None else only}
-
-
-def _tensor_info(info: Any) -> dict[str, Any]:
-    dims = [{"size": str(dim.size), "name": dim.name} for dim in info.tensor_shape.dim]
-    return {
-        "dtype": types_pb2.DataType.Name(info.dtype),
-        "tensor_shape": {"dim": dims, "unknown_rank": info.tensor_shape.unknown_rank},
-        "name": info.name,
-    }
-
-
-def metadata(response: Any) -> dict[str, Any]:
-    """A GetModelMetadataResponse as JSON values."""
-    packed = get_model_metadata_pb2.SignatureDefMap()
-    response.metadata["signature_def"].Unpack(packed)
-    signatures = {
-        name: {
-            "inputs": {key: _tensor_info(info) for key, info in signature.inputs.items()},
-            "outputs": {key: _tensor_info(info) for key, info in signature.outputs.items()},
-            "method_name": signature.method_name,
-            "defaults": {},
-        }
-        for name, signature in packed.signature_def.items()
-    }
-    spec = {
-        "name": response.model_spec.name,
-        "signature_name": "",
-        "version": str(response.model_spec.version.value),
-    }
-    return {"model_spec": spec, "metadata": {"signature_def": {"signature_def": signatures}}}

@@ -1,50 +1,10 @@
-"""The REST interface over the small model of test_server."""
+"""Predict in rows and columns, right and wrong, over the small model."""
 
-import gzip
-import http.client
 import json
-import socket
-import urllib.error
-import urllib.parse
-import urllib.request
 
-import numpy as np
 import pytest
 
-from export.server.rest import values as rest_values
-from tests.export.server.test_server import save_version, serving
-
-INSTANCES = [
-    {"user_id": 1, "name": "a", "edges": [1, 2, 3]},
-    {"user_id": 2, "name": {"b64": "YmM="}, "edges": [4, 5.5, 6]},  # b64 of "bc"
-]
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-@pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    path = tmp_path_factory.mktemp("rest") / "small"
-    save_version(path, 7, add=0.1)
-    port = free_port()
-    with serving(path, rest_api_port=port):
-        yield f"http://127.0.0.1:{port}/v1/models/small"
-
-
-def call(url, body=None):
-    """(HTTP status, answer); bodies that are no text are sent as JSON."""
-    if body is not None and not isinstance(body, str):
-        body = json.dumps(body)
-    data = None if body is None else body.encode()
-    try:
-        with urllib.request.urlopen(urllib.request.Request(url, data), timeout=10) as answer:
-            return answer.status, json.load(answer)
-    except urllib.error.HTTPError as error:
-        return error.code, json.load(error)
+from tests.export.server.small_model import INSTANCES, call
 
 
 def test_rows(url):
@@ -63,23 +23,6 @@ def test_columns(url):
         200,
         {"outputs": {"echo": ["a", "bc"], "score": [8.1, 19.6]}},
     )
-
-
-def test_status_and_metadata(url):
-    state = {"version": "7", "state": "AVAILABLE"}
-    expected = {
-        "model_version_status": [state | {"status": {"error_code": "OK", "error_message": ""}}]
-    }
-    assert call(url) == (200, expected)
-    assert call(f"{url}/versions/7") == (200, expected)
-    status, answer = call(f"{url}/metadata")
-    assert status == 200
-    assert answer["model_spec"] == {"name": "small", "signature_name": "", "version": "7"}
-    signature = answer["metadata"]["signature_def"]["signature_def"]["serving_default"]
-    assert signature["method_name"] == "tensorflow/serving/predict"
-    assert signature["inputs"]["edges"]["dtype"] == "DT_FLOAT"
-    sizes = [dim["size"] for dim in signature["inputs"]["edges"]["tensor_shape"]["dim"]]
-    assert sizes == ["-1", "3"]
 
 
 _MISSING = "Servable not found for request: "
@@ -224,44 +167,6 @@ def test_faults(url, path, body, status, text):
     assert call(url)[0] == 200
 
 
-def test_other_verbs_and_addresses(url):
-    def ask(address, verb="GET"):
-        request = urllib.request.Request(address, method=verb)
-        with pytest.raises(urllib.error.HTTPError) as error:
-            urllib.request.urlopen(request, timeout=10)
-        return error.value.code, error.value.read().decode()
-
-    for verb in ("PUT", "DELETE", "PATCH", "OPTIONS"):
-        status, answer = ask(url, verb)
-        expected = {"error": f"Malformed request: {verb} /v1/models/small"}
-        assert (status, json.loads(answer)) == (400, expected)
-    assert ask(url, "HEAD") == (400, "")
-    root = url.removesuffix("/v1/models/small")
-    assert ask(f"{root}/v2/models/small")[0] == 404
-    assert "Missing model name in request." in ask(f"{root}/v1/models")[1]
-    assert "Malformed request: GET /v1/" in ask(f"{root}/v1/")[1]
-    # Queries are part of the path, as for the real server.
-    assert "any versions of model small?verbose=1" in ask(f"{url}?verbose=1")[1]
-
-
-def test_bodies_may_be_compressed_and_come_in_chunks(url):
-    body = json.dumps({"instances": INSTANCES}).encode()
-    address = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(address.netloc, timeout=10)
-    for data, headers, status in (
-        (gzip.compress(body), {"Content-Encoding": "gzip"}, 200),
-        (iter([body[:10], body[10:]]), {"Transfer-Encoding": "chunked"}, 200),
-        (body, {"Content-Encoding": "gzip"}, 400),
-        (b"", {"Content-Length": "x"}, 400),
-    ):
-        connection.request(
-            "POST", f"{address.path}:predict", data, headers, encode_chunked=status == 200
-        )
-        answer = connection.getresponse()
-        assert (answer.status, bool(json.load(answer))) == (status, True)
-    connection.close()
-
-
 def test_numbers_that_json_has_no_word_for(url):
     body = json.dumps(_with(edges=[float("nan"), 1, 1]))
     status, answer = call(f"{url}:predict", body)
@@ -273,14 +178,3 @@ def test_numbers_that_json_has_no_word_for(url):
 def test_a_shape_that_the_graph_takes_is_answered(url):
     rows = _with(edges=[1, 2])
     assert call(f"{url}:predict", rows)[1] == {"predictions": [{"echo": "a", "score": 5.1}]}
-
-
-def test_floats_are_written_with_nine_digits_where_six_are_not_exact():
-    values = [0.1, 0.66907406, 8.1, 1e-7, 16777216.0]
-    written = [rest_values.plain_float(float(np.float32(value))) for value in values]
-    assert written == [0.1, 0.669074059, 8.1, 1e-7, 16777216.0]
-
-
-def test_an_unknown_model_is_not_found(url):
-    status, answer = call(url.replace("small", "other"))
-    assert (status, answer) == (404, {"error": "Could not find any versions of model other"})

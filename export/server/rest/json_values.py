@@ -5,11 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import math
-from typing import Any
+from typing import TypeAlias, TypeGuard
 
 import numpy as np
 
 from export.server import errors
+
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
 # What Python's parser says -> what the real server's does.
 _PARSE_ERRORS = {
@@ -30,17 +32,17 @@ _TYPE_NAMES: dict[type, str] = {
 }
 
 
-def type_name(value: Any) -> str:
+def type_name(value: Json) -> str:
     """The name of a JSON value's type in error messages."""
     return str(value) if isinstance(value, bool) else _TYPE_NAMES[type(value)]
 
 
-def text(value: Any) -> str:
+def text(value: Json) -> str:
     """A JSON value in error messages."""
     return json.dumps(value, indent=4, ensure_ascii=False)
 
 
-def parsed(body: bytes) -> dict[str, Any]:
+def parsed(body: bytes) -> dict[str, Json]:
     """The object that is the body of every request, its signature name checked."""
     if not body:
         raise errors.invalid_argument("JSON Parse error: The document is empty")
@@ -63,12 +65,13 @@ def parsed(body: bytes) -> dict[str, Any]:
     return value
 
 
-def is_base64(value: Any) -> bool:
+def is_base64(value: Json) -> TypeGuard[dict[str, str]]:
     """Whether a JSON value stands for bytes."""
     return isinstance(value, dict) and list(value) == ["b64"] and isinstance(value["b64"], str)
 
 
 def from_base64(value: dict[str, str]) -> bytes:
+    """The bytes that a JSON value stands for; raises INVALID_ARGUMENT where they are garbled."""
     try:
         return base64.b64decode(value["b64"], validate=True)
     except ValueError:

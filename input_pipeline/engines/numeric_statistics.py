@@ -1,0 +1,120 @@
+"""Mean and deviation of what models read of numeric features, window by window."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import numpy as np
+
+from input_pipeline.feature import Feature, Transform
+from input_pipeline.features.registry import table_of_events
+from input_pipeline.graph.node_table import DenseColumn, NodeTable
+from input_pipeline.log.interactions import Interactions
+from input_pipeline.log.vocabulary import NumbersColumn
+from input_pipeline.spec import DatasetSpec
+
+
+class NumericStatistics:
+    """Takes in the events up to t_{n-1}, and completes the transforms of numeric features.
+
+    An event counts once, with the number that its own line tells; for features that no line tells,
+    such as counts of the past, with what a row of the event would read.
+
+    Args:
+      interactions: the log.
+      spec: of the data set.
+    """
+
+    def __init__(self, interactions: Interactions, spec: DatasetSpec):
+        self._interactions = interactions
+        self._features = spec.select(role="numeric")
+        self._moments = {feature.name: _Moments() for feature in self._features}
+
+    def add(self, window: int, nodes: Mapping[str, NodeTable]) -> None:
+        """Takes in a window, if it ends at t_{n-1} or before.
+
+        Args:
+          window: one after another.
+          nodes: by owner, the tables that its rows see.
+        """
+        windows = self._interactions.windows
+        if windows.split(window) in ("validation", "test"):
+            return
+        for feature in self._features:
+            values = self._values(feature, windows.slice(window), nodes)
+            assert feature.transform is not None
+            if feature.transform.kind == "log":
+                values = np.sign(values) * np.log1p(np.abs(values))
+            self._moments[feature.name].add(values)
+
+    def _values(self, feature: Feature, part: slice, nodes: Mapping[str, NodeTable]) -> np.ndarray:
+        """float64 [events of the window, W]."""
+        log, owner = self._interactions, feature.owner
+        told = log.features[owner].get(feature.name)
+        if isinstance(told, NumbersColumn):
+            values = told.values[part]
+        elif owner == "context":
+            events = np.arange(part.start, part.stop)
+            values = numbers_of(feature, table_of_events(log, events))
+        else:
+            values = numbers_of(feature, nodes[owner])[log.ids[owner].rows[part]]
+        return values.reshape(len(values), -1).astype(np.float64)
+
+    def completed(self, spec: DatasetSpec) -> DatasetSpec:
+        """The spec with what was found in the transforms of its features."""
+
+        def complete(feature: Feature) -> Feature:
+            if feature.transform is None:
+                return feature
+            transform = self._moments[feature.name].complete(feature.transform)
+            return dataclasses.replace(feature, transform=transform)
+
+        return dataclasses.replace(spec, features=tuple(map(complete, spec.features)))
+
+
+def numbers_of(feature: Feature, table: NodeTable) -> np.ndarray:
+    """The values of a numeric feature in a table, [V, ...]."""
+    column = table[feature.column]
+    assert isinstance(column, DenseColumn)
+    return column.values
+
+
+class _Moments:
+    """Count, mean, sum of squares about it, least and largest of W columns of numbers."""
+
+    def __init__(self) -> None:
+        self._parts: list[np.ndarray] = []
+        self._has_missing = False
+
+    def add(self, values: np.ndarray) -> None:
+        """Takes in float64 [N, W]; NaN is missing."""
+        there = ~np.isnan(values)
+        self._has_missing = self._has_missing or not there.all()
+        known = np.where(there, values, 0.0)
+        count = there.sum(axis=0)
+        mean = known.sum(axis=0) / np.maximum(count, 1)
+        squares = (np.where(there, values - mean, 0.0) ** 2).sum(axis=0)
+        low = np.where(there, values, np.inf).min(axis=0, initial=np.inf)
+        high = np.where(there, values, -np.inf).max(axis=0, initial=-np.inf)
+        self._parts.append(np.stack([count, mean, squares, low, high]))
+
+    def complete(self, transform: Transform) -> Transform:
+        """The transform by what was taken in; `none` leaves numbers as they are."""
+        # [windows, 5, W]
+        count, means, squares, low, high = np.moveaxis(np.stack(self._parts), 1, 0)
+        total = np.maximum(count.sum(axis=0), 1)
+        mean = (count * means).sum(axis=0) / total
+        variance = (squares + count * (means - mean) ** 2).sum(axis=0) / total
+        # Rounding leaves a little of a deviation that is 0.
+        same = high.max(axis=0) <= low.min(axis=0)
+        mean = np.where(same & (count.sum(axis=0) > 0), low.min(axis=0), mean)
+        deviation = np.where(same | (variance == 0), 1.0, np.sqrt(variance))
+        if transform.kind == "none":
+            mean, deviation = np.zeros_like(mean), np.ones_like(deviation)
+        return dataclasses.replace(
+            transform,
+            mean=tuple(mean.tolist()),
+            deviation=tuple(deviation.tolist()),
+            has_missing=self._has_missing,
+        )

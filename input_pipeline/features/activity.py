@@ -1,0 +1,71 @@
+"""How active a node has been: its events by task, and how long it has been there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from input_pipeline.feature import NODES, Feature, Transform
+from input_pipeline.features.provider import Cut, LogFacts, Provider
+from input_pipeline.graph.node_table import DenseColumn, NodeTable
+
+_SECONDS_OF_DAY = 86_400
+_NONE = -1.0
+
+
+class Activity(Provider):
+    """`user_activity` and `item_activity`, where asked for: T + 2 numbers.
+
+    ln(1 + n_t) for each task t, n_t being the node's events by that task before the cut; then the
+    days from its first, and from its latest event to the cut's time. A node without events has
+    0 by every task, and -1 days.
+    """
+
+    def describe(self, facts: LogFacts) -> tuple[Feature, ...]:
+        if not facts.activity:
+            return ()
+        missing = _missing(len(facts.tasks))
+        length = len(missing)
+        transform = Transform("standard", (0.0,) * length, (1.0,) * length)
+        return tuple(
+            Feature(
+                f"{owner}_activity",
+                owner,
+                "numeric",
+                "float",
+                length,
+                missing=missing,
+                bounds=(_NONE, None),
+                transform=transform,
+            )
+            for owner in NODES
+        )
+
+    def columns(self, cut: Cut) -> Mapping[str, NodeTable]:
+        if not cut.facts.activity:
+            return {}
+        events, num_tasks = cut.past.events(), len(cut.facts.tasks)
+        assert events.timestamp is not None
+        ticks_of_day = _SECONDS_OF_DAY * (1000 if cut.facts.timestamp_unit == "ms" else 1)
+        tables: dict[str, NodeTable] = {}
+        for owner, nodes in (("user", events.user), ("item", events.item)):
+            values = np.empty((cut.known(owner), num_tasks + 2), np.float32)
+            for task in range(num_tasks):
+                did = ((events.positive >> np.uint32(task)) & np.uint32(1)).astype(bool)
+                values[:, task] = np.log1p(np.bincount(nodes[did], minlength=len(values)))
+            # Events are in the order of time, and every known node has one.
+            times = events.timestamp
+            for place, backwards in ((num_tasks, False), (num_tasks + 1, True)):
+                step = -1 if backwards else 1
+                known, first = np.unique(nodes[::step], return_index=True)
+                assert len(known) == len(values)
+                age = cut.past.time - times[::step][first]
+                values[:, place] = age / ticks_of_day
+            column = DenseColumn(values, _missing(num_tasks))
+            tables[owner] = {f"{owner}_activity": column}
+        return tables
+
+
+def _missing(num_tasks: int) -> tuple[float, ...]:
+    return (*(0.0,) * num_tasks, _NONE, _NONE)

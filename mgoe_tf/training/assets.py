@@ -1,0 +1,91 @@
+"""Files of the data set that a model needs, kept beside its checkpoints.
+
+A model class names them (`RankingModel.assets`) by their paths below the data set directory;
+`<model_dir>/assets/` holds copies under the same paths, and config.json their SHA-256.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+
+from input_pipeline.files import filesystem
+
+ASSETS_DIR = "assets"
+_BLOCK_BYTES = 1 << 24
+
+
+def copy_assets(data_dir: str, model_dir: str, names: Sequence[str]) -> dict[str, str]:
+    """Copies files of a data set into a model directory.
+
+    Args:
+      data_dir, model_dir: local or remote.
+      names: paths below `data_dir`.
+
+    Returns:
+      The SHA-256 of each, by name.
+
+    Raises:
+      ValueError: the data set has no such file.
+    """
+    _require_files(data_dir, names)
+    return {
+        name: _copy(filesystem.join(data_dir, name), filesystem.join(model_dir, ASSETS_DIR, name))
+        for name in names
+    }
+
+
+def require_unchanged(folder: str, checksums: Mapping[str, str]) -> None:
+    """Raises ValueError naming a file of `folder` that is gone or whose SHA-256 is another."""
+    for name, expected in checksums.items():
+        path = filesystem.join(folder, name)
+        found = checksum(path) if filesystem.exists(path) else "no file"
+        if found != expected:
+            raise ValueError(f"{path}: must have the SHA-256 {expected}, got {found}")
+
+
+def checksum(path: str) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with filesystem.open_binary(path) as file:
+        while block := file.read(_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def local_assets(folder: str, names: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Local paths of files of a folder by name, for as long as the context lasts.
+
+    Raises:
+      ValueError: the folder has no such file.
+    """
+    _require_files(folder, names)
+    if not filesystem.is_remote(folder):
+        yield {name: filesystem.join(folder, name) for name in names}
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        paths = {name: os.path.join(temporary, name) for name in names}
+        for name, path in paths.items():
+            _copy(filesystem.join(folder, name), path)
+        yield paths
+
+
+def _require_files(folder: str, names: Sequence[str]) -> None:
+    missing = [name for name in names if not filesystem.exists(filesystem.join(folder, name))]
+    if missing:
+        raise ValueError(f"{folder} has not the files {missing}, which the model needs")
+
+
+def _copy(source: str, target: str) -> str:
+    """Copies a file; returns the SHA-256 of what was written."""
+    filesystem.make_dirs(os.path.dirname(target))
+    digest = hashlib.sha256()
+    with filesystem.open_binary(source) as reader, filesystem.open_binary(target, "wb") as writer:
+        while block := reader.read(_BLOCK_BYTES):
+            digest.update(block)
+            writer.write(block)
+    return digest.hexdigest()

@@ -1,0 +1,47 @@
+import dataclasses
+
+import pytest
+
+from mgoe_tf.models.baselines.mmoe import MMoEOptions
+from mgoe_tf.models.mgoe import MGOEOptions
+from mgoe_tf.models.options import ModelOptions, from_json
+
+
+@pytest.mark.parametrize(
+    ("options_class", "values", "message"),
+    [
+        (ModelOptions, {"embedding_dim": 0}, "--embedding_dim: must be at least 1, got 0"),
+        (ModelOptions, {"tower_units": (4, 0)}, r"--tower_units: must be at least 1, got \[4, 0\]"),
+        (ModelOptions, {"dropout": 1.0}, r"--dropout: must be in \[0, 1\), got 1.0"),
+        (MMoEOptions, {"embedding_dim": 0}, "--embedding_dim: must be at least 1, got 0"),
+        (MMoEOptions, {"num_experts": 0}, "--num_experts: must be at least 1, got 0"),
+        (MMoEOptions, {"expert_units": (0,)}, r"--expert_units: must be at least 1, got \[0\]"),
+        (MGOEOptions, {"dropout": -0.1}, r"--dropout: must be in \[0, 1\), got -0.1"),
+        (MGOEOptions, {"head_units": 0}, "--head_units: must be at least 1, got 0"),
+        (MGOEOptions, {"fusion_units": (0,)}, r"--fusion_units: must be at least 1, got \[0\]"),
+        (MGOEOptions, {"temperature": 0.0}, "--temperature: must be above 0, got 0.0"),
+        (MGOEOptions, {"num_task_experts": -1}, "--num_task_experts: must be at least 0, got -1"),
+        (
+            MGOEOptions,
+            {"num_task_experts": 0, "num_shared_experts": 0},
+            r"--num_shared_experts \+ --num_task_experts: must be at least 1, got 0",
+        ),
+    ],
+)
+def test_values_out_of_range_are_refused(options_class, values, message):
+    with pytest.raises(ValueError, match=message):
+        options_class(**values)
+
+
+def test_no_hidden_layer_is_allowed():
+    assert MMoEOptions(tower_units=()).tower_units == ()
+
+
+def test_options_round_trip_through_json():
+    options = MMoEOptions(expert_units=(3, 2), dropout=0.5)
+    values = {**dataclasses.asdict(options), "expert_units": [3, 2], "tower_units": [32]}
+    assert from_json(MMoEOptions, values, "file") == options
+    del values["dropout"]
+    message = r"file: not the MMoEOptions of this version: missing \['dropout'\], unknown \['x'\]"
+    with pytest.raises(ValueError, match=message):
+        from_json(MMoEOptions, {**values, "x": 1}, "file")

@@ -1,0 +1,117 @@
+"""A model that needs an array of the data set: where the array goes, and what is refused."""
+
+import hashlib
+import json
+import pathlib
+import shutil
+
+import pytest
+import tensorflow as tf
+from scipy import sparse
+
+from mgoe_tf.evaluate import EvaluateOptions, evaluate
+from mgoe_tf.models.baselines.mmoe import MMoE, MMoEOptions
+from mgoe_tf.models.registry import MODELS, build_model
+from mgoe_tf.training import assets, checkpoints
+from mgoe_tf.training.trainer import train
+from tests.encoded_rows import make_spec
+from tests.model_options import OPTIONS
+
+MATRIX = "graph/3/merging_matrix.npz"
+
+
+class Toy(MMoE):
+    """MMoE whose logits start at the mean score of all pairs, in thousandths."""
+
+    options_class = MMoEOptions
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        self.start = 1000 * float(sparse.load_npz(self.asset_paths[MATRIX]).mean())
+
+    @classmethod
+    def assets(cls, spec) -> tuple[str, ...]:
+        return (MATRIX,)
+
+    def network(self, inputs, training=False):
+        logits = super().network(inputs, training=training)
+        return {task: logit + self.start for task, logit in logits.items()}
+
+
+@pytest.fixture
+def toy(monkeypatch, train_options, tmp_path):
+    """The options of a run of the toy model on a data set of its own."""
+    monkeypatch.setitem(MODELS, "toy", Toy)
+    copied = tmp_path / "data"
+    shutil.copytree(train_options().data_dir, copied)
+    return train_options("toy", model="toy", data_dir=str(copied))
+
+
+def change_matrix(folder: str) -> pathlib.Path:
+    path = pathlib.Path(folder, MATRIX)
+    sparse.save_npz(path, 2 * sparse.load_npz(path))
+    return path
+
+
+def test_the_array_travels_with_the_model(toy):
+    metrics = train(OPTIONS["mmoe"], toy)
+    source, copied = pathlib.Path(toy.data_dir, MATRIX), pathlib.Path(toy.model_dir, "assets")
+    assert [str(path.relative_to(copied)) for path in copied.rglob("*.*")] == [MATRIX]
+    assert (copied / MATRIX).read_bytes() == source.read_bytes()
+    config = json.loads(pathlib.Path(toy.model_dir, "config.json").read_text())
+    assert config["assets"] == {MATRIX: hashlib.sha256(source.read_bytes()).hexdigest()}
+
+    expected = 1000 * float(sparse.load_npz(source).mean())
+    assert expected > 0
+    change_matrix(toy.data_dir)  # whatever becomes of the data set
+    model = checkpoints.load_model(toy.model_dir).model
+    assert model.start == expected
+    assert model.get_config()["assets"] == {MATRIX: str(copied / MATRIX)}
+    assert evaluate(EvaluateOptions(toy.model_dir, toy.data_dir)) == metrics
+
+
+def test_another_array_in_the_model_directory_is_refused(toy):
+    train(OPTIONS["mmoe"], toy)
+    path = change_matrix(f"{toy.model_dir}/assets")
+    with pytest.raises(ValueError, match=rf"{path}: must have the SHA-256 \w{{64}}, got \w{{64}}"):
+        checkpoints.load_model(toy.model_dir)
+    path.unlink()
+    with pytest.raises(ValueError, match=rf"{path}: must have the SHA-256 \w{{64}}, got no file"):
+        checkpoints.load_model(toy.model_dir)
+
+
+def test_a_run_is_resumed_with_its_own_array_alone(toy):
+    metrics = train(OPTIONS["mmoe"], toy)
+    toy = type(toy)(**{**vars(toy), "resume": True})
+    assert train(OPTIONS["mmoe"], toy) == metrics
+    path = change_matrix(toy.data_dir)
+    with pytest.raises(ValueError, match=rf"{path}: must have the SHA-256"):
+        train(OPTIONS["mmoe"], toy)
+
+
+def test_a_data_set_without_the_array_is_refused(toy):
+    pathlib.Path(toy.data_dir, MATRIX).unlink()
+    with pytest.raises(ValueError, match=rf"data has not the files \['{MATRIX}'\]"):
+        train(OPTIONS["mmoe"], toy)
+    assert not checkpoints.holds_run(toy.model_dir)
+
+
+def test_a_model_is_not_built_without_its_array(monkeypatch):
+    monkeypatch.setitem(MODELS, "toy", Toy)
+    with pytest.raises(ValueError, match=rf"assets: Toy takes \['{MATRIX}'\], got \[\]"):
+        build_model("toy", make_spec(), OPTIONS["mmoe"])
+
+
+def test_remote_files_are_read_from_local_copies(tmp_path):
+    (tmp_path / "graph").mkdir()
+    (tmp_path / "graph" / "a.npy").write_bytes(b"abc")
+    checksums = assets.copy_assets(str(tmp_path), "ram://models/run", ["graph/a.npy"])
+    # SHA-256 of "abc", from FIPS 180-2
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert checksums == {"graph/a.npy": digest}
+    assert tf.io.gfile.exists("ram://models/run/assets/graph/a.npy")
+    assets.require_unchanged("ram://models/run/assets", checksums)
+    with assets.local_assets("ram://models/run/assets", list(checksums)) as paths:
+        path = pathlib.Path(paths["graph/a.npy"])
+        assert path.read_bytes() == b"abc"
+    assert not path.exists()
