@@ -198,12 +198,12 @@ class Examples:
             seed=1 + int(random.integers(2**31 - 1)),
         )
 
-        def read(slots: list[list[tuple[int, int]]]) -> tf.data.Dataset:
+        def read(slots: list[list[tuple[int, int]]], turns: np.ndarray) -> tf.data.Dataset:
             sources = [
                 [self._source(files[shard], first, scratch) for shard, first in shards]
                 for shards in slots
             ]
-            return read_in_turn(sources, records_per_block)
+            return read_in_turn(sources, turns, records_per_block)
 
         of_user = {feature.name for feature in self.features if feature.owner == "user"}
         batches = self.layout.batches(

@@ -1,7 +1,8 @@
 """The order of an epoch's records, known without reading any, so that reading can begin anywhere.
 
-Two levels of chance. Slots, each some shards one after the other, take turns in giving a block of
-consecutive records; and so many blocks as fit into memory, a window, are shuffled at a time. Which
+Two levels of chance. Slots, each some shards one after the other, give blocks of consecutive
+records at a pace that lets all of them end together, so that every part of an epoch holds a like
+share of each shard; and so many blocks as fit into memory, a window, are shuffled at a time. Which
 record comes when depends on the seed, the epoch and the index of the shards alone.
 """
 
@@ -90,8 +91,8 @@ class EpochOrder:
                 strict=True,
             )
         )
-        # turn by turn, and in each turn slot by slot
-        order = np.lexsort((slot, turn))
+        # a slot's blocks lie evenly over the epoch
+        order = np.lexsort((slot, (turn + 0.5) / np.array(counts)[slot]))
         self._slot, self._turn = slot[order], turn[order]
         sums = [
             np.add.reduceat(of_slot, np.arange(0, len(of_slot), records_per_block), dtype=np.int64)
@@ -145,25 +146,24 @@ class EpochOrder:
         block = int(np.searchsorted(ends, before, side="right"))
         return Start(window, block, before - int(ends[block - 1] if block else 0))
 
-    def slots_at(self, window: int) -> list[list[tuple[int, int]]]:
+    def slots_at(self, window: int) -> tuple[list[list[tuple[int, int]]], np.ndarray]:
         """What is left to read from the beginning of a window on.
 
         Returns:
-          The slots in the order in which they take turns; of each its shards, as (number of the
-          shard, its first record that is read). Slots that are read to the end are left out.
+          The shards of each slot, as (number of the shard, its first record that is read); slots
+          that are read to the end are left out. And which of these slots gives each block, int64.
         """
         begin = window * self.blocks_per_window
         taken = np.bincount(self._slot[:begin], minlength=len(self._shards))
-        # the next one in turn comes first
-        left = list(dict.fromkeys(self._slot[begin:].tolist()))
+        left, turns = np.unique(self._slot[begin:], return_inverse=True)
         found = []
-        for slot in left:
+        for slot in left.tolist():
             record = int(taken[slot]) * self.records_per_block
             shard = int(np.searchsorted(self._ends[slot], record, side="right"))
             first = record - int(self._ends[slot][shard - 1] if shard else 0)
             shards = self._shards[slot][shard:]
             found.append([(shards[0], first), *((number, 0) for number in shards[1:])])
-        return found
+        return found, turns
 
 
 class ShuffledRecords:
@@ -171,13 +171,13 @@ class ShuffledRecords:
 
     Args:
       order: of the records.
-      read: from the slots of `EpochOrder.slots_at` to blocks in turn, string [..].
+      read: from what `EpochOrder.slots_at` gives to blocks in this order, string [..].
     """
 
     def __init__(
         self,
         order: EpochOrder,
-        read: Callable[[list[list[tuple[int, int]]]], tf.data.Dataset],
+        read: Callable[[list[list[tuple[int, int]]], np.ndarray], tf.data.Dataset],
     ) -> None:
         self.order = order
         self._read = read
@@ -186,7 +186,7 @@ class ShuffledRecords:
         """Blocks of serialized records, string [..], the first one beginning with `record`."""
         start = self.order.start_at(record) if record else Start(0, 0, 0)
         blocks = shuffled_by_window(
-            self._read(self.order.slots_at(start.window)),
+            self._read(*self.order.slots_at(start.window)),
             blocks_per_window=self.order.blocks_per_window,
             seed=self.order.seed,
             first_window=start.window,

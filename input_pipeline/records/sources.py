@@ -31,42 +31,34 @@ class Source(NamedTuple):
     is_cut: bool
 
 
-_NOTHING = Source("", 0, 0, 0, np.zeros(0, np.int64), False)
+# Of each slot; a thread a slot reads them, so that shards are inflated side by side.
+_BLOCKS_AHEAD = 16
 
 
 def read_one_by_one(sources: Sequence[Source]) -> tf.data.Dataset:
     """The records of one source after the other."""
-    return tf.data.Dataset.from_tensor_slices(_columns(sources)).flat_map(_opener(sources))
+    columns, opened = _columns(sources), _opener(sources)
+    if len(sources) == 1:  # a dataset less for every record to pass through
+        return opened(*(tf.constant(column[0]) for column in columns))
+    return tf.data.Dataset.from_tensor_slices(columns).flat_map(opened)
 
 
-def read_in_turn(slots: Sequence[Sequence[Source]], records_per_block: int) -> tf.data.Dataset:
+def read_in_turn(
+    slots: Sequence[Sequence[Source]], turns: np.ndarray, records_per_block: int
+) -> tf.data.Dataset:
     """Blocks of records, string [..], that the slots give in turn.
 
     Args:
       slots: each some sources, read one after the other; all slots are read at the same time.
+      turns: which slot gives each block, int64 [blocks].
       records_per_block: of one slot; its last block may have fewer.
     """
-    width = max(len(sources) for sources in slots)
-    padded = [source for sources in slots for source in [*sources, *[_NOTHING] * width][:width]]
-    by_slot = tuple(
-        column.reshape(len(slots), width, *column.shape[1:]) for column in _columns(padded)
-    )
-
-    opened = _opener(padded)
-
-    @tf.autograph.experimental.do_not_convert
-    def blocks_of(*sources: tf.Tensor) -> tf.data.Dataset:
-        if width == 1:  # a dataset less for every record to pass through
-            return opened(*(column[0] for column in sources)).batch(records_per_block)
-        files = tf.data.Dataset.from_tensor_slices(sources).filter(lambda path, *_: path != "")
-        return files.flat_map(opened).batch(records_per_block)
-
-    return tf.data.Dataset.from_tensor_slices(by_slot).interleave(
-        blocks_of,
-        cycle_length=len(slots),
-        num_parallel_calls=tf.data.AUTOTUNE,
-        deterministic=True,
-    )
+    blocks = [
+        read_one_by_one(sources).batch(records_per_block).prefetch(_BLOCKS_AHEAD)
+        for sources in slots
+    ]
+    choices = tf.data.Dataset.from_tensor_slices(turns.astype(np.int64))
+    return tf.data.Dataset.choose_from_datasets(blocks, choices, stop_on_empty_dataset=False)
 
 
 def _columns(sources: Sequence[Source]) -> tuple[np.ndarray, ...]:

@@ -25,7 +25,7 @@ def order_of(counts: list[int], **changes) -> EpochOrder:
 
 def test_by_hand() -> None:
     # slot 0: shards 0 and 2, records 0 1 2 5 6; slot 1: shard 1, records 3 4
-    # blocks in turn: 01 | 34 | 25 || 6
+    # blocks in turn, slot 0 giving three for one of slot 1: 01 | 25 | 34 || 6
     order = order_of([3, 2, 2])
     assert order.num_windows == 2
     np.testing.assert_array_equal(order.records_before, [0, 6, 7])
@@ -33,20 +33,38 @@ def test_by_hand() -> None:
     window = sorted(block.tolist() for block in order.windows(0, 0))
     assert window == [[0, 1], [2, 5], [3, 4]]
     assert [block.tolist() for block in order.windows(1, 1)] == [[6]]
-    assert order.slots_at(0) == [[(0, 0), (2, 0)], [(1, 0)]]
+    slots, turns = order.slots_at(0)
+    assert (slots, turns.tolist()) == ([[(0, 0), (2, 0)], [(1, 0)]], [0, 0, 1, 0])
     # of slot 0, 0 1 2 5 are read: what is left is the second record of shard 2
-    assert order.slots_at(1) == [[(2, 1)]]
+    slots, turns = order.slots_at(1)
+    assert (slots, turns.tolist()) == ([[(2, 1)]], [0])
     assert order.start_at(7) == Start(2, 0, 0)
     assert order.start_at(6) == Start(1, 0, 0)
     assert order.start_at(3) == Start(0, 1, 1)
 
 
-def test_the_slot_whose_turn_it_is_comes_first() -> None:
+def test_what_is_left_of_slots_and_whose_turn_it_is() -> None:
     # blocks of one: 0 | 2 | 1 | 3, of slots 0 1 0 1
     order = order_of([2, 2], records_per_block=1, blocks_per_window=1)
-    assert order.slots_at(1) == [[(1, 0)], [(0, 1)]]
-    assert order.slots_at(2) == [[(0, 1)], [(1, 1)]]
-    assert order.slots_at(4) == []
+    for window, left, turns in (
+        (1, [[(0, 1)], [(1, 0)]], [1, 0, 1]),
+        (2, [[(0, 1)], [(1, 1)]], [0, 1]),
+        (3, [[(1, 1)]], [0]),
+        (4, [], []),
+    ):
+        found, order_of_turns = order.slots_at(window)
+        assert (found, order_of_turns.tolist()) == (left, turns)
+
+
+def test_every_part_of_an_epoch_holds_a_like_share_of_each_shard() -> None:
+    counts = [40, 400, 160]
+    order = order_of(counts, slots=3, blocks_per_window=30)
+    first = np.cumsum([0, *counts])
+    for window in range(order.num_windows):
+        _, turns = order.slots_at(window)
+        shares = np.bincount(turns[:30], minlength=3) / np.array(counts)
+        if len(turns) >= 30:
+            np.testing.assert_allclose(shares, 30 / first[-1], atol=1 / 40)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -56,15 +74,15 @@ def test_the_plan_is_what_is_read_from_any_record_on(seed) -> None:
     order = order_of(counts, slots=3, records_per_block=4, blocks_per_window=3)
     first_record = np.cumsum([0, *counts])
 
-    def read(slots: list[list[tuple[int, int]]]) -> tf.data.Dataset:
+    def read(slots: list[list[tuple[int, int]]], turns: np.ndarray) -> tf.data.Dataset:
         blocks: list[list[np.ndarray]] = []
         for shards in slots:
             of_slot = np.concatenate(
                 [np.arange(first, counts[shard]) + first_record[shard] for shard, first in shards]
             )
             blocks.append([of_slot[i : i + 4] for i in range(0, len(of_slot), 4)])
-        longest = max(map(len, blocks))
-        in_turn = [of_slot[t] for t in range(longest) for of_slot in blocks if t < len(of_slot)]
+        in_turn = [blocks[slot].pop(0) for slot in turns]
+        assert not any(blocks)
         return tf.data.Dataset.from_generator(
             lambda: in_turn, output_signature=tf.TensorSpec([None], tf.int64)
         )
