@@ -1,1 +1,1 @@
-"""What computes the stages of preparation."""
+"""What computes the stages of preparation: `engine.py` says what they are, `registry.py` by whom."""

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from input_pipeline.log.byte_strings import ByteStrings
 from input_pipeline.log.events import Categorical, CategoricalLists
 
 _INT64 = np.iinfo(np.int64)
@@ -133,9 +134,17 @@ def to_categorical(chunks: list[pa.DictionaryArray]) -> Categorical:
         if not outside.any():
             order = np.argsort(numbers)
             return Categorical(_ranks(order)[codes], numbers[order])
-    order = pc.sort_indices(values).to_numpy()  # As bytes: unsigned, the shorter of equals first.
-    raw = values.take(pa.array(order)).to_numpy(zero_copy_only=False)
-    return Categorical(_ranks(order)[codes], raw)
+    strings = _byte_strings(values)
+    order = strings.order()
+    return Categorical(_ranks(order)[codes], strings[order])
+
+
+def _byte_strings(values: pa.Array) -> ByteStrings:
+    """Values without nulls; the bytes are shared."""
+    _, offsets, flat = values.cast(pa.large_binary()).buffers()
+    bounds = np.frombuffer(offsets, np.int64, len(values) + 1, 8 * values.offset)
+    characters = np.zeros(0, np.uint8) if flat is None else np.frombuffer(flat, np.uint8)
+    return ByteStrings(characters[bounds[0] : bounds[-1]], bounds - bounds[0])
 
 
 def to_lists(chunks: list[pa.DictionaryArray], separator: str) -> CategoricalLists:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterable
 
 from input_pipeline.engines.merging_graph import MergingGraph
+
 from input_pipeline.files import filesystem
 from tests.benchmarks.context import Context
 from tests.benchmarks.line import Goal, Line

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
-
 from input_pipeline.engines.dataset_writer import ENCODERS
 from input_pipeline.engines.merging_graph import MergingGraph
+
 from input_pipeline.features import registry
 from input_pipeline.files import filesystem
 from input_pipeline.graph.node_table import ListColumn, NodeTable

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from input_pipeline import prepare
+from input_pipeline.engines.local.engine import LocalEngine
+from input_pipeline.log.byte_strings import ByteStrings
 from input_pipeline.log.events import (
     Categorical,
     CategoricalLists,
@@ -16,6 +19,8 @@ from input_pipeline.log.events import (
     FeatureValues,
     Numbers,
 )
+from input_pipeline.preparation_options import PreparationOptions
+from input_pipeline.spec import DatasetSpec
 from tests.reference_preparation import Line
 
 TASKS = ("click", "fav", "cart", "buy")
@@ -64,7 +69,9 @@ def _categorical(values: list) -> Categorical:
     place = {None: -1} | {value: code for code, value in enumerate(distinct)}
     codes = np.array([place[value] for value in values], np.int32)
     integers = all(isinstance(value, int) for value in distinct)
-    return Categorical(codes, np.array(distinct, dtype=np.int64 if integers else object))
+    return Categorical(
+        codes, np.array(distinct, np.int64) if integers else ByteStrings.of(distinct)
+    )
 
 
 def _lists(values: list[tuple]) -> CategoricalLists:
@@ -158,3 +165,9 @@ def with_features(lines: list[Line], seed: int) -> list[Line]:
 
 
 TRANSFORMS = {"income": "log", "weight": "standard", "price": "none", "position": "log"}
+
+
+def write_log(log: EventLog, options: PreparationOptions, data_dir: str) -> DatasetSpec:
+    """Prepares a log that lies in memory, which the local engine alone takes."""
+    with LocalEngine(options, data_dir, log) as engine:
+        return prepare.write_data_set(engine)

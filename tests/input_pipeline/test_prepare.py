@@ -14,7 +14,6 @@ import tensorflow as tf
 from scipy import sparse
 from sklearn.cluster import KMeans
 
-from input_pipeline import prepare
 from input_pipeline.files import filesystem
 from input_pipeline.log import vocabulary
 from input_pipeline.log.windows import permutation_ranks
@@ -23,7 +22,7 @@ from input_pipeline.records import shards as tfrecords
 from input_pipeline.report import data_report as report
 from input_pipeline.spec import SPEC_FILE, DatasetSpec
 from tests import reference_preparation as reference
-from tests.input_pipeline.logs import TASKS, event_log, random_lines
+from tests.input_pipeline.logs import TASKS, event_log, random_lines, write_log
 
 CUTS = (0.3, 0.5, 0.7, 0.85)
 SMALL = {
@@ -47,7 +46,7 @@ def make(lines, data_dir, **flags):
     """Prepares `lines` and works out the reference for them."""
     options = PreparationOptions(**{**SMALL, "data_dir": str(data_dir), **flags})
     log = event_log(lines)
-    spec = prepare.write_data_set(log, options, str(data_dir))
+    spec = write_log(log, options, str(data_dir))
     positions = None
     if spec.split == "order":
         users = [line.user for line in lines]

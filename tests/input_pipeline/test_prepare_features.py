@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from input_pipeline import prepare
 from input_pipeline.dataset import open_examples
 from input_pipeline.feature import UNKNOWN_INT64
 from input_pipeline.files import filesystem
@@ -19,7 +18,7 @@ from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.records.example_rows import first_examples
 from input_pipeline.report import data_report as report
 from tests import reference_preparation as reference
-from tests.input_pipeline.logs import TRANSFORMS, event_log, random_lines, with_features
+from tests.input_pipeline.logs import TRANSFORMS, event_log, random_lines, with_features, write_log
 from tests.input_pipeline.test_prepare import SMALL, timestamp_of, windows_of
 
 FEATURES = {
@@ -37,7 +36,7 @@ def _no_figures(monkeypatch):
 
 def make(lines, data_dir, tasks=TASKS, **flags):
     options = PreparationOptions(**{**SMALL, "data_dir": str(data_dir), **flags})
-    spec = prepare.write_data_set(event_log(lines, tasks, TRANSFORMS), options, str(data_dir))
+    spec = write_log(event_log(lines, tasks, TRANSFORMS), options, str(data_dir))
     positions = None
     times = [line.timestamp for line in lines]
     if spec.split == "order":
