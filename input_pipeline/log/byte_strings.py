@@ -6,6 +6,7 @@ Axes: N strings, M of them taken.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator
 from typing import Any, overload
 
@@ -49,8 +50,7 @@ class ByteStrings:
 
     @classmethod
     def of_lines(cls, text: bytes) -> ByteStrings:
-        """The lines of a text, each of which ends with a line break; what follows the last does not
-        count."""
+        """The lines of a text; what follows the last line break does not count."""
         characters = np.frombuffer(text, np.uint8)
         ends = np.flatnonzero(characters == _LINE_END)
         offsets = np.zeros(len(ends) + 1, np.int64)
@@ -98,7 +98,7 @@ class ByteStrings:
     def tolist(self) -> list[bytes]:
         """All strings as Python objects: for a few of them."""
         whole, bounds = self.flat.tobytes(), self.offsets.tolist()
-        return [whole[start:end] for start, end in zip(bounds, bounds[1:], strict=False)]
+        return [whole[start:end] for start, end in itertools.pairwise(bounds)]
 
     @property
     def lengths(self) -> NDArray[np.int64]:

@@ -21,6 +21,7 @@ from export.client.snapshot import GraphSnapshot
 from export.deploy import files
 from export.savedmodel import ExportOptions, export
 from input_pipeline.files import filesystem
+from input_pipeline.log.raw_ids import as_array
 from tests.benchmarks.context import Context
 from tests.benchmarks.line import Goal, Line
 from tests.benchmarks.load import Heard, Target, closed_loop, open_loop

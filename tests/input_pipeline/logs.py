@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import pathlib
 import types
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +22,7 @@ from input_pipeline.log.events import (
     Numbers,
 )
 from input_pipeline.preparation_options import PreparationOptions
-from input_pipeline.spec import DatasetSpec
+from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
 from tests.reference_preparation import Line
 
 TASKS = ("click", "fav", "cart", "buy")
@@ -121,6 +123,65 @@ def event_log(
         duplicate_lines=0,
         has_exposures=any(not line.tasks for line in lines),
     )
+
+
+# Kinds of columns for features that may be missing: `_cell` writes times of these.
+_PARTS_OF_TIME = {"hour": "hour", "born": "weekday"}
+
+
+def write_csv(
+    lines: list[Line],
+    path: pathlib.Path,
+    tasks: tuple[str, ...] = TASKS,
+    transforms: Mapping[str, str] = types.MappingProxyType({}),
+) -> dict[str, Any]:
+    """Writes the lines as `--source=csv` reads them; returns the flags that name the columns."""
+    owners = {owner: dict(getattr(lines[0], f"{owner}_features")) for owner in INPUT_OWNERS}
+    names = [name for features in owners.values() for name in features]
+    clock = ["timestamp"] if lines[0].timestamp is not None else []
+    with open(path, "wb") as file:
+        head = ["user_id", "item_id", *clock, *(f"is_{task}" for task in tasks), *names]
+        file.write(",".join(head).encode() + b"\n")
+        for line in lines:
+            told = dict(line.user_features + line.item_features + line.context_features)
+            labels = [
+                "1" if task in line.tasks else "" if task in line.unlabeled else "0"
+                for task in range(len(tasks))
+            ]
+            times = [line.timestamp] if clock else []
+            cells = [line.user, line.item, *times, *labels, *(_time(n, told[n]) for n in names)]
+            file.write(b",".join(map(_cell, cells)) + b"\n")
+    return {
+        "timestamp_column": clock[0] if clock else None,
+        "task_columns": tuple(f"is_{task}:{task}" for task in tasks),
+        **{
+            f"{owner}_feature_columns": tuple(
+                f"{name}:{_kind(name, value, transforms)}" for name, value in features.items()
+            )
+            for owner, features in owners.items()
+        },
+    }
+
+
+def _kind(name: str, value: Any, transforms: Mapping[str, str]) -> str:
+    if isinstance(value, float):
+        return f"numeric:{transforms.get(name, 'standard')}"
+    return "multi" if isinstance(value, tuple) else _PARTS_OF_TIME.get(name, "categorical")
+
+
+def _time(name: str, value: Any) -> Any:
+    """Of a part of a time, seconds since 1970, a Thursday, that have it."""
+    if value is None or name not in _PARTS_OF_TIME:
+        return value
+    return value * 3600 if _PARTS_OF_TIME[name] == "hour" else (value + 4) % 7 * 86400
+
+
+def _cell(value: Any) -> bytes:
+    if isinstance(value, tuple):
+        return b"|".join(map(_cell, value))
+    if value is None or value != value:
+        return b""
+    return value if isinstance(value, bytes) else str(value).encode()
 
 
 def with_features(lines: list[Line], seed: int) -> list[Line]:

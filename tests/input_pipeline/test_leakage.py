@@ -11,8 +11,8 @@ from sklearn.metrics import roc_auc_score
 
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.report import data_report as report
+from tests.input_pipeline.contract import labels_of, read_rows
 from tests.input_pipeline.logs import event_log, random_lines, write_log
-from tests.input_pipeline.test_prepare import labels_of, read_rows
 
 
 def columns(row):

@@ -14,12 +14,16 @@ from input_pipeline.dataset import open_examples
 from input_pipeline.feature import UNKNOWN_INT64
 from input_pipeline.files import filesystem
 from input_pipeline.log import vocabulary
-from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.records.example_rows import first_examples
 from input_pipeline.report import data_report as report
-from tests import reference_preparation as reference
-from tests.input_pipeline.logs import TRANSFORMS, event_log, random_lines, with_features, write_log
-from tests.input_pipeline.test_prepare import SMALL, timestamp_of, windows_of
+from tests.input_pipeline.contract import (
+    expected_of,
+    prepare_lines,
+    read_spec,
+    timestamp_of,
+    windows_of,
+)
+from tests.input_pipeline.logs import TRANSFORMS, random_lines, with_features
 
 FEATURES = {
     "user": ("age", "clubs", "income"),
@@ -35,18 +39,10 @@ def _no_figures(monkeypatch):
 
 
 def make(lines, data_dir, tasks=TASKS, **flags):
-    options = PreparationOptions(**{**SMALL, "data_dir": str(data_dir), **flags})
-    spec = write_log(event_log(lines, tasks, TRANSFORMS), options, str(data_dir))
-    positions = None
-    times = [line.timestamp for line in lines]
-    if spec.split == "order":
-        users = [line.user for line in lines]
-        positions = [users[:n].count(u) / users.count(u) for n, u in enumerate(users)]
-        times = list(range(len(lines)))
-    levels = [task.level for task in spec.tasks]
-    cuts, limit = options.cuts, options.max_neighbors
-    expected = reference.Reference(lines, times, cuts, 4, levels, options.beta, limit, positions)
-    return spec, expected
+    """Prepares lines from a file; what is compared is read from the directory."""
+    prepare_lines(lines, data_dir, tasks, TRANSFORMS, **flags)
+    spec = read_spec(data_dir)
+    return spec, expected_of(lines, spec)
 
 
 def rows_of(data_dir, split):

@@ -14,7 +14,7 @@ from input_pipeline.engines.local.window_writer import WindowWriter
 from input_pipeline.features.provider import LogFacts
 from input_pipeline.log import vocabulary
 from input_pipeline.log.events import EventLog
-from input_pipeline.log.interactions import Past, build_interactions
+from input_pipeline.log.interactions import Interactions, Past, build_interactions
 from input_pipeline.log.vocabulary import ListsColumn, NumbersColumn
 from input_pipeline.log.windows import cut_windows
 from input_pipeline.preparation_options import PreparationOptions
@@ -30,7 +30,12 @@ class LocalEngine(engine.Engine):
       preparation: the options.
       data_dir: a local directory to write to.
       log: what `read` is to find instead of the raw files.
+
+    Attributes:
+      interactions: the log, after `index`.
     """
+
+    interactions: Interactions
 
     def __init__(self, preparation: PreparationOptions, data_dir: str, log: EventLog | None = None):
         super().__init__(preparation, data_dir)
@@ -56,7 +61,7 @@ class LocalEngine(engine.Engine):
         log, self._log = self._log, None  # from here on in another order
         assert log is not None
         windows = cut_windows(log, split, rows, self.preparation.cuts, self.preparation.seed)
-        self._interactions = interactions = build_interactions(log, windows)
+        self.interactions = interactions = build_interactions(log, windows)
         vocabularies = []
         for name, (owner, column) in interactions.vocabularies.items():
             counts = interactions.counts(column)
@@ -81,7 +86,7 @@ class LocalEngine(engine.Engine):
         )
 
     def begin(self, spec: DatasetSpec, facts: LogFacts) -> None:
-        options, interactions = self.preparation, self._interactions
+        options, interactions = self.preparation, self.interactions
         self._spec = spec
         self._past = Past(interactions, len(spec.tasks))
         self._graph = MergingGraph(interactions, facts, spec, options, self.data_dir)
@@ -108,10 +113,10 @@ class LocalEngine(engine.Engine):
         return self._windows.rows(window, self._past, self._graph, self._numbers)
 
     def records(self, window: int) -> None:
-        self._shards.add(self._interactions.windows.split(window), self._windows.encoder(window))
+        self._shards.add(self.interactions.windows.split(window), self._windows.encoder(window))
 
     def finish(self) -> engine.DatasetStatistics:
         self._shards.finish()
         self._windows.save_truth(self.data_dir)
-        log = log_statistics(self._interactions, self._spec, self._graph.tables)
+        log = log_statistics(self.interactions, self._spec, self._graph.tables)
         return engine.DatasetStatistics(log, self._numbers.transforms())

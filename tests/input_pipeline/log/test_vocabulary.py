@@ -6,7 +6,7 @@ from input_pipeline.log.byte_strings import ByteStrings
 from input_pipeline.log.events import Categorical, CategoricalLists
 from input_pipeline.log.windows import Windows
 from tests.input_pipeline.logs import random_lines, with_features
-from tests.input_pipeline.test_prepare import make
+from tests.input_pipeline.test_prepare_features import make
 
 
 @pytest.mark.parametrize("min_count", [1, 3])
