@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from input_pipeline.graph.ragged import offsets_of, taken
 from input_pipeline.graph.stable_order import stable_order
 
-# Strings at once, where each byte needs a place of its own.
-_BLOCK = 1 << 18
+# Strings at once, where each byte needs a place of its own: these fit in a cache.
+_BLOCK = 1 << 15
 _LINE_END = 10
 # FNV-1a
 _HASH_START, _HASH_FACTOR = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
@@ -131,33 +131,46 @@ class ByteStrings:
         used[self.flat] = True
         ranks = np.cumsum(used).astype(np.uint16)
         base = int(used.sum()) + 1
-        order, skipped = np.arange(len(self)), 0
+        small = np.int32 if len(self) < 2**31 else np.int64
+        order, skipped = np.arange(len(self), dtype=small), 0
         # Strings that are equal so far: where they stand in the order, and the number of the group.
-        tied, group = np.arange(len(self)), np.zeros(len(self), np.int64)
+        tied, group = order.copy(), np.zeros(len(self), small)
         while len(tied) > 1:
             width = _characters(base, len(tied), int(group[-1]) + 1)
-            keys = group * base**width + self._keys(order[tied], skipped, width, ranks, base)
+            keys = self._keys(order[tied], group, skipped, width, ranks, base)
             sorting = stable_order(keys)
             order[tied] = order[tied[sorting]]
             keys = keys[sorting]
             same = keys[1:] == keys[:-1]
             in_tie = np.append(same, False) | np.append(False, same)
-            group = np.cumsum(np.append(True, ~same)[in_tie]) - 1
+            group = np.cumsum(np.append(True, ~same)[in_tie], dtype=small)
+            group -= 1
             tied, skipped = tied[in_tie], skipped + width
-        return order
+        return order.astype(np.int64)
 
     def _keys(
-        self, places: NDArray[Any], skipped: int, width: int, ranks: NDArray[Any], base: int
+        self,
+        places: NDArray[Any],
+        group: NDArray[Any],
+        skipped: int,
+        width: int,
+        ranks: NDArray[Any],
+        base: int,
     ) -> NDArray[np.int64]:
-        """The next `width` characters of some strings as one number each."""
-        keys = np.zeros(len(places), np.int64)
+        """The groups of some strings and their next `width` characters as one number each."""
+        keys = group.astype(np.int64)
         for start in range(0, len(places), _BLOCK):
             part = slice(start, start + _BLOCK)
-            first, end = self.offsets[places[part]] + skipped, self.offsets[places[part] + 1]
-            for place in range(width):
-                there = first + place < end
-                keys[part] *= base
-                keys[part][there] += ranks[self.flat[(first + place)[there]]]
+            place, end = self.offsets[places[part]] + skipped, self.offsets[places[part] + 1]
+            key = keys[part]
+            for _ in range(width):
+                key *= base
+                there = place < end
+                if there.all():
+                    key += ranks[self.flat[place]]
+                else:
+                    key[there] += ranks[self.flat[place[there]]]
+                place += 1
         return keys
 
     def hashes(self) -> NDArray[np.uint64]:

@@ -102,7 +102,7 @@ class IdIndex:
     def __init__(self, ids: RawIds):
         self._ids = ids
         keys = ids.hashes() if isinstance(ids, ByteStrings) else ids
-        self._order = np.argsort(keys, kind="stable")
+        self._order = np.argsort(keys)
         self._keys = keys[self._order]
 
     def rows(self, wanted: NDArray[Any]) -> NDArray[np.int64]:

@@ -137,11 +137,10 @@ def _appearance(
       windows: of the log.
     """
     # Events of one time in one window, which are neighbours, have one number: [N].
-    bounds = np.flatnonzero(np.diff(windows.time)) + 1
-    moment = np.zeros(len(windows.time), np.int64)
-    moment[bounds] = 1
-    moment[windows.bounds[1:-1]] = 1
-    moment = np.cumsum(moment)
+    changes = np.zeros(len(windows.time), bool)
+    changes[1:] = windows.time[1:] != windows.time[:-1]
+    changes[windows.bounds[1:-1]] = True
+    moment = np.cumsum(changes, dtype=np.int32)
     present = np.flatnonzero(first < len(moment))
     # The codes ascend, so at equal times the smaller value comes first.
     code_of_row = present[stable_order(moment[first[present]])]

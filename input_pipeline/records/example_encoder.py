@@ -77,6 +77,7 @@ def node_payloads(
     payloads = {}
     for feature in spec.select(owner):
         if feature.role == "id":
+            assert nodes is not None, f"{owner} has an id, {feature.name}"
             payloads[feature.name] = _taken(encoded[feature.name], nodes)
         else:
             payloads[feature.name] = column_payload(feature, table[feature.column], encoded)

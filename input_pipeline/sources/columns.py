@@ -124,10 +124,18 @@ def empty_cells(column: pa.Array) -> np.ndarray:
 
 
 def to_categorical(chunks: list[pa.DictionaryArray]) -> Categorical:
-    """Joins the encoded blocks of a column; int64 only if every value is canonical within int64."""
+    """Joins the encoded blocks of a column; int64 only if every value is canonical within int64.
+
+    Args:
+      chunks: the blocks; the list is emptied, for each may hold values of its own.
+    """
     column = pa.chunked_array(chunks).unify_dictionaries()
+    chunks.clear()
     values = column.chunk(0).dictionary
     codes = np.concatenate([chunk.indices.to_numpy() for chunk in column.chunks])
+    del column
+    # What the pool keeps of the blocks would be held until the log is read.
+    pa.default_memory_pool().release_unused()
     # "-0", "007" and "+5" are other ids than "0", "7" and "5".
     if matches(values, "0|-?[1-9][0-9]{0,18}").all():
         numbers, outside = _decimals_to_int64(values)
