@@ -14,6 +14,7 @@ from export.client.snapshot import GraphSnapshot
 from export.frozen import frozen
 from export.graph_tables import GraphTables
 from export.row_checks import RowChecks
+from export.rows import CandidateRows, both_valid, nan_unless
 from input_pipeline.feature import NODES, USER_ROW, Feature
 from input_pipeline.records.example_parsing import DTYPES, parse_examples
 from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
@@ -79,8 +80,8 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         self._network_inputs: Callable[[Tensors, Tensors], Tensors] = lambda features, sums: (
             model.network_inputs(features, sums)
         )
-        self._context_sums: _OfTensors = lambda features: model.sums(
-            model.bags(features, lookup, ("context",)), served=True
+        self._sums: Callable[[Tensors, Sequence[str]], Tensors] = lambda features, owners: (
+            model.sums(model.bags(features, lookup, owners), served=True)
         )
         self._explains: bool = model.explains
         self._explain: _OfTensors = lambda inputs: model.explain(inputs)
@@ -110,7 +111,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         )
         probabilities = tf.unstack(tf.math.sigmoid(by_task), num=len(self._task_names))
         outputs = dict(zip(self._task_names, probabilities, strict=True)) | {SCORE: score}
-        return _nan_unless(valid, outputs)
+        return nan_unless(valid, outputs)
 
     def predict(self, features: Tensors) -> dict[str, tf.Tensor]:
         """Probabilities [B] by task and `score` [B], float32, of raw features [B, ...]."""
@@ -118,21 +119,25 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         return self._outputs(self._network(self._embed(checked)), valid)
 
     def _checked(
-        self, features: Tensors, user_row: tf.Tensor | None = None
+        self,
+        features: Tensors,
+        user_row: tf.Tensor | None = None,
+        owners: Sequence[str] = INPUT_OWNERS,
     ) -> tuple[tf.Tensor | None, dict[str, tf.Tensor]]:
         """Which rows can be scored, bool [B] (None: all), and harmless features of all.
 
         Args:
           features: raw, of flat rows.
           user_row: int32 [B], where the features of users are of R users.
+          owners: whose features.
         """
         valid: tf.Tensor | None = None
         harmless: dict[str, tf.Tensor] = {}
-        for owner in INPUT_OWNERS:
+        for owner in owners:
             of_owner, checked = self._check(owner, features)
             if of_owner is not None:
                 of_owner = by_row(of_owner, user_row if owner == "user" else None)
-                valid = of_owner if valid is None else valid & of_owner
+            valid = both_valid(valid, of_owner)
             harmless |= checked
         return valid, harmless
 
@@ -142,12 +147,17 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         Args:
           features: the user's and the context's [B, ...], the candidates' [B, N, ...].
         """
-        rows = _Rows(features["user_id"], features["item_id"])
+        rows = CandidateRows(features["user_id"], features["item_id"])
         with tf.control_dependencies([self._same_candidates(features)]):
-            flat = {f.name: rows.laid_out(features[f.name], f.owner) for f in self._features}
-        valid, checked = self._checked(flat, rows.user_row)
-        logits = self._network(self._embed(checked | {USER_ROW: rows.user_row}))
-        return rows.unflatten(self._outputs(logits, valid))
+            flat = {
+                feature.name: rows.laid_out(features[feature.name], feature.owner)
+                for feature in self._features
+            }
+        valid, checked = self._checked(flat, rows.user_row, NODES)
+        of_context, context, context_sums = self._context(flat, rows)
+        found = checked | context | {USER_ROW: rows.user_row}
+        inputs = self._network_inputs(found, {**self._sums(checked, NODES), **context_sums})
+        return rows.unflatten(self._outputs(self._network(inputs), both_valid(valid, of_context)))
 
     def _same_candidates(self, features: Tensors) -> tf.Operation:
         """An assertion that all features have the same B, and the candidates' the same N."""
@@ -159,24 +169,42 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
             ["users must be [B, ...] and candidates [B, N, ...], got B and N", users, candidates],
         )
 
-    def _joined(self, features: Mapping[str, tf.Tensor]) -> tuple[_Rows, Tensors, tf.Tensor | None]:
+    def _context(
+        self, features: Tensors, rows: CandidateRows
+    ) -> tuple[tf.Tensor | None, dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """What requests tell of themselves, computed once each, laid out by row, [B * N, ...].
+
+        Returns:
+          Which rows can be scored (None: all), the context's features, and its sums.
+        """
+        valid, context = self._check("context", features)
+        sums = self._sums(context, ("context",))
+        context, sums = (
+            {name: tf.gather(value, rows.user_row) for name, value in part.items()}
+            for part in (context, sums)
+        )
+        return None if valid is None else tf.gather(valid, rows.user_row), context, sums
+
+    def _joined(
+        self, features: Mapping[str, tf.Tensor]
+    ) -> tuple[CandidateRows, Tensors, tf.Tensor | None]:
         """The inputs of the network for ids and context, from the graph inside the model.
 
         Returns:
           The rows, the inputs, and which rows can be scored, bool [B * N] (None: all).
         """
-        rows = _Rows(features["user_id"], features["item_id"])
+        rows = CandidateRows(features["user_id"], features["item_id"])
+        for name in features.keys() - {"user_id", "item_id"}:
+            tf.debugging.assert_equal(  # a GPU would read zeros beyond the last one
+                tf.shape(features[name])[0],
+                rows.shape[0],
+                f"{name} must be of as many users as item_id",
+            )
         found, sums = self._tables["user"](features["user_id"])
         of_items, item_sums = self._tables["item"](rows.flatten(features["item_id"]))
-        valid, context = self._check("context", features)
-        context_sums = self._context_sums(context)
-        context, context_sums = (
-            {name: tf.gather(value, rows.user_row) for name, value in part.items()}
-            for part in (context, context_sums)
-        )
+        valid, context, context_sums = self._context(features, rows)
         sums = sums | item_sums | context_sums
         found = found | of_items | context | {USER_ROW: rows.user_row}
-        valid = None if valid is None else tf.gather(valid, rows.user_row)
         return rows, self._network_inputs(found, sums), valid
 
     def rank_ids(self, features: Tensors) -> dict[str, tf.Tensor]:
@@ -187,7 +215,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
     def explain(self, features: Tensors) -> dict[str, tf.Tensor]:
         """What the model attends to for the same inputs; see the model's `explain`."""
         rows, inputs, valid = self._joined(features)
-        return rows.unflatten(_nan_unless(valid, self._explain(inputs)))
+        return rows.unflatten(nan_unless(valid, self._explain(inputs)))
 
     def classify(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         """`classes` and `scores` [B, T] of serialized tf.train.Examples."""
@@ -235,46 +263,6 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
                 return function(**inputs)
 
         return call
-
-
-def _nan_unless(valid: tf.Tensor | None, outputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-    """Outputs [B, ...] with NaN in the rows that are not valid, bool [B] (None: all are)."""
-    if valid is None:
-        return dict(outputs)
-
-    def masked(name: str, value: tf.Tensor) -> tf.Tensor:
-        mask = tf.reshape(valid, [-1, *[1] * (value.shape.rank - 1)])
-        return tf.where(mask, value, float("nan"), name=name)
-
-    return {name: masked(name, value) for name, value in outputs.items()}
-
-
-class _Rows:
-    """The flat rows of B users with N candidates each."""
-
-    def __init__(self, user_id: tf.Tensor, item_id: tf.Tensor) -> None:
-        self.shape = tf.shape(item_id)
-        users = tf.shape(user_id)[0]
-        # user_row: int32 [B * N], which user a row is of
-        self.user_row = tf.repeat(tf.range(users), self.shape[1])
-        self._size = tf.reduce_prod(self.shape)
-
-    def flatten(self, value: tf.Tensor) -> tf.Tensor:
-        """[B, N, ...] -> [B * N, ...]."""
-        return tf.reshape(value, [self._size, *value.shape[2:]])
-
-    def laid_out(self, value: tf.Tensor, owner: str) -> tf.Tensor:
-        """A feature as the rows of a model take it: a user's stay [B, ...], others are by row."""
-        if owner == "item":
-            return self.flatten(value)
-        return tf.gather(value, self.user_row) if owner == "context" else tf.identity(value)
-
-    def unflatten(self, outputs: Tensors) -> dict[str, tf.Tensor]:
-        """[B * N, ...] -> [B, N, ...]."""
-        return {
-            name: tf.reshape(value, tf.concat([self.shape, value.shape[1:]], axis=0), name=name)
-            for name, value in outputs.items()
-        }
 
 
 def _input(feature: Feature, candidates: bool = False) -> tf.TensorSpec:

@@ -1,8 +1,8 @@
 """Files -> interleave -> shuffle -> batch -> parse -> prefetch.
 
-The order of the rows depends on the seed, the epoch and TensorFlow's global seed: neither on
-threads nor on what was read before, so a resumed run meets the rows that an uninterrupted one would
-meet.
+The order of the rows depends on the seed and the epoch: neither on threads nor on what was read
+before, so a resumed run meets the rows that an uninterrupted one would meet, and can begin reading
+in the middle of an epoch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import collections
 import contextlib
 import dataclasses
-import re
+import functools
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -19,43 +20,25 @@ import tensorflow as tf
 from absl import logging
 
 from input_pipeline.feature import Feature
-from input_pipeline.files import filesystem
 from input_pipeline.records.bad_records import REFUSED, BadRecord, find_bad_records, open_records
+from input_pipeline.records.epoch_order import EpochOrder, ShuffledRecords
 from input_pipeline.records.example_parsing import Column, padded
 from input_pipeline.records.layouts import LAYOUTS, RecordLayout
+from input_pipeline.records.shard_files import example_files
+from input_pipeline.records.shard_index import ShardIndex, read_index
+from input_pipeline.records.sources import (
+    Source,
+    in_parallel,
+    read_in_turn,
+    read_one_by_one,
+)
 from input_pipeline.spec import DatasetSpec
 
-_SHARD = re.compile(r"-(\d+)-of-(\d+)\.tfrecord\.gz$")
 _OPEN_FILES = 16
 # Rows that are moved and shuffled as one: row by row costs as much as parsing.
 _ROWS_PER_BLOCK = 32
-_COUNTED_AT_ONCE = 256
 
 Encode = Callable[[dict[str, Column]], Mapping[str, Column]]
-
-
-def example_files(data_dir: str, windows: Sequence[str]) -> tuple[str, ...]:
-    """The TFRecord shards of some windows, in a fixed order.
-
-    Raises:
-      ValueError: a window has no shards, or one is missing.
-    """
-    filesystem.prepare_remote(data_dir)
-    paths: list[str] = []
-    for window in windows:
-        pattern = filesystem.join(data_dir, "examples", f"{window}-*.tfrecord.gz")
-        found = sorted(filesystem.glob(pattern))
-        if not found:
-            raise ValueError(f"no TFRecord files match {pattern}")
-        shards = [match for match in map(_SHARD.search, found) if match]
-        expected = max((int(match[2]) for match in shards), default=0)
-        missing = set(range(expected)) - {int(match[1]) for match in shards}
-        if missing:
-            raise ValueError(
-                f"{pattern}: expected {expected} shards, but number {min(missing)} is missing"
-            )
-        paths += found
-    return tuple(paths)
 
 
 def open_examples(
@@ -74,16 +57,26 @@ def open_examples(
     left out from that record on.
 
     Raises:
-      ValueError: a file is missing, there are no rows, or more than `skip_bad_records` bad records;
-        names the first one too many.
+      ValueError: a file is missing or not indexed, there are no rows or another number than the
+        spec tells, or more than `skip_bad_records` bad records; names the first one too many.
     """
+    files, index = example_files(data_dir, windows), read_index(data_dir)
+    unknown = [path for path in files if os.path.basename(path) not in index]
+    if unknown:
+        raise ValueError(f"{unknown[0]}: not in the index of the data set's shards")
     examples = Examples(
-        example_files(data_dir, windows),
+        files,
         tuple(feature for feature in spec.input_features if feature.name in feature_names),
         spec.label_features,
         LAYOUTS[spec.record_layout],
-        sum(spec.counts["rows"].get(window, 0) for window in windows),
+        tuple(index[os.path.basename(path)] for path in files),
     )
+    expected = sum(spec.counts["rows"].get(window, 0) for window in windows)
+    if examples.num_rows != expected:
+        raise ValueError(
+            f"{data_dir}: expected {expected} rows in {' and '.join(windows)} as the spec tells, "
+            f"the shards have {examples.num_rows}"
+        )
     if not examples.num_rows:
         raise ValueError(f"{data_dir}: there are no rows in {' and '.join(windows)}")
     if not skip_bad_records:
@@ -94,18 +87,16 @@ def open_examples(
         if len(found) == skip_bad_records:
             raise ValueError(f"more than --skip_bad_records={skip_bad_records} bad records: {bad}")
         found.append(bad)
-    if not found:
-        return examples
-    examples = dataclasses.replace(examples, bad_records=tuple(found))
-    num_rows = examples.count_rows()
-    logging.warning(
-        "%d of %d rows in %s are left out; the first: %s",
-        examples.num_rows - num_rows,
-        examples.num_rows,
-        " and ".join(windows),
-        found[0],
-    )
-    return dataclasses.replace(examples, num_rows=num_rows)
+    if found:
+        examples = dataclasses.replace(examples, bad_records=tuple(found))
+        logging.warning(
+            "%d of %d rows in %s are left out; the first: %s",
+            expected - examples.num_rows,
+            expected,
+            " and ".join(windows),
+            found[0],
+        )
+    return examples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,7 +108,7 @@ class Examples:
       features: what is read of each row.
       labels: labels that are read of each row.
       layout: of the records.
-      num_rows: how many there are.
+      shards: what the index of the data set tells of each file.
       bad_records: records that are left out.
     """
 
@@ -125,11 +116,36 @@ class Examples:
     features: tuple[Feature, ...]
     labels: tuple[Feature, ...]
     layout: RecordLayout
-    num_rows: int
+    shards: tuple[ShardIndex, ...]
     bad_records: tuple[BadRecord, ...] = ()
     _parsers: dict[Encode, Any] = dataclasses.field(
         default_factory=dict, init=False, repr=False, compare=False
     )
+
+    @functools.cached_property
+    def kept(self) -> tuple[np.ndarray, ...]:
+        """The numbers of the records that are read of each file, int64 [N] each."""
+        left_out = collections.defaultdict(set)
+        ends = {}
+        for bad in self.bad_records:
+            left_out[bad.path].add(bad.index)
+            if not bad.is_readable:
+                ends[bad.path] = bad.index
+        return tuple(
+            np.setdiff1d(
+                np.arange(min(len(shard.rows), ends.get(path, len(shard.rows)))),
+                list(left_out[path]),
+            )
+            for path, shard in zip(self.files, self.shards, strict=True)
+        )
+
+    @functools.cached_property
+    def num_rows(self) -> int:
+        """How many rows there are, without those that are left out."""
+        return sum(
+            int(shard.rows[kept].sum(dtype=np.int64))
+            for shard, kept in zip(self.shards, self.kept, strict=True)
+        )
 
     def shuffled_batches(
         self,
@@ -139,6 +155,8 @@ class Examples:
         seed: int,
         epoch: int,
         encode: Encode,
+        first_batch: int = 0,
+        scratch: str | None = None,
     ) -> tf.data.Dataset:
         """One epoch of training batches, every one of `batch_size` rows.
 
@@ -146,30 +164,52 @@ class Examples:
 
         Args:
           batch_size: rows of a batch.
-          shuffle_rows: rows of the shuffle buffer.
+          shuffle_rows: rows that are shuffled together; up to three times as many are in memory.
           seed: of the order.
           epoch: another order for every epoch.
           encode: from some rows' columns, as `layout.parse` gives them, to columns of the same
             names, or of names that go on after a slash. An equal one is not traced again.
+          first_batch: where to begin.
+          scratch: local folder for the rest of the shards in whose middle reading begins, needed as
+            long as the dataset is; without it they are decompressed from their beginning.
 
         Returns:
           Columns by name, ragged lists padded. In the request layout those of a user have a row
           a user, and `user_row`, int32 [B], tells the user of each of the B rows.
+
+        Raises:
+          ValueError: the epoch does not have a batch `first_batch`.
         """
+        num_batches = self.num_rows // batch_size
+        if not 0 <= first_batch < num_batches:
+            raise ValueError(f"first_batch: must be in [0, {num_batches}), got {first_batch}")
         random = np.random.default_rng([seed, epoch])
-        files = [self.files[i] for i in random.permutation(len(self.files))]
+        files = random.permutation(len(self.files))
         # Serialized rows are the cheapest to hold and to move: parsing comes after shuffling.
         # Blocks of another size every epoch, lest the same rows meet again and again.
         rows_per_block = int(random.integers(_ROWS_PER_BLOCK // 2, _ROWS_PER_BLOCK + 1))
         records_per_block = max(1, rows_per_block // self.layout.rows_per_record)
-        blocks = self._interleave(files, records_per_block).shuffle(
-            max(1, shuffle_rows // (records_per_block * self.layout.rows_per_record)),
-            seed=int(random.integers(2**31)),
-            reshuffle_each_iteration=False,
+        rows_per_block = records_per_block * self.layout.rows_per_record
+        order = EpochOrder(
+            [self.shards[file].rows[self.kept[file]] for file in files],
+            slots=min(len(files), _OPEN_FILES),
+            records_per_block=records_per_block,
+            blocks_per_window=max(1, shuffle_rows // rows_per_block),
+            seed=1 + int(random.integers(2**31 - 1)),
         )
+
+        def read(slots: list[list[tuple[int, int]]]) -> tf.data.Dataset:
+            sources = [
+                [self._source(files[shard], first, scratch) for shard, first in shards]
+                for shards in slots
+            ]
+            return read_in_turn(sources, records_per_block)
+
         of_user = {feature.name for feature in self.features if feature.owner == "user"}
-        batches = self.layout.batches(blocks, self._parser(encode), batch_size, of_user)
-        exact = tf.data.experimental.assert_cardinality(self.num_rows // batch_size)
+        batches = self.layout.batches(
+            ShuffledRecords(order, read), self._parser(encode), batch_size, of_user, first_batch
+        )
+        exact = tf.data.experimental.assert_cardinality(num_batches - first_batch)
         return in_parallel(batches.apply(exact))
 
     def ordered_batches(self, batch_size: int, *, encode: Encode) -> tf.data.Dataset:
@@ -180,8 +220,9 @@ class Examples:
             whole, every one.
           encode: as for `shuffled_batches`.
         """
-        records = self._in_order().batch(max(1, batch_size // self.layout.rows_per_record))
-        batches = records.map(
+        sources = [self._source(number) for number in range(len(self.files))]
+        records = read_one_by_one(sources)
+        batches = records.batch(max(1, batch_size // self.layout.rows_per_record)).map(
             self._parser(encode), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
         )
         return in_parallel(batches)
@@ -194,7 +235,7 @@ class Examples:
         except tf.errors.FailedPreconditionError as error:
             if "Input dataset was expected to contain" not in error.message:
                 raise
-            self.require_rows(self.count_rows())
+            self._require_records()
             raise
         except (*REFUSED, tf.errors.DataLossError):
             for bad in self.find_bad_records():
@@ -209,25 +250,22 @@ class Examples:
                 if bad not in skipped:
                     yield bad
 
-    def count_rows(self) -> int:
-        """Reads all files to count the rows that are not left out."""
-
-        def add(count: tf.Tensor, serialized: tf.Tensor) -> tf.Tensor:
-            labels = self.layout.parse(serialized, (), self.labels)
-            return count + tf.size(labels[self.labels[0].name], tf.int64)
-
-        return int(self._in_order().batch(_COUNTED_AT_ONCE).reduce(np.int64(0), add))
-
-    def require_rows(self, found: int) -> None:
-        """Raises ValueError where the files do not hold the rows that the spec tells.
+    def _require_records(self) -> None:
+        """Raises ValueError naming a file that holds another number of records than its index.
 
         A file cut off between two compressed blocks reads as a shorter one, without an error.
         """
-        if found != self.num_rows:
-            raise ValueError(
-                f"{self.files[0]} ... {self.files[-1]}: expected {self.num_rows} rows as the spec "
-                f"tells, found {found}: a file is truncated, or is of another data set"
-            )
+        for path, shard, kept in zip(self.files, self.shards, self.kept, strict=True):
+            expected = int(kept[-1]) + 1 if len(kept) else 0
+            records = open_records(path)
+            if expected < len(shard.rows):
+                records = records.take(expected)
+            found = int(records.reduce(np.int64(0), lambda count, _: count + 1))
+            if found != expected:
+                raise ValueError(
+                    f"{path}: expected {expected} records as the index tells, found {found}: the "
+                    "file is truncated, or is of another data set"
+                )
 
     def check_first_records(self) -> None:
         """Raises ValueError where the first record of a file is not as `features` and `labels` say.
@@ -242,39 +280,17 @@ class Examples:
                     if reason:
                         raise ValueError(str(BadRecord(path, 0, reason)))
 
-    def _in_order(self) -> tf.data.Dataset:
-        return tf.data.Dataset.from_tensor_slices(self._sources(self.files)).flat_map(self._open)
-
-    def _interleave(self, files: Sequence[str], records_per_block: int) -> tf.data.Dataset:
-        return tf.data.Dataset.from_tensor_slices(self._sources(files)).interleave(
-            lambda *source: self._open(*source).batch(records_per_block),
-            cycle_length=min(len(files), _OPEN_FILES),
-            num_parallel_calls=tf.data.AUTOTUNE,
-            deterministic=True,
-        )
-
-    def _sources(self, files: Sequence[str]) -> tuple[list[str], np.ndarray, np.ndarray]:
-        """Each file with how many of its records are readable (-1: all) and which to leave out."""
-        skipped = collections.defaultdict(list)
-        readable = dict.fromkeys(files, -1)
-        for bad in self.bad_records:
-            if bad.is_readable:
-                skipped[bad.path].append(bad.index)
-            else:
-                readable[bad.path] = bad.index
-        width = max((len(indices) for indices in skipped.values()), default=0)
-        table = np.full((len(files), width), -1, np.int64)
-        for row, path in zip(table, files, strict=True):
-            row[: len(skipped[path])] = skipped[path]
-        return list(files), np.array([readable[path] for path in files], np.int64), table
-
-    def _open(self, path: tf.Tensor, readable: tf.Tensor, skipped: tf.Tensor) -> tf.data.Dataset:
-        records = open_records(path)
-        if not self.bad_records:
-            return records
-        records = records.take(readable).enumerate()
-        records = records.filter(lambda index, _: tf.reduce_all(index != skipped))
-        return records.map(lambda _, serialized: serialized)
+    def _source(self, number: int, first: int = 0, scratch: str | None = None) -> Source:
+        """A file from its `first` record that is read on."""
+        path, shard, kept = self.files[number], self.shards[number], self.kept[number]
+        last = int(kept[-1]) + 1 if len(kept) else 0
+        record = int(kept[first]) if first < len(kept) else last
+        skipped = np.setdiff1d(np.arange(record, last), kept)
+        begin = record
+        if record and scratch is not None:
+            tail = os.path.join(scratch, os.path.basename(path))
+            begin, path = shard.copy_tail(path, record, tail), tail
+        return Source(path, begin, record, last - record, skipped, last < len(shard.rows))
 
     def _parser(self, encode: Encode) -> Callable[[tf.Tensor], dict[str, tf.Tensor]]:
         """One function for all epochs: tracing it takes longer than reading 10,000 rows."""
@@ -284,12 +300,3 @@ class Examples:
             return padded(columns, self.features)
 
         return self._parsers.setdefault(encode, tf.function(parse, autograph=False))
-
-
-def in_parallel(batches: tf.data.Dataset) -> tf.data.Dataset:
-    """Fetches ahead, with all cores from the first batch on."""
-    # Tuning the number of calls takes longer than an epoch of some seconds, and ends at one of two
-    # speeds, a quarter apart.
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    return batches.prefetch(tf.data.AUTOTUNE).with_options(options)

@@ -104,7 +104,7 @@ class PreparationOptions:
         16, "spectral: dimensions of the SVD; at most the smaller number of nodes less one."
     )
     grouping_scale: str = option(
-        "regularized",
+        "none",
         "spectral: what is decomposed. none: S. degree: S with each entry divided by the roots of "
         "its row's and its column's sum, so that popular nodes count less. regularized: the same "
         "with the mean sum added to each, so that nodes and islands of a few entries do not count "

@@ -19,9 +19,9 @@ from input_pipeline.commands.flag_help import grouped_help
 from input_pipeline.commands.options import define_flags, from_flags, given
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.spec import DatasetSpec
-from mgoe_tf.config import TrainOptions
 from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.models.registry import MODELS, model_class
+from mgoe_tf.training.options import TrainOptions
 
 SHARED_CLASSES = (TrainOptions, PreparationOptions)
 # What the data do not depend on, or what means something else in training.

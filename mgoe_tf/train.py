@@ -23,9 +23,9 @@ from input_pipeline.files import filesystem
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import prepare
 from mgoe_tf import flags as train_flags
-from mgoe_tf.config import TrainOptions
 from mgoe_tf.evaluation import tables
 from mgoe_tf.training import checkpoints
+from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.threads import set_intra_op_threads
 from mgoe_tf.training.trainer import train
 

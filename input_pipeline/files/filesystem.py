@@ -139,10 +139,10 @@ def load_arrays(path: str) -> dict[str, np.ndarray]:
         return {name: arrays[name] for name in arrays.files}
 
 
-def save_arrays(path: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Writes arrays by name as an uncompressed .npz file."""
+def save_arrays(path: str, arrays: Mapping[str, np.ndarray], *, compressed: bool = False) -> None:
+    """Writes arrays by name as an .npz file."""
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    (np.savez_compressed if compressed else np.savez)(buffer, **arrays)
     write_bytes(path, buffer.getvalue())
 
 

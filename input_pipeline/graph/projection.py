@@ -26,7 +26,7 @@ class SpectralOptions:
     """See the flags `grouping_<name>`."""
 
     dim: int = 16
-    scale: str = "regularized"
+    scale: str = "none"
     power: int = 2
     seed: tuple[int, ...] = (0,)
 

@@ -199,6 +199,10 @@ class ExampleEncoder:
         labels, label = self._outcomes
         return encode_records([*parts, (labels, label[index])])
 
+    def num_rows(self, index: np.ndarray) -> np.ndarray:
+        """One each: uint8 [N]."""
+        return np.ones(len(index), np.uint8)
+
 
 def label_chunks(spec: DatasetSpec, rows: Rows) -> tuple[Chunks, np.ndarray]:
     """The labels' entries of each distinct outcome, and which of them each row has, int64 [R]."""

@@ -7,10 +7,10 @@ from collections.abc import Collection
 
 import tensorflow as tf
 
-from input_pipeline.dataset import example_files
 from input_pipeline.files import filesystem
 from input_pipeline.records.bad_records import open_records
 from input_pipeline.records.checks import has_values
+from input_pipeline.records.shard_files import example_files
 from input_pipeline.spec import SPEC_FILE, DatasetSpec
 
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from input_pipeline.feature import Feature
 from input_pipeline.records.checks import check_example, check_request
+from input_pipeline.records.epoch_order import ShuffledRecords
 from input_pipeline.records.example_parsing import Column, parse_ragged_examples
 from input_pipeline.records.request_batches import request_batches
 from input_pipeline.records.request_parsing import parse_requests
@@ -25,20 +26,25 @@ class RecordLayout:
       rows_per_record: the most.
       parse: (serialized records [N], features, labels) -> columns by name.
       check: (serialized record, features, labels) -> what is wrong with it, None if nothing is.
-      batches: (blocks of serialized records in random order, parse, batch size, names of the
-        features of a user) -> parsed batches of exactly so many rows.
+      batches: (serialized records in random order, parse, batch size, names of the features of a
+        user, number of the first batch) -> parsed batches of exactly so many rows from there on.
     """
 
     rows_per_record: int
     parse: Callable[[tf.Tensor, Sequence[Feature], Sequence[Feature]], dict[str, Column]]
     check: Callable[[bytes, Sequence[Feature], Sequence[Feature]], str | None]
-    batches: Callable[[tf.data.Dataset, Parse, int, Collection[str]], tf.data.Dataset]
+    batches: Callable[[ShuffledRecords, Parse, int, Collection[str], int], tf.data.Dataset]
 
 
 def _example_batches(
-    blocks: tf.data.Dataset, parse: Parse, batch_size: int, of_user: Collection[str]
+    records: ShuffledRecords,
+    parse: Parse,
+    batch_size: int,
+    of_user: Collection[str],
+    first_batch: int,
 ) -> tf.data.Dataset:
     del of_user  # a row has all features
+    blocks = records.starting_at(first_batch * batch_size)
     batches = blocks.rebatch(batch_size, drop_remainder=True)
     return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 

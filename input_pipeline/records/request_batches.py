@@ -13,9 +13,11 @@ import math
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from input_pipeline.feature import USER_ROW
+from input_pipeline.records.epoch_order import EpochOrder, ShuffledRecords
 
 Columns = Mapping[str, tf.Tensor]
 
@@ -97,35 +99,90 @@ class _Packing:
         return math.prod(self._columns[name].shape[1:])
 
 
+class _Place(NamedTuple):
+    """Where reading begins so that a certain batch comes out.
+
+    Attributes:
+      record: the first request that is read.
+      records: how many come before the first group that is dealt out, for the rows that wait.
+      waiting: how many of their rows, the last ones, wait for that group.
+      batches: how many of the group's batches come before.
+    """
+
+    record: int
+    records: int
+    waiting: int
+    batches: int
+
+
+def _place_of(order: EpochOrder, batch: int, batch_size: int, group_size: int) -> _Place:
+    """Where batch number `batch` of an epoch begins."""
+    needed = (batch + 1) * batch_size
+    # the group that fills the batch, and as many requests before it as may have rows that wait
+    last = int(np.searchsorted(order.rows_before, needed, side="left")) - 1
+    early = int(order.records_before[last]) - group_size - batch_size
+    first = max(0, int(np.searchsorted(order.records_before, early, side="right")) - 1)
+    # rows: those of each request from the window `first` on
+    rows = np.concatenate(order.windows(first, last))
+    # ends: [requests], rows of the epoch up to and with each
+    ends = int(order.rows_before[first]) + np.cumsum(rows, dtype=np.int64)
+    begin = int(order.records_before[first])
+    group = (begin + int(np.searchsorted(ends, needed, side="left"))) // group_size * group_size
+    if not group:
+        return _Place(0, 0, 0, batch)
+    before = int(ends[group - begin - 1])
+    waiting = before % batch_size
+    record = begin + int(np.searchsorted(ends, before - waiting, side="right"))
+    return _Place(record, group - record, waiting, batch - before // batch_size)
+
+
 def request_batches(
-    blocks: tf.data.Dataset,
+    records: ShuffledRecords,
     parse: Callable[[tf.Tensor], Columns],
     batch_size: int,
     of_user: Collection[str],
+    first_batch: int = 0,
 ) -> tf.data.Dataset:
     """Batches of `batch_size` rows; the rows of an incomplete last one are dropped.
 
     Args:
-      blocks: serialized requests in random order, string [..].
+      records: serialized requests in random order.
       parse: from requests to dense columns by name: R rows for the features of a user, N for
         others; `user_row`, int32 [N], is below R.
       batch_size: B.
       of_user: names of the features of a user; columns go by the part before a slash.
+      first_batch: where to begin.
 
     Returns:
       The same columns with B for N, and as many rows for R as the batch has requests.
     """
     parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
-    groups = blocks.rebatch(max(1, int(batch_size * _REQUESTS_PER_ROW))).map(parse, **parallel)
+    group_size = max(1, int(batch_size * _REQUESTS_PER_ROW))
+    place = _Place(0, 0, 0, 0)
+    if first_batch:
+        place = _place_of(records.order, first_batch, batch_size, group_size)
+    serialized = records.starting_at(place.record)
+    if place.records:
+        num_groups = -(-int(records.order.records_before[-1]) // group_size)
+        sizes = [place.records, *[group_size] * num_groups]
+        groups = serialized.rebatch(tf.constant(sizes, tf.int64))
+    else:
+        groups = serialized.rebatch(group_size)
+    groups = groups.map(parse, **parallel)
     packing = _Packing(groups.element_spec, of_user)
 
-    def append(waiting: _Group, group: _Group) -> tuple[_Group, tuple[_Group, tf.Tensor]]:
+    def append(
+        state: tuple[_Group, tf.Tensor], group: _Group
+    ) -> tuple[tuple[_Group, tf.Tensor], tuple[_Group, tf.Tensor]]:
+        # kept: how many rows wait of a group that is not dealt out; -1 of one that is
+        waiting, kept = state
         num_users = tf.reduce_max(tf.concat([[-1], waiting.user_row], axis=0)) + 1
         group = group._replace(user_row=group.user_row + num_users)
         group = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), waiting, group)
         num_rows = tf.size(group.user_row)
-        num_batches = num_rows // batch_size
-        return group.take(tf.range(num_batches * batch_size, num_rows)), (group, num_batches)
+        num_batches = tf.where(kept < 0, num_rows // batch_size, 0)
+        begin = tf.where(kept < 0, num_batches * batch_size, num_rows - kept)
+        return (group.take(tf.range(begin, num_rows)), tf.constant(-1)), (group, num_batches)
 
     def repeat(group: _Group, num_batches: tf.Tensor) -> tf.data.Dataset:
         # Repeating copies no tensors.
@@ -139,5 +196,6 @@ def request_batches(
         return packing.unpack(whole.take(number + num_batches * tf.range(batch_size)))
 
     groups = groups.map(packing.pack, **parallel)
-    dealt = groups.scan(packing.empty(), append).flat_map(repeat)
-    return dealt.map(deal, **parallel)
+    kept = tf.constant(place.waiting if place.records else -1)
+    dealt = groups.scan((packing.empty(), kept), append).flat_map(repeat)
+    return dealt.skip(place.batches).map(deal, **parallel)

@@ -148,6 +148,10 @@ class RequestEncoder:
         context = self._users.take(pa.array(self._user[row[first]]))
         return frame(joined(_heads(_CONTEXT, context), context, _heads(_LISTS, lists), lists))
 
+    def num_rows(self, index: np.ndarray) -> np.ndarray:
+        """How many rows some requests have: uint8 [N]."""
+        return (self._bounds[index + 1] - self._bounds[index]).astype(np.uint8)
+
     def _entry_heads(self, lists: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
         """What comes before each of N * C lists in the map of lists."""
         num_lists = len(self._names)

@@ -13,9 +13,8 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import os
-import struct
 import tempfile
-from typing import IO, Protocol
+from typing import IO, NamedTuple, Protocol
 
 import numpy as np
 from isal import isal_zlib
@@ -23,12 +22,14 @@ from isal import isal_zlib
 from input_pipeline.files import filesystem
 from input_pipeline.log.windows import STREAM_ROW_ORDER, STREAM_SHARDS
 from input_pipeline.records.crc import crc32
+from input_pipeline.records.shard_index import (
+    GZIP_HEADER,
+    ShardIndex,
+    gzip_trailer,
+    write_index,
+)
 
 _LEVEL = 1
-_HEADER = (
-    b"\x1f\x8b\x08" + bytes(6) + b"\xff"
-)  # No name and no time, so that equal rows give equal files.
-_END = b"\x03\x00"  # An empty last deflate block.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,18 +40,20 @@ class Block:
       data: raw deflate, not ended.
       checksum: CRC-32 of the records.
       num_bytes: of the records.
+      rows: uint8 [N], how many rows each record has.
     """
 
     data: bytes
     checksum: int
     num_bytes: int
+    rows: np.ndarray
 
 
-def compress(records: np.ndarray) -> Block:
-    """Compresses framed records, uint8 [bytes]."""
+def compress(records: np.ndarray, rows: np.ndarray) -> Block:
+    """Compresses framed records, uint8 [bytes], of so many rows each, uint8 [N]."""
     compressor = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, -isal_zlib.MAX_WBITS)
     data = compressor.compress(records) + compressor.flush(isal_zlib.Z_FULL_FLUSH)
-    return Block(data, isal_zlib.crc32(records), records.nbytes)
+    return Block(data, isal_zlib.crc32(records), records.nbytes, rows)
 
 
 def shard_path(data_dir: str, split: str, shard: int, num_shards: int) -> str:
@@ -72,6 +75,9 @@ class Encoder(Protocol):
 
     def encode(self, index: np.ndarray) -> np.ndarray:
         """Records by number, int64 [N], framed one after the other: uint8 [bytes]."""
+
+    def num_rows(self, index: np.ndarray) -> np.ndarray:
+        """How many rows records by number, int64 [N], have: uint8 [N]."""
 
 
 class ShardWriter:
@@ -121,7 +127,9 @@ class ShardWriter:
             records = order[number :: self._num_shards]
             for start in range(0, len(records), encoder.records_per_block):
                 index = records[start : start + encoder.records_per_block]
-                block = self._workers.submit(lambda i: compress(encoder.encode(i)), index)
+                block = self._workers.submit(
+                    lambda i: compress(encoder.encode(i), encoder.num_rows(i)), index
+                )
                 waiting.append((shard, block))
                 # A few blocks at a time, to bound the memory.
                 if len(waiting) >= 2 * self._num_workers:
@@ -130,12 +138,15 @@ class ShardWriter:
             _append(*waiting.popleft())
 
     def finish(self) -> None:
-        """Writes every shard."""
+        """Writes every shard, and the index of all."""
+        indices: dict[str, ShardIndex] = {}
         for index, (split, shards) in enumerate(self._shards.items()):
             for number, shard in enumerate(shards):
                 path = shard_path(self._data_dir, split, number, self._num_shards)
                 stream = [self._seed, STREAM_SHARDS, index, number]
-                shard.write(path, np.random.default_rng(stream))
+                random = np.random.default_rng(stream)
+                indices[os.path.basename(path)] = shard.write(path, random)
+        write_index(self._data_dir, indices)
 
 
 def _append(shard: _Shard, block: concurrent.futures.Future[Block]) -> None:
@@ -147,25 +158,44 @@ class _Shard:
 
     def __init__(self, scratch: IO[bytes]):
         self._scratch = scratch
-        # (position, length, checksum, bytes of records) of each block.
-        self._blocks: list[tuple[int, int, int, int]] = []
+        self._blocks: list[_Waiting] = []
 
     def append(self, block: Block) -> None:
         position = self._scratch.tell()
         self._scratch.write(block.data)
-        self._blocks.append((position, len(block.data), block.checksum, block.num_bytes))
+        self._blocks.append(
+            _Waiting(position, len(block.data), block.checksum, block.num_bytes, block.rows)
+        )
 
-    def write(self, path: str, random: np.random.Generator) -> None:
+    def write(self, path: str, random: np.random.Generator) -> ShardIndex:
         """Writes the gzip file with the blocks in random order."""
-        checksum, num_bytes = np.zeros(1, np.uint32), 0
+        blocks = [self._blocks[number] for number in random.permutation(len(self._blocks))]
+        checksums = np.array([block.checksum for block in blocks], np.uint32)
+        sizes = np.array([block.num_bytes for block in blocks], np.int64)
+        lengths = [block.length for block in blocks]
+        checksum = np.zeros(1, np.uint32)
         with filesystem.open_binary(path, "wb") as file:
-            file.write(_HEADER)
-            for index in random.permutation(len(self._blocks)).tolist():
-                position, length, block_checksum, block_bytes = self._blocks[index]
-                self._scratch.seek(position)
-                file.write(self._scratch.read(length))
-                right = np.array([block_checksum], np.uint32)
-                checksum = crc32().combine(checksum, right, np.array([block_bytes]))
-                num_bytes += block_bytes
-            file.write(_END)
-            file.write(struct.pack("<II", int(checksum[0]), num_bytes % 2**32))
+            file.write(GZIP_HEADER)
+            for number, block in enumerate(blocks):
+                self._scratch.seek(block.position)
+                file.write(self._scratch.read(block.length))
+                one = slice(number, number + 1)
+                checksum = crc32().combine(checksum, checksums[one], sizes[one])
+            file.write(gzip_trailer(int(checksum[0]), int(sizes.sum())))
+        return ShardIndex(
+            rows=np.concatenate([np.zeros(0, np.uint8), *(block.rows for block in blocks)]),
+            offsets=np.cumsum([len(GZIP_HEADER), *lengths], dtype=np.int64),
+            records=np.array([len(block.rows) for block in blocks], np.int64),
+            checksums=checksums,
+            sizes=sizes,
+        )
+
+
+class _Waiting(NamedTuple):
+    """A block in the scratch file: `length` bytes at `position`; the rest as in `Block`."""
+
+    position: int
+    length: int
+    checksum: int
+    num_bytes: int
+    rows: np.ndarray

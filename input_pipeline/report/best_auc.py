@@ -6,11 +6,11 @@ import json
 
 import numpy as np
 
+from input_pipeline.exact_auc import auc_of_ranks
 from input_pipeline.files import filesystem
 from input_pipeline.log.interactions import Interactions
 from input_pipeline.log.rows import Rows
 from input_pipeline.preparation_options import PreparationOptions
-from input_pipeline.report.auc import auc
 from input_pipeline.sources.synthetic import truth
 from input_pipeline.sources.synthetic.world import make_world
 from input_pipeline.spec import DatasetSpec
@@ -44,7 +44,7 @@ class BestAuc:
         for bit, task in enumerate(self._spec.task_names):
             positive = ((rows.positive >> np.uint32(bit)) & np.uint32(1)) == 1
             _, ranks = np.unique(probabilities[:, bit], return_inverse=True)
-            self._best[split][task] = auc(ranks, positive)
+            self._best[split][task] = auc_of_ranks(positive, ranks)
 
     def save(self, data_dir: str) -> None:
         """Writes `world/world.npz` and `world/best_auc.json`: {split: {task: AUC, or null}}."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from input_pipeline.exact_auc import auc_of_counts
 from input_pipeline.feature import Feature
 from input_pipeline.graph.node_table import Column, DenseColumn, ListColumn, NodeTable
 from input_pipeline.log.rows import Rows
@@ -45,13 +46,9 @@ class _Outcomes:
     def auc(self, scores: np.ndarray, task: int) -> float | None:
         """Of the rows, given a score an entry, [E]; ties count half, None with one class."""
         _, ranks = np.unique(scores, return_inverse=True)
-        positives = np.bincount(ranks, self.positives[task])
-        negatives = np.bincount(ranks, self.negatives[task])
-        if not positives.any() or not negatives.any():
-            return None
-        below = np.cumsum(negatives) - negatives
-        wins = (positives * (below + negatives / 2)).sum()
-        return float(wins / positives.sum() / negatives.sum())
+        return auc_of_counts(
+            np.bincount(ranks, self.positives[task]), np.bincount(ranks, self.negatives[task])
+        )
 
 
 class ColumnSignals:

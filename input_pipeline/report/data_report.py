@@ -19,6 +19,9 @@ from input_pipeline.report.page import PAGE, table
 from input_pipeline.report.window_statistics import SIGNALS, WindowStatistics
 from input_pipeline.spec import DatasetSpec
 
+# A single number that ranks labels as well as this is likely an outcome itself.
+_LABEL_AUC = 0.95
+
 
 @dataclasses.dataclass(frozen=True)
 class _Graph:
@@ -185,7 +188,7 @@ def _notices(spec: DatasetSpec, windows: Sequence[WindowStatistics]) -> str:
         facts.append(f"{sum(counts[key].values()):,} {text}{': ' if by_split else ''}{by_split}.")
     warnings = [
         f"{window.name}: {signal} alone ranks {task} with AUC {value:.3f} "
-        f"({window.positives[task]:,} positives)."
+        f"({window.positives[task]:,} positives).{_suspicion(value)}"
         for window in windows
         for signal, task, value in window.suspicious
     ]
@@ -200,6 +203,12 @@ def _notices(spec: DatasetSpec, windows: Sequence[WindowStatistics]) -> str:
     items = "".join(f"<li>{html.escape(text)}</li>" for text in facts)
     notes = "".join(f"<li class=warning>{html.escape(text)}</li>" for text in warnings)
     return f"<section><h2>Left out, and to note</h2><ul>{items}{notes}</ul></section>"
+
+
+def _suspicion(auc_alone: float) -> str:
+    if abs(auc_alone - 0.5) <= _LABEL_AUC - 0.5:
+        return ""
+    return " Is it the label under another name?"
 
 
 def _rows_table(windows: Sequence[WindowStatistics], tasks: Sequence[str]) -> str:

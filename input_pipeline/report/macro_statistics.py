@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from input_pipeline.exact_auc import auc_of_ranks
 from input_pipeline.graph.balance import balance
 from input_pipeline.graph.plain_score import plain_score
 from input_pipeline.log.rows import Rows
-from input_pipeline.report.auc import auc
 from input_pipeline.report.page import table
 from input_pipeline.spec import DatasetSpec
 
@@ -62,7 +62,7 @@ def edge_statistics(
     for bit, task in enumerate(tasks):
         labelled = ((new.unlabeled >> np.uint32(bit)) & np.uint32(1)) == 0
         positive = ((new.positive >> np.uint32(bit)) & np.uint32(1)) == 1
-        aucs[task] = auc(ranks[labelled], positive[labelled])
+        aucs[task] = auc_of_ranks(positive[labelled], ranks[labelled])
     return EdgeStatistics(name, len(new), aucs)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from input_pipeline.exact_auc import auc_of_ranks
 from input_pipeline.log.rows import Rows
-from input_pipeline.report.auc import auc
 
 # A single number about a row that ranks labels better than this (or as badly) is worth a warning.
 SUSPICIOUS_AUC = 0.6
@@ -81,5 +81,5 @@ def window_statistics(
         positive = ((rows.positive >> np.uint32(bit)) & np.uint32(1)) == 1
         positives[task], labels[task] = int(positive.sum()), int(labelled.sum())
         for signal, value in values.items():
-            aucs[signal][task] = auc(value[labelled], positive[labelled])
+            aucs[signal][task] = auc_of_ranks(positive[labelled], value[labelled])
     return WindowStatistics(name, len(rows), positives, labels, aucs)

@@ -8,6 +8,7 @@ from input_pipeline.log.events import EventLog
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.sources import movielens, table, taobao, tenrec
 from input_pipeline.sources.synthetic import planted_log
+from input_pipeline.spec import INPUT_OWNERS
 
 SOURCES: dict[str, Callable[[PreparationOptions], EventLog]] = {
     "taobao": taobao.read,
@@ -30,4 +31,10 @@ def read_events(options: PreparationOptions) -> EventLog:
     """
     if options.source not in SOURCES:
         raise ValueError(f"--source: must be one of {list(SOURCES)}, got {options.source!r}")
+    for flag in (f"{owner}_feature_columns" for owner in INPUT_OWNERS):
+        if getattr(options, flag) and options.source not in ("csv", "parquet"):
+            raise ValueError(
+                f"--{flag}: only csv and parquet have columns to name, got "
+                f"--source={options.source}, whose features are fixed"
+            )
     return SOURCES[options.source](options)

@@ -51,7 +51,8 @@ class IdEmbeddings(tf.keras.layers.Layer):
     of a table is one `tf.IndexedSlices` of distinct rows and its cost follows the batch and never
     the table.
 
-    Everything is float32 under any policy: the rows are what the optimizer scatters into.
+    Everything is float32 under any policy: the rows are what the optimizer scatters into. Rows are
+    read by `tf.nn.embedding_lookup`, as `tf.gather` gives wrong ones of a table in shards.
 
     Args:
       sizes: ids with a row of their own, by table; a table has one row more.
@@ -112,7 +113,9 @@ class IdEmbeddings(tf.keras.layers.Layer):
     def _sums(self, table: tf.Variable, lists: Sequence[Bags]) -> list[tf.Tensor]:
         return [
             tf.math.unsorted_segment_sum(
-                tf.gather(table, bags.ids) * bags.weights[:, tf.newaxis], bags.bag_of, bags.size
+                tf.nn.embedding_lookup(table, bags.ids) * bags.weights[:, tf.newaxis],
+                bags.bag_of,
+                bags.size,
             )
             for bags in lists
         ]
@@ -124,7 +127,7 @@ class IdEmbeddings(tf.keras.layers.Layer):
     def _sums_of_distinct_rows(self, table: tf.Variable, lists: Sequence[Bags]) -> list[tf.Tensor]:
         # rows: [R, D], the distinct rows; positions: [N] in rows
         distinct, positions = tf.unique(tf.concat([bags.ids for bags in lists], axis=0))
-        rows = tf.gather(table, distinct)
+        rows = tf.nn.embedding_lookup(table, distinct)
         sizes = [tf.cast(bags.size, tf.int64) for bags in lists]
         offsets = [sum(sizes[:index], tf.constant(0, tf.int64)) for index in range(len(lists))]
         bag_of = tf.concat([b.bag_of + offset for b, offset in zip(lists, offsets, strict=True)], 0)

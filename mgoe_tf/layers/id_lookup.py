@@ -151,7 +151,7 @@ class IdLookup(tf.keras.layers.Layer):
 
     def side_feature(self, column: str, rows: tf.Tensor) -> tf.Tensor:
         """A side feature of the users or items with these embedding rows, itself as a row."""
-        return tf.gather(self.side_features[column], rows)
+        return tf.nn.embedding_lookup(self.side_features[column], rows)
 
     def get_config(self) -> dict[str, Any]:
         return {

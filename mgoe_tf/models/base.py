@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
-import tensorflow_recommenders as tfrs
 
 from input_pipeline.feature import USER_ROW, Feature
 from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
@@ -16,8 +15,6 @@ from mgoe_tf.layers.id_lookup import IdLookup, neighbor_side_features, side_feat
 from mgoe_tf.layers.numeric_inputs import NumericInputs
 from mgoe_tf.layers.user_rows import by_row
 from mgoe_tf.models.options import ModelOptions, from_json
-from mgoe_tf.training.optimizers import LazyAdam
-from mgoe_tf.training.tasks import MultiTask
 
 # Features that are read by the embeddings of the ids that they hold.
 EMBEDDED_ROLES = ("id", "side")
@@ -53,7 +50,7 @@ def vocabulary_of(feature: Feature) -> str:
     return feature.vocabulary
 
 
-class RankingModel(tfrs.models.Model):
+class RankingModel(tf.keras.Model):
     """A network from the encoded features of rows to one logit a task.
 
     A model's options are a frozen dataclass in its file, which `options_class` names; its arrays of
@@ -62,8 +59,8 @@ class RankingModel(tfrs.models.Model):
 
     A model is cut in two. `embed` reads the id tables; its shapes follow the data (distinct ids of
     the batch) and its gradients are sparse. `network` is everything else: dense, of static shapes,
-    and what `compile(jit_compile=True)` hands to XLA. A new model writes its own `network`; one
-    that reads more than ids and side features extends `feature_names`, `bags` and
+    and what a training step hands to XLA where it is asked to. A new model writes its own
+    `network`; one that reads more than ids and side features extends `feature_names`, `bags` and
     `network_inputs` too.
 
     Args:
@@ -156,6 +153,11 @@ class RankingModel(tfrs.models.Model):
     @property
     def unpenalized_weights(self) -> tuple[tf.Variable, ...]:
         """Dense weights that the L1 and L2 penalties would ruin."""
+        return ()
+
+    @property
+    def last_shared_weights(self) -> tuple[tf.Variable, ...]:
+        """Kernels of the last layer that the losses of all tasks reach; () where none is known."""
         return ()
 
     def embedded(self, owner: str) -> tuple[Feature, ...]:
@@ -296,70 +298,6 @@ class RankingModel(tfrs.models.Model):
             for column in neighbor_side_features(self.spec, feature):
                 found[side_feature_of(feature.name, column)] = tf.zeros_like(found[feature.name])
         return found
-
-    def compile(
-        self,
-        optimizer: Any = None,
-        *,
-        task: MultiTask | None = None,
-        jit_compile: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        """Prepares for `fit`.
-
-        Args:
-          optimizer: default `LazyAdam()`; it holds the L1 and L2 penalties.
-          task: loss and its metrics; default all tasks, weight 1 each.
-          jit_compile: whether XLA compiles `network`, the loss and their gradients. The lookups
-            stay outside, where XLA would need shapes that follow the number of distinct ids.
-          **kwargs: of `tf.keras.Model.compile`.
-        """
-        self.task = task or MultiTask(task_names=self.spec.task_names)
-        self.jit_network = jit_compile
-        optimizer = optimizer or LazyAdam()
-        if isinstance(optimizer, LazyAdam):
-            optimizer.add_tables(self.embeddings.variables)
-            optimizer.exempt(self.unpenalized_weights)
-        super().compile(optimizer=optimizer, **kwargs)
-        # Results are of all replicas already; summing them would count each replica's again.
-        self.distribute_reduction_method = "first"
-
-    def _loss(
-        self,
-        inputs: Mapping[str, Any],
-        labels: Mapping[str, tf.Tensor],
-        counts: tf.Tensor,
-        training: bool,
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        sums = self.task.sums_by_task(labels, self.network(inputs, training=training))
-        return self.task.total(sums, counts), sums
-
-    def compute_loss(
-        self, inputs: tuple[Features, Mapping[str, tf.Tensor]], training: bool = False
-    ) -> tf.Tensor:
-        """The loss of a batch without penalties (those are the optimizer's).
-
-        Args:
-          inputs: (features, labels by task name: float32 [B], -1 for none).
-        """
-        features, labels = inputs
-        labels = {task: labels[task] for task in self.spec.task_names}
-        loss = tf.function(self._loss, jit_compile=True) if self.jit_network else self._loss
-        embedded = self.embed(features, training=training)
-        total, sums = loss(embedded, labels, self.task.count_labels(labels), training)
-        self.task.update_metrics(labels, sums)
-        return total
-
-    def train_step(self, inputs: tuple[Features, Mapping[str, tf.Tensor]]) -> dict[str, tf.Tensor]:
-        with tf.GradientTape() as tape:
-            loss = self.compute_loss(inputs, training=True)
-        # minimize, not apply_gradients: it scales and unscales the loss under mixed_float16.
-        self.optimizer.minimize(loss, self.trainable_variables, tape=tape)
-        return self.task.results()
-
-    def test_step(self, inputs: tuple[Features, Mapping[str, tf.Tensor]]) -> dict[str, tf.Tensor]:
-        self.compute_loss(inputs, training=False)
-        return self.task.results()
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -188,6 +188,11 @@ class MGOE(RankingModel):
         return self.bottom.experts.score_kernels
 
     @property
+    def last_shared_weights(self) -> tuple[tf.Variable, ...]:
+        """The last layer of the fusion's experts, of which some are shared."""
+        return (self.fusion.experts.kernels[-1],)
+
+    @property
     def lookups(self) -> tuple[Lookup, ...]:
         neighbors = (
             Lookup(

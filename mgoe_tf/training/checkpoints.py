@@ -5,9 +5,10 @@
   dataset_spec.json         of the data set that the model was trained on
   vocabulary/<name>.txt     the ids that have a row in an embedding table, one a line
   assets/                   copies of what the model needs of the data set, if it needs anything
-  checkpoints/latest/       model, optimizers and progress after the last epoch, for --resume
+  checkpoints/latest/       what --resume goes on from
   checkpoints/best/         the model after its best epoch by validation
   events/                   TensorBoard logs
+  run.json                  versions, host and times of the run
   metrics_validation.json   of the best epoch
   metrics_test.json         of the best epoch, at the end of training
 """
@@ -23,12 +24,12 @@ import tensorflow as tf
 from input_pipeline.files import filesystem
 from input_pipeline.log import vocabulary
 from input_pipeline.spec import SPEC_FILE, DatasetSpec
-from mgoe_tf.config import TrainOptions
 from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.options import ModelOptions, from_json
 from mgoe_tf.models.registry import build_model, model_class
 from mgoe_tf.training import assets
+from mgoe_tf.training.options import TrainOptions
 
 CONFIG_FILE = "config.json"
 # Flags of preparation on which no row depends.
@@ -60,7 +61,7 @@ def holds_run(model_dir: str) -> bool:
 
 
 def holds_checkpoint(model_dir: str) -> bool:
-    """Whether an epoch of a run was finished."""
+    """Whether there is something that a run can go on from."""
     latest = filesystem.join(model_dir, "checkpoints", "latest", "checkpoint")
     return holds_run(model_dir) and filesystem.exists(latest)
 
@@ -219,11 +220,11 @@ def make_lookup(model_dir: str, spec: DatasetSpec, model: RankingModel) -> IdLoo
 
 
 def manager(
-    checkpoint: tf.train.Checkpoint, model_dir: str, kind: str
+    checkpoint: tf.train.Checkpoint, model_dir: str, kind: str, *, keep: int = 1
 ) -> tf.train.CheckpointManager:
-    """Keeps one checkpoint of a kind: `latest` or `best`."""
+    """Keeps the last checkpoints of a kind: `latest` or `best`."""
     folder = filesystem.join(model_dir, "checkpoints", kind)
-    return tf.train.CheckpointManager(checkpoint, folder, max_to_keep=1)
+    return tf.train.CheckpointManager(checkpoint, folder, max_to_keep=keep)
 
 
 def restore(checkpoint: tf.train.Checkpoint, path: str) -> Any:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
+
+from mgoe_tf.training import moving_average
 
 
 class LazyAdam(tf.keras.optimizers.Adam):
@@ -20,10 +23,15 @@ class LazyAdam(tf.keras.optimizers.Adam):
     24). Here, and not in the loss, they are applied once to the summed gradient of all replicas and
     cost no pass over the tables.
 
+    With `ema_decay` it keeps an exponential moving average of the weights, of a table too by
+    touching the rows of the batch only (`moving_average.py`); `averaged` puts it in their place.
+
     Args:
       learning_rate: a float or a schedule.
       l1, l2: strengths of the penalties.
       beta_1, beta_2, epsilon: of Adam.
+      clip_norm: longest gradient of all weights together, before penalties; None: any.
+      ema_decay: of the moving average, in [0, 1); 0: there is none.
     """
 
     def __init__(
@@ -35,6 +43,8 @@ class LazyAdam(tf.keras.optimizers.Adam):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
+        clip_norm: float | None = None,
+        ema_decay: float = 0.0,
         name: str = "LazyAdam",
         **kwargs: Any,
     ) -> None:
@@ -45,16 +55,23 @@ class LazyAdam(tf.keras.optimizers.Adam):
             beta_2=beta_2,
             epsilon=epsilon,
             name=name,
-            **{**kwargs, "jit_compile": False},
+            **{**kwargs, "jit_compile": False, "use_ema": False},
         )
         for argument, value in (("l1", l1), ("l2", l2)):
             if value < 0:
                 raise ValueError(f"{argument}: must be at least 0, got {value}")
+        if clip_norm is not None and clip_norm <= 0:
+            raise ValueError(f"clip_norm: must be above 0, got {clip_norm}")
+        if not 0 <= ema_decay < 1:
+            raise ValueError(f"ema_decay: must be in [0, 1), got {ema_decay}")
         self.l1 = l1
         self.l2 = l2
+        self.clip_norm = clip_norm
+        self.ema_decay = ema_decay
         self._exempt: frozenset[str] = frozenset()
         self._tables: frozenset[str] = frozenset()
         self._moments: list[list[tf.Variable]] = []
+        self._averages: list[tf.Variable] = []
 
     def add_tables(self, variables: Iterable[tf.Variable]) -> None:
         """Names tables [V, D], whose gradients are rows.
@@ -72,6 +89,8 @@ class LazyAdam(tf.keras.optimizers.Adam):
         super(tf.keras.optimizers.Adam, self).build(var_list)
         if not self._moments:
             self._moments = [self._new_moments(variable) for variable in var_list]
+            if self.ema_decay:
+                self._averages = [self._new_average(variable) for variable in var_list]
 
     def _new_moments(self, variable: tf.Variable) -> list[tf.Variable]:
         if self._var_key(variable) in self._tables:
@@ -79,9 +98,67 @@ class LazyAdam(tf.keras.optimizers.Adam):
             return [self.add_variable_from_reference(variable, "moments", shape=shape)]
         return [self.add_variable_from_reference(variable, name) for name in ("m", "v")]
 
+    def _new_average(self, variable: tf.Variable) -> tf.Variable:
+        value = tf.convert_to_tensor(variable)
+        if self._var_key(variable) in self._tables:
+            value = moving_average.rows_of_table(value)
+        return self.add_variable_from_reference(
+            variable, "average", shape=value.shape, initial_value=value
+        )
+
+    @contextlib.contextmanager
+    def averaged(self, variables: Sequence[tf.Variable]) -> Iterator[None]:
+        """Puts the moving averages in the place of weights while the block runs.
+
+        It costs a pass over all tables. Without `ema_decay` it does nothing.
+        """
+        if not self.ema_decay:
+            yield
+            return
+        kept = [tf.identity(variable) for variable in variables]
+        for variable, weights in zip(variables, kept, strict=True):
+            average = tf.convert_to_tensor(self._average_of(variable))
+            if self._var_key(variable) in self._tables:
+                average = moving_average.of_table(
+                    average, weights, step=self.iterations, decay=self.ema_decay
+                )
+            variable.assign(average)
+        try:
+            yield
+        finally:
+            for variable, weights in zip(variables, kept, strict=True):
+                variable.assign(weights)
+
+    def _average_of(self, variable: tf.Variable) -> tf.Variable:
+        return self._averages[self._index_dict[self._var_key(variable)]]
+
     def exempt(self, variables: Iterable[tf.Variable]) -> None:
         """Leaves these dense weights without penalties."""
         self._exempt |= {self._var_key(variable) for variable in variables}
+
+    def apply_gradients(
+        self,
+        grads_and_vars: Iterable[tuple[Any, tf.Variable]],
+        name: str | None = None,
+        skip_gradients_aggregation: bool = False,
+        **kwargs: Any,
+    ) -> tf.Tensor:
+        """As of Keras; the gradient of all replicas together is clipped."""
+        if self.clip_norm is None:
+            return super().apply_gradients(
+                grads_and_vars, name, skip_gradients_aggregation, **kwargs
+            )
+        is_summed = skip_gradients_aggregation or not kwargs.pop(
+            "experimental_aggregate_gradients", True
+        )
+        if not is_summed:
+            grads_and_vars = self.aggregate_gradients(grads_and_vars)
+        gradients, variables = zip(*grads_and_vars, strict=True)
+        # replicas give the same row once each, and the norm is that of their sum
+        distinct = [_with_distinct_rows(gradient) for gradient in gradients]
+        clipped, _ = tf.clip_by_global_norm(distinct, self.clip_norm)
+        pairs = zip(clipped, variables, strict=True)
+        return super().apply_gradients(pairs, name, skip_gradients_aggregation=True)
 
     def _penalty_gradient(self, weights: tf.Tensor) -> tf.Tensor:
         l1 = self.l1 * tf.sign(weights) if self.l1 else 0.0
@@ -122,12 +199,15 @@ class LazyAdam(tf.keras.optimizers.Adam):
             epsilon=self.epsilon,
             grad=gradient,
         )
+        if self.ema_decay:
+            average = self._average_of(variable)
+            average.assign_sub((1.0 - self.ema_decay) * (average - variable))
 
     def _update_rows(
         self, gradient: tf.IndexedSlices, variable: tf.Variable, moments: tf.Variable
     ) -> None:
         rows = gradient.indices
-        weights = tf.gather(variable, rows)
+        weights = tf.nn.embedding_lookup(variable, rows)
         values = gradient.values + self._penalty_gradient(weights)
         step = tf.cast(self.iterations + 1, variable.dtype)
         rate = (
@@ -135,15 +215,42 @@ class LazyAdam(tf.keras.optimizers.Adam):
             * tf.sqrt(1.0 - self.beta_2**step)
             / (1.0 - self.beta_1**step)
         )
-        m, v = tf.split(tf.gather(moments, rows), 2, axis=1)
+        m, v = tf.split(tf.nn.embedding_lookup(moments, rows), 2, axis=1)
         new_m = self.beta_1 * m + (1.0 - self.beta_1) * values
         new_v = self.beta_2 * v + (1.0 - self.beta_2) * tf.square(values)
         moments.scatter_update(tf.IndexedSlices(tf.concat([new_m, new_v], axis=1), rows))
         new_weights = weights - rate * new_m / (tf.sqrt(new_v) + self.epsilon)
         variable.scatter_update(tf.IndexedSlices(new_weights, rows))
+        if self.ema_decay:
+            average = self._average_of(variable)
+            new_average = moving_average.updated_rows(
+                tf.nn.embedding_lookup(average, rows),
+                weights,
+                new_weights,
+                step=self.iterations + 1,
+                decay=self.ema_decay,
+            )
+            average.scatter_update(tf.IndexedSlices(new_average, rows))
 
     def get_config(self) -> dict[str, Any]:
         config = super().get_config()
-        for fixed in ("adaptive_epsilon", "amsgrad"):
+        for fixed in ("adaptive_epsilon", "amsgrad", "use_ema"):
             config.pop(fixed, None)
-        return {**config, "l1": self.l1, "l2": self.l2}
+        ours = ("l1", "l2", "clip_norm", "ema_decay")
+        return {**config, **{name: getattr(self, name) for name in ours}}
+
+
+def inner_optimizer(optimizer: tf.keras.optimizers.Optimizer) -> LazyAdam:
+    """The one that takes the steps, without what scales the loss under mixed_float16."""
+    if isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer):
+        return optimizer.inner_optimizer
+    return optimizer
+
+
+def _with_distinct_rows(gradient: tf.Tensor | tf.IndexedSlices | None) -> Any:
+    """The same gradient, its rows that come more than once summed."""
+    if not isinstance(gradient, tf.IndexedSlices):
+        return gradient
+    rows, places = tf.unique(gradient.indices)
+    values = tf.math.unsorted_segment_sum(gradient.values, places, tf.size(rows))
+    return tf.IndexedSlices(values, rows, gradient.dense_shape)

@@ -18,6 +18,7 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
     Args:
       task_names: in task order.
       task_weights: lambda_t; default 1 each.
+      label_smoothing: e_t in [0, 1): y_t becomes y_t (1 - e_t) + e_t / 2; default 0 each.
 
     Call arguments:
       labels: float32 [B] by task: 0, 1, or -1 for none.
@@ -35,17 +36,28 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
         *,
         task_names: Sequence[str],
         task_weights: Sequence[float] | None = None,
+        label_smoothing: Sequence[float] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
-        weights = (1.0,) * len(task_names) if task_weights is None else tuple(task_weights)
-        if len(weights) != len(task_names):
-            raise ValueError(
-                f"task_weights: must be one per task ({', '.join(task_names)}), got {list(weights)}"
-            )
         self.task_names = tuple(task_names)
-        self.task_weights = weights
+        self.task_weights = self._one_per_task("task_weights", task_weights, 1.0)
+        self.label_smoothing = self._one_per_task("label_smoothing", label_smoothing, 0.0)
+        if not all(0 <= value < 1 for value in self.label_smoothing):
+            raise ValueError(
+                f"label_smoothing: must be in [0, 1), got {list(self.label_smoothing)}"
+            )
         self.loss_means = [tf.keras.metrics.Mean(name=f"loss_{task}") for task in task_names]
+
+    def _one_per_task(
+        self, name: str, values: Sequence[float] | None, default: float
+    ) -> tuple[float, ...]:
+        found = (default,) * len(self.task_names) if values is None else tuple(values)
+        if len(found) != len(self.task_names):
+            raise ValueError(
+                f"{name}: must be one per task ({', '.join(self.task_names)}), got {list(found)}"
+            )
+        return found
 
     def count_labels(self, labels: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """How many rows of the global batch carry each task's label: float32 [T]."""
@@ -68,16 +80,20 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
     ) -> tf.Tensor:
         """The BCE of each task, summed over this replica's labelled rows: float32 [T]."""
         stacked = self._stack(labels)
+        targets = tf.maximum(stacked, 0.0)
+        if any(self.label_smoothing):
+            # smoothing: [T, 1]
+            smoothing = tf.constant(self.label_smoothing)[:, tf.newaxis]
+            targets = targets * (1.0 - smoothing) + 0.5 * smoothing
         crossentropy = tf.nn.sigmoid_cross_entropy_with_logits(
-            tf.maximum(stacked, 0.0), tf.cast(self._stack(predictions), tf.float32)
+            targets, tf.cast(self._stack(predictions), tf.float32)
         )
         labelled = tf.where(stacked >= 0.0, crossentropy, tf.zeros_like(crossentropy))
         return tf.reduce_sum(labelled, axis=1)
 
-    def total(self, sums: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
-        """sum_t lambda_t sums_t / counts_t."""
-        means = tf.math.divide_no_nan(sums, counts)
-        return tf.tensordot(means, tf.constant(self.task_weights), axes=1)
+    def losses(self, sums: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
+        """sums_t / counts_t, float32 [T]: this replica's share of the loss of each task."""
+        return tf.math.divide_no_nan(sums, counts)
 
     def call(
         self,
@@ -90,7 +106,8 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
         sums = self.sums_by_task(labels, predictions)
         if compute_metrics:
             self.update_metrics(labels, sums)
-        return self.total(sums, self.count_labels(labels) if counts is None else counts)
+        losses = self.losses(sums, self.count_labels(labels) if counts is None else counts)
+        return tf.tensordot(losses, tf.constant(self.task_weights), axes=1)
 
     def update_metrics(self, labels: Mapping[str, tf.Tensor], sums: tf.Tensor) -> None:
         """Adds a batch's `sums_by_task` to the means so far."""
@@ -107,9 +124,15 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
         total = tf.tensordot(tf.stack([*means.values()]), tf.constant(self.task_weights), axes=1)
         return {"loss": total, **means}
 
+    def forget(self) -> None:
+        """Begins the means anew."""
+        for metric in self.loss_means:
+            metric.reset_state()
+
     def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "task_names": self.task_names,
             "task_weights": self.task_weights,
+            "label_smoothing": self.label_smoothing,
         }

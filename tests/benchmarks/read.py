@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from input_pipeline.dataset import Examples, in_parallel, open_examples
+from input_pipeline.dataset import Examples, open_examples
 from input_pipeline.records.example_parsing import DTYPES, parsing_rule
+from input_pipeline.records.sources import in_parallel
 from input_pipeline.spec import RECORD_LAYOUTS
 from mgoe_tf.training import checkpoints
 from tests.benchmarks.context import Context

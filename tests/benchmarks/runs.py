@@ -9,26 +9,26 @@ import tensorflow as tf
 
 from input_pipeline.dataset import open_examples
 from input_pipeline.spec import DatasetSpec
-from mgoe_tf.config import TrainOptions
 from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.registry import model_class
-from mgoe_tf.training import checkpoints
-from mgoe_tf.training.optimizers import LazyAdam
-from mgoe_tf.training.tasks import MultiTask
+from mgoe_tf.training import checkpoints, trainer
+from mgoe_tf.training.options import TrainOptions
+from mgoe_tf.training.step import TrainingStep
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """An initialized model in its directory, compiled for training.
+    """An initialized model in its directory, ready to be trained.
 
     Attributes:
       model_dir: holds the checkpoint that an export reads.
+      step: of training, with the model.
       options: of training; `data_dir` is the data set.
     """
 
     model_dir: str
-    model: RankingModel
+    step: TrainingStep
     lookup: IdLookup
     spec: DatasetSpec
     options: TrainOptions
@@ -39,12 +39,17 @@ class Run:
         model_dir = f"{data_dir}-{name}"
         options = TrainOptions(data_dir=data_dir, model_dir=model_dir, model=name, l2=0.0)
         spec = checkpoints.read_spec(data_dir)
-        model = compiled(spec, options)
+        step = make_step(spec, options)
+        model = step.model
         if not checkpoints.holds_run(model_dir):
             checkpoints.write_run(model_dir, spec, model.options, options)
             best = checkpoints.manager(tf.train.Checkpoint(model=model), model_dir, "best")
             best.save(1)
-        return cls(model_dir, model, checkpoints.make_lookup(model_dir, spec, model), spec, options)
+        return cls(model_dir, step, checkpoints.make_lookup(model_dir, spec, model), spec, options)
+
+    @property
+    def model(self) -> RankingModel:
+        return self.step.model
 
     def encode(self, parsed: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], Any]:
         """Features and labels of some parsed rows, as a training step takes them."""
@@ -52,16 +57,11 @@ class Run:
         return features, {task: parsed[f"label_{task}"] for task in self.spec.task_names}
 
 
-def compiled(spec: DatasetSpec, options: TrainOptions) -> RankingModel:
-    """A new model with the optimizer of `options`."""
+def make_step(spec: DatasetSpec, options: TrainOptions) -> TrainingStep:
+    """A new model and its training step as `options` say."""
     tf.keras.utils.set_random_seed(options.seed)
     model = checkpoints.new_model(spec, model_class(options.model).options_class(), options)
-    model.compile(
-        LazyAdam(options.learning_rate, l1=options.l1, l2=options.l2),
-        task=MultiTask(task_names=spec.task_names),
-    )
-    model.optimizer.build(model.trainable_variables)
-    return model
+    return trainer.make_step(model, options, num_steps=1)
 
 
 def parsed_batches(

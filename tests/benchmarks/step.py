@@ -11,8 +11,8 @@ import tensorflow as tf
 from input_pipeline.dataset import open_examples
 from input_pipeline.spec import RECORD_LAYOUTS
 from mgoe_tf.evaluation import metrics
-from mgoe_tf.training import callbacks
-from mgoe_tf.training.trainer import WINDOWS, training_batches
+from mgoe_tf.training.batches import WINDOWS, TrainingBatches
+from mgoe_tf.training.loop import timed_step
 from tests.benchmarks.context import Context
 from tests.benchmarks.flops import matmul_flops
 from tests.benchmarks.line import Goal, Line
@@ -29,7 +29,7 @@ class Ours:
     def __init__(self, run: Run) -> None:
         self.run = run
         self.parameters = run.model.count_params()
-        self._train = tf.function(run.model.train_step, autograph=False, reduce_retracing=True)
+        self._train = tf.function(run.step, autograph=False, reduce_retracing=True)
         self._predict = tf.function(run.model, autograph=False, reduce_retracing=True)
 
     def batch(self, features: dict[str, tf.Tensor], labels: dict[str, tf.Tensor]) -> Any:
@@ -121,22 +121,23 @@ def milliseconds(party: Any, encoded: list[Any]) -> Callable[[], float]:
 
 def _from_disk(run: Run, steps: int, shares: list[float]) -> Callable[[], float]:
     """What measures rows a second after the first batch; shares of time waiting go to `shares`."""
-    clock = callbacks.InputClock()
-    train = callbacks.timed_train_function(run.model, clock)
+    train = timed_step(run.step, tf.distribute.get_strategy())
     examples = open_examples(
         run.options.data_dir, run.spec, WINDOWS[run.options.train_rows], run.lookup.names
     )
+    source = TrainingBatches(examples, run.lookup, run.spec, run.options)
 
     def measure() -> float:
-        epochs = training_batches(examples, run.lookup, run.spec, run.options, epoch=0).repeat()
-        batches = iter(epochs.take(1 + steps))
-        float(train(batches)["loss"])
-        clock.waited_seconds, start = 0.0, time.perf_counter()
+        batches = iter(source.dataset(0).repeat().take(1 + steps))
+        float(train(batches)[0]["loss"])
+        waited, start = 0.0, time.perf_counter()
         for _ in range(steps):
-            float(train(batches)["loss"])
+            losses, waited_seconds = train(batches)
+            waited += float(waited_seconds)
+            float(losses["loss"])
         seconds = time.perf_counter() - start
-        shares.append(clock.waited_seconds / seconds)
-        return steps * min(run.options.batch_size, examples.num_rows) / seconds
+        shares.append(waited / seconds)
+        return steps * source.batch_size / seconds
 
     return measure
 

@@ -11,7 +11,7 @@ from input_pipeline.spec import DatasetSpec
 from tests.benchmarks.context import Context
 from tests.benchmarks.line import Goal, Line
 from tests.benchmarks.measure import alternate, peak_memory
-from tests.benchmarks.runs import Run, compiled, parsed_batches
+from tests.benchmarks.runs import Run, make_step, parsed_batches
 from tests.benchmarks.step import Ours, milliseconds
 
 _L2 = 1e-5
@@ -28,8 +28,8 @@ def run(context: Context) -> list[Line]:
         measures, parameters = {}, {}
         for size in sizes:
             options = dataclasses.replace(small.options, l2=_L2)
-            model = compiled(lengthened(small.spec, size), options)
-            party = Ours(dataclasses.replace(small, model=model))
+            step = make_step(lengthened(small.spec, size), options)
+            party = Ours(dataclasses.replace(small, step=step))
             spread = [(spread_ids(small.spec, size, x), y) for x, y in encoded]
             measures[size], parameters[size] = milliseconds(party, spread), party.parameters
         samples = alternate(measures, context.scale.rounds, warm_ups=1)

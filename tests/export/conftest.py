@@ -10,8 +10,8 @@ import tensorflow as tf
 from export.savedmodel import ExportOptions, export
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import prepare
-from mgoe_tf.config import TrainOptions
 from mgoe_tf.training import checkpoints
+from mgoe_tf.training.options import TrainOptions
 from tests.model_options import OPTIONS
 
 USERS, ITEMS, EVENTS = 60, 40, 1500

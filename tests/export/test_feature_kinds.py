@@ -16,12 +16,17 @@ from export.client import Client
 from export.client import __main__ as command
 from export.client.client import Input
 from export.client.ranking import join
+from export.client.request_records import request_inputs
 from export.client.snapshot import GraphSnapshot
 from export.explain import ExplainOptions, explain
 from export.savedmodel import ExportOptions, export
-from export.serve import ServeOptions, Server
+from export.server.model_server import Server
+from export.server.options import ServeOptions
 from input_pipeline.feature import UNKNOWN_INT64
+from input_pipeline.preparation_options import PreparationOptions
+from input_pipeline.prepare import prepare
 from input_pipeline.records.example_parsing import parse_examples
+from input_pipeline.records.example_rows import examples_of_request
 from mgoe_tf.training import checkpoints
 from tests.export.conftest import Run, write_model
 from tests.feature_kinds import add_feature_kinds, as_request
@@ -193,6 +198,15 @@ def test_an_infinite_number_makes_its_own_row_nan(exported, kinds):
     flat["price"][9] = -np.inf
     found = ask(signatures["serving_default"], flat)
     assert np.flatnonzero(np.isnan(found["score"])).tolist() == [4, 5, 6, 7, 9]
+
+
+def test_context_of_another_number_of_users_is_refused(exported):
+    serve = signatures_of(exported[0])["rank_ids"]
+    ids = {"user_id": USERS, "item_id": ITEMS, **OF_USERS}
+    for size in (1, 5):
+        hours = {"hour": np.zeros(size, np.int64)}
+        with pytest.raises(tf.errors.InvalidArgumentError, match="hour must be of as many users"):
+            ask(serve, ids | hours)
 
 
 def test_check_finite_batch_says_what_is_asked(kinds, tmp_path):
@@ -408,3 +422,75 @@ def test_a_client_asks_with_context(exported, served):
     with Client(served[0], "m", timeout_seconds=30) as client:
         answer = client.predict(ids, "rank_ids")
     assert_close(answer, ask(signatures_of(exported[0])["rank_ids"], ids))
+
+
+def write_log(path):
+    """400 lines of every kind of column; some cells are empty."""
+    random = np.random.default_rng(3)
+    lines = ["who,what,when,kind,tags,price,age,clubs,device,place,is_click,is_buy"]
+    for position in range(400):
+        user, item = random.integers(0, 20), random.integers(0, 15)
+        tags = "|".join(f"t{tag}" for tag in random.permutation(5)[: random.integers(0, 4)])
+        clubs = "|".join(str(club) for club in random.permutation(4)[: random.integers(0, 3)])
+        numbers = [f"{value:.2f}" for value in (item * 3.5, user * 0.25, random.normal(0, 5))]
+        price, age, place = ("" if random.random() < 0.2 else number for number in numbers)
+        device = random.choice(["ios", "web", ""])
+        line = [f"u{user}", 7 * item, 3600 * position, item % 4, tags, price, age, clubs, device]
+        lines.append(",".join(map(str, [*line, place, 1, random.integers(0, 2)])))
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize("layout", ["example", "request"])
+def test_what_preparation_makes_is_exported(tmp_path, layout):
+    write_log(tmp_path / "log.csv")
+    data_dir = str(tmp_path / "data")
+    prepare(
+        PreparationOptions(
+            source="csv",
+            input=str(tmp_path / "log.csv"),
+            data_dir=data_dir,
+            user_column="who",
+            item_column="what",
+            timestamp_column="when",
+            task_columns=("is_click:click", "is_buy:buy"),
+            user_feature_columns=("age:numeric", "clubs:multi"),
+            item_feature_columns=("kind", "tags:multi", "price:numeric:log"),
+            context_feature_columns=("device", "when:hour_of_day:hour", "place:numeric:none"),
+            activity_features=True,
+            record_layout=layout,
+            num_user_macro_nodes=3,
+            num_item_macro_nodes=2,
+            max_neighbors=4,
+            num_shards=1,
+        )
+    )
+    write_model(str(tmp_path / "mgoe"), "mgoe", data_dir)
+    # `export` publishes nothing that differs from the model on these rows, in any signature.
+    path = export(
+        ExportOptions(
+            model_dir=str(tmp_path / "mgoe"), export_base=str(tmp_path / "b"), data_dir=data_dir
+        )
+    )
+    inputs = signatures_of(path)["rank_ids"].structured_input_signature[1]
+    assert set(inputs) == {"user_id", "item_id", "device", "hour_of_day", "place"}
+    assert set(signatures_of(path)["rank"].structured_input_signature[1]) > {
+        *("age", "clubs", "kind", "tags", "price", "user_activity", "item_activity"),
+        *inputs,
+    }
+    files = sorted(map(str, Path(data_dir).glob("examples/test-*.tfrecord.gz")))
+    record = next(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
+    spec = checkpoints.read_spec(data_dir)
+    if layout == "request":
+        wanted = signatures_of(path)["rank"].structured_input_signature[1]
+        wanted = {
+            name: Input(of.dtype.as_datatype_enum, (*(size or -1 for size in of.shape),))
+            for name, of in wanted.items()
+        }
+        rows = examples_of_request(record, {f.name for f in spec.features if f.optional})
+        expected = ask(signatures_of(path)["examples"], {"examples": np.array(rows, object)})
+        requests = request_inputs(record, wanted)
+        assert sorted(np.concatenate([index for index, _ in requests])) == list(range(len(rows)))
+        for index, request in requests:
+            found = ask(signatures_of(path)["rank"], request)
+            for name in OUTPUTS:
+                np.testing.assert_allclose(found[name][0], expected[name][index], atol=1e-5)

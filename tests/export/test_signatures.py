@@ -16,9 +16,19 @@ class _Known:
     feature_names = ("user_id", "user_1hop", "item_macro")
     variables = ()
     compute_dtype = "float32"
+    explains = False
     embeddings = types.SimpleNamespace(variables=())
 
     def embed(self, features, *, lookup):
+        return features
+
+    def bags(self, features, lookup, owners):
+        return {}
+
+    def sums(self, bags, served):
+        return {}
+
+    def network_inputs(self, features, sums):
         return features
 
     def network(self, features, training):

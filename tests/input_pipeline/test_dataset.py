@@ -1,8 +1,10 @@
 """Order, batches and faults of reading a data set directory."""
 
 import collections
+import dataclasses
 import gzip
 import pathlib
+import re
 import shutil
 from collections.abc import Callable
 
@@ -11,7 +13,8 @@ import pytest
 import tensorflow as tf
 
 from input_pipeline import dataset
-from input_pipeline.dataset import Examples, example_files, open_examples
+from input_pipeline.dataset import Examples, open_examples
+from input_pipeline.records.shard_files import example_files
 from input_pipeline.spec import MAX_CANDIDATES, RECORD_LAYOUTS, DatasetSpec
 from tests.data_sets import write_small_data_set
 
@@ -51,9 +54,11 @@ def ordered(examples: Examples, batch_size: int = 1000) -> tf.data.Dataset:
     return examples.ordered_batches(batch_size, encode=dict)
 
 
-def shuffled(examples: Examples, epoch: int = 0, seed: int = 0, batch_size: int = 64):
+def shuffled(
+    examples: Examples, epoch: int = 0, seed: int = 0, batch_size: int = 64, **options
+) -> tf.data.Dataset:
     return examples.shuffled_batches(
-        batch_size, shuffle_rows=500, seed=seed, epoch=epoch, encode=dict
+        batch_size, seed=seed, epoch=epoch, encode=dict, **{"shuffle_rows": 500, **options}
     )
 
 
@@ -66,7 +71,7 @@ def test_ordered_batches_hold_every_row_once_in_a_fixed_order(prepared) -> None:
     examples = open_all(folder, spec)
     batches = [rows_of_batch(batch) for batch in ordered(examples).as_numpy_iterator()]
     total = spec.counts["rows"]["history"] + spec.counts["rows"]["train"]
-    assert examples.num_rows == total == examples.count_rows() == sum(map(len, batches))
+    assert examples.num_rows == total == sum(map(len, batches))
     assert max(map(len, batches)) <= 1000
     again = rows_of(ordered(examples, batch_size=77))
     np.testing.assert_array_equal(np.concatenate(batches), again)
@@ -201,21 +206,15 @@ def test_a_bad_record_is_named_or_skipped(copied, message: str) -> None:
     folder, spec = copied
     good = read(open_all(folder, spec))
     path = folder / "examples/train-00001-of-00003.tfrecord.gz"
-    index = len(records_of(path)) - 5
-
-    def change(records: list[bytes]) -> None:
-        nonlocal lost
-        # a row with neighbours, so that the lost list shows
-        place = next(
-            i
-            for i, r in enumerate(records)
-            if parsed(r, spec)[1]["user_neighbors_click"].bytes_list.value
-        )
-        lost = num_rows(records[place], spec)
-        records[index], records[place] = FAULTS[message](records[place], spec), records[index]
-
-    lost = 0
-    damage(path, change)
+    records = records_of(path)
+    # the last row with neighbours, so that the lost list shows
+    index = max(
+        i
+        for i, record in enumerate(records)
+        if parsed(record, spec)[1]["user_neighbors_click"].bytes_list.value
+    )
+    lost = num_rows(records[index], spec)
+    damage(path, lambda records: records.__setitem__(index, FAULTS[message](records[index], spec)))
     with pytest.raises(
         ValueError, match=rf"train-00001-of-00003\.tfrecord\.gz: record {index} .*{message}"
     ):
@@ -258,11 +257,17 @@ def test_a_list_left_out_of_every_row_is_found_at_once(copied) -> None:
         open_all(folder, spec)
 
 
+def within_the_last_block(content: bytes) -> int:
+    """A place where a cut tears a compressed block, and not two of them apart."""
+    ends = [match.end() for match in re.finditer(rb"\0\0\xff\xff", content)]
+    return ([10, *ends][-2] + ends[-1]) // 2  # 10 bytes of header
+
+
 def test_a_truncated_file_is_named_with_its_record(copied) -> None:
     folder, spec = copied
     path = folder / "examples/train-00000-of-00003.tfrecord.gz"
     content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
+    path.write_bytes(content[: within_the_last_block(content)])
     with pytest.raises(ValueError, match=r"train-00000.*record [1-9]\d* .*truncated or damaged"):
         read(open_all(folder, spec))
     examples = open_all(folder, spec, skip=1)
@@ -285,14 +290,84 @@ def test_a_wrong_checksum_is_named_with_its_record(copied) -> None:
 def test_a_file_cut_off_between_records_is_noticed(copied) -> None:
     folder, spec = copied
     path = folder / "examples/train-00000-of-00003.tfrecord.gz"
-    lost = sum(num_rows(record, spec) for record in records_of(path)[-20:])
+    count, lost = len(records_of(path)), 20
     damage(path, lambda records: records.__delitem__(slice(-20, None)))
     examples = open_all(folder, spec)
-    message = (
-        f"expected {examples.num_rows} rows as the spec tells, found {examples.num_rows - lost}"
-    )
-    with pytest.raises(ValueError, match=message), examples.explained():
-        rows_of(shuffled(examples))
+    message = rf"train-00000.*: expected {count} records as the index tells, found {count - lost}: "
+    for batches in (shuffled(examples), ordered(examples)):
+        with pytest.raises(ValueError, match=message), examples.explained():
+            rows_of(batches)
+
+
+def test_a_file_that_lost_less_than_the_remainder_of_an_epoch_is_noticed(copied) -> None:
+    folder, spec = copied
+    examples = open_all(folder, spec)
+    damage(folder / "examples/train-00000-of-00003.tfrecord.gz", list.pop)
+    assert examples.num_rows % 3000 > MAX_CANDIDATES
+    with pytest.raises(ValueError, match="as the index tells, found"), examples.explained():
+        rows_of(shuffled(examples, batch_size=3000))
+
+
+def test_shards_without_an_index_or_of_another_one_are_refused(copied) -> None:
+    folder, spec = copied
+    counts = {**spec.counts, "rows": {**spec.counts["rows"], "train": 7}}
+    with pytest.raises(
+        ValueError, match=r"expected \d+ rows in history and train as the spec tells"
+    ):
+        open_all(folder, dataclasses.replace(spec, counts=counts))
+    (folder / "examples/index.npz").unlink()
+    with pytest.raises(
+        ValueError, match=r"its shards have no index, expected .*index\.npz: prepare"
+    ):
+        open_all(folder, spec)
+
+
+@pytest.mark.parametrize(("shuffle_rows", "batch_size"), [(1, 200), (200, 64), (100_000, 200)])
+def test_reading_can_begin_at_any_batch(prepared, tmp_path, shuffle_rows, batch_size) -> None:
+    examples = open_all(*prepared)
+    options = {"batch_size": batch_size, "shuffle_rows": shuffle_rows, "epoch": 2}
+    whole = list(shuffled(examples, **options).as_numpy_iterator())
+    rng = np.random.default_rng(0)
+    for first in (1, *rng.integers(2, len(whole), 3).tolist(), len(whole) - 1):
+        scratch = tmp_path / str(first)
+        scratch.mkdir()
+        for folder in (None, str(scratch)):
+            batches = shuffled(examples, first_batch=first, scratch=folder, **options)
+            found = list(batches.as_numpy_iterator())
+            assert len(found) == len(whole) - first
+            for one, other in zip(found, whole[first:], strict=True):
+                assert set(one) == set(other)
+                for name, value in one.items():
+                    np.testing.assert_array_equal(value, other[name], err_msg=name)
+    for outside in (-1, len(whole)):
+        with pytest.raises(ValueError, match=rf"first_batch: must be in \[0, {len(whole)}\), got"):
+            shuffled(examples, first_batch=outside, **options)
+
+
+def test_reading_begins_in_the_middle_where_records_are_left_out(copied, tmp_path) -> None:
+    folder, spec = copied
+
+    def change(records: list[bytes]) -> None:
+        for index in (1, len(records) // 2, len(records) - 1):
+            records[index] = b"\xff"
+
+    damage(folder / "examples/train-00001-of-00003.tfrecord.gz", change)
+    cut = folder / "examples/history-00002-of-00003.tfrecord.gz"
+    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size // 2])
+    examples = open_all(folder, spec, skip=4)
+    assert len(examples.bad_records) == 4
+    whole = rows_of(shuffled(examples))
+    for first in (1, 40, examples.num_rows // 64 - 1):
+        found = rows_of(shuffled(examples, first_batch=first))
+        np.testing.assert_array_equal(found, whole[first * 64 :])
+
+
+def test_the_order_depends_on_neither_the_global_seed_nor_the_threads(prepared) -> None:
+    examples = open_all(*prepared)
+    first = rows_of(shuffled(examples))
+    for seed in (0, 1):
+        tf.random.set_seed(seed)
+        np.testing.assert_array_equal(rows_of(shuffled(examples)), first)
 
 
 def test_block_sizes_do_not_change_what_is_read(prepared, monkeypatch) -> None:

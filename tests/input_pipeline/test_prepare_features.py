@@ -103,26 +103,36 @@ def check_rows(data_dir, spec, expected):
                     expected.event_rows(window), expected.event_contexts(window), strict=True
                 )
                 wanted = [((u, i, time), context, labels) for (u, i, labels, time), context in both]
-            check_contexts(found, wanted, spec.rows == "pairs" and spec.flags["negatives"])
+            negatives = dict.fromkeys(expected.users, 0)
+            if spec.rows == "pairs":
+                touched, items = expected.touched(window), expected.window_items(window)
+                for user in negatives:
+                    left = len(items - {i for u, i in touched if u == user})
+                    negatives[user] = min(spec.flags["negatives"], left)
+            check_contexts(found, wanted, negatives)
     return compared
 
 
 def check_contexts(found, wanted, negatives):
-    """Every row has the context of its own line; a negative that of a pair of its user and time."""
+    """Every row has the context of its own line, and a negative that of its pair.
+
+    Args:
+      found: rows by user, item and time.
+      wanted: ((user, item, time), context, labels) of a window.
+      negatives: by user, how many a pair has.
+    """
+    contexts = collections.defaultdict(collections.Counter)
     for (user, item, time), context, labels in wanted:
         context = {name: listed(value) for name, value in context.items()}
         mine = [r for r in found[user, item, time] if told(r, "context") == context]
-        assert mine, (user, item, time, context)
-        if not negatives:
-            assert any(labels_with(r) == labels for r in mine)
-    if not negatives:
-        return
-    contexts = collections.defaultdict(list)
-    for (user, _, time), context, _ in wanted:
-        contexts[user, time].append({name: listed(v) for name, v in context.items()})
+        assert any(labels_with(r) == labels for r in mine), (user, item, time, context)
+        contexts[user, time][repr(context)] += 1 + negatives[user]
+    counted = collections.defaultdict(collections.Counter)
     for (user, _, time), rows in found.items():
-        for row in rows if (user, time) in contexts else ():
-            assert told(row, "context") in contexts[user, time]
+        for row in rows:
+            counted[user, time][repr(told(row, "context"))] += 1
+    for key, of_key in contexts.items():
+        assert counted[key] == of_key
 
 
 def labels_with(row):

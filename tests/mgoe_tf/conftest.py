@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from mgoe_tf.config import TrainOptions
+from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.trainer import train
 from tests.data_sets import write_small_data_set
 from tests.model_options import OPTIONS

@@ -7,8 +7,8 @@ import pathlib
 import pytest
 
 from mgoe_tf.compare import CompareOptions, compare
-from mgoe_tf.config import TrainOptions
 from mgoe_tf.models.registry import MODELS
+from mgoe_tf.training.options import TrainOptions
 
 
 def write_run(folder: pathlib.Path, auc: float, model: str, seed: int, **model_options):

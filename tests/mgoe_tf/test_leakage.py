@@ -5,8 +5,8 @@ import pytest
 
 from input_pipeline.log.events import Categorical, EventLog
 from input_pipeline.preparation_options import PreparationOptions
-from mgoe_tf.config import TrainOptions
 from mgoe_tf.models.mgoe import MGOEOptions
+from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.trainer import train
 from tests.input_pipeline.logs import write_log
 

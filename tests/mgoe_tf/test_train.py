@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from mgoe_tf import train
-from mgoe_tf.config import TrainOptions
 from mgoe_tf.evaluation import tables
+from mgoe_tf.training.options import TrainOptions
 
 ROOT = pathlib.Path(__file__).parents[2]
 

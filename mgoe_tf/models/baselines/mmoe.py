@@ -63,6 +63,10 @@ class MMoE(RankingModel):
             name="towers",
         )
 
+    @property
+    def last_shared_weights(self) -> tuple[tf.Variable, ...]:
+        return (self.experts.kernels[-1],)
+
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         x = tf.concat([*inputs.values()], axis=-1)
         # outputs: [1, X, B, H]; mixed: [T, B, H]

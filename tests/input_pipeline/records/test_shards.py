@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from input_pipeline.records import shards as tfrecords
+from input_pipeline.records.shard_index import read_index
 
 
 class Numbers:
@@ -20,6 +21,9 @@ class Numbers:
 
     def encode(self, index):
         return (index + self.start).astype("<u4").view(np.uint8)
+
+    def num_rows(self, index):
+        return (1 + index % 3).astype(np.uint8)
 
 
 def write(folder, seed=0, num_workers=2):
@@ -67,3 +71,27 @@ def test_an_error_in_a_worker_is_raised(tmp_path):
         tfrecords.ShardWriter(str(tmp_path), 1, 2, 0) as writer,
     ):
         writer.add("train", Failing(5))
+
+
+def test_the_index_tells_rows_and_where_reading_can_begin(tmp_path):
+    shards = write(tmp_path)
+    index = read_index(str(tmp_path))
+    assert len(index) == 6
+    for number in range(3):
+        path = tfrecords.shard_path(str(tmp_path), "train", number, 3)
+        of_shard, records = index[os.path.basename(path)], shards["train", number]
+        # of the second call, records 1000 and up are its 0 and up
+        expected = [1 + (record % 1000) % 3 for record in records]
+        assert of_shard.rows.tolist() == expected
+        assert of_shard.records.sum() == len(records)
+        for first in (0, 1, len(records) // 2, len(records) - 1):
+            target = str(tmp_path / "tail.gz")
+            dropped = of_shard.copy_tail(path, first, target)
+            assert 0 <= dropped < 10
+            with gzip.open(target) as file:
+                tail = np.frombuffer(file.read(), "<u4").tolist()
+            assert tail[dropped:] == records[first:]
+    with open(path, "ab") as file:
+        file.write(b"x")
+    with pytest.raises(ValueError, match=r"expected \d+ bytes as the index tells, got \d+"):
+        of_shard.copy_tail(path, 3, target)

@@ -60,7 +60,12 @@ def test_numbers_rank_by_value_and_missing_is_a_signal():
 
 def test_each_number_of_a_list_is_a_signal():
     activity = Feature(
-        "activity", "user", "numeric", "float", 2, transform=Transform("none", (0.0,) * 2)
+        "activity",
+        "user",
+        "numeric",
+        "float",
+        2,
+        transform=Transform("none", (0.0,) * 2, (1.0,) * 2),
     )
     column = DenseColumn(np.array([[0.0, 5.0], [1.0, 4.0]], np.float32))
     found = aucs_of(ColumnSignals(spec_of(activity)), "user", "activity", column, [0, 1])
@@ -84,7 +89,7 @@ def test_ids_rank_by_the_rates_of_earlier_windows():
 
 
 def test_lists_rank_by_their_mean_rate():
-    tags = Feature("tags", "item", "side", "int64", 3, ragged=True, vocabulary="tags")
+    tags = Feature("tags", "item", "side", "int64", 3, ragged=True, vocabulary="tags", missing=-1)
     signals = ColumnSignals(spec_of(tags))
 
     def window(lists: list[list[int]], labels: list[int]):
@@ -111,8 +116,10 @@ def test_entries_that_many_rows_share_agree_with_scikit_learn():
 
 
 def test_a_column_that_is_the_label_under_another_name_is_found(tmp_path, monkeypatch, caplog):
-    pages = []
-    monkeypatch.setattr(report, "render", lambda *arguments: pages.append(arguments) or "")
+    pages, render = [], report.render
+    monkeypatch.setattr(
+        report, "render", lambda *arguments: pages.append(arguments) or render(*arguments)
+    )
     random = np.random.default_rng(0)
     lines = [
         line.__class__(
@@ -140,3 +147,6 @@ def test_a_column_that_is_the_label_under_another_name_is_found(tmp_path, monkey
         assert {("dwell", "fav"), ("outcome", "buy"), ("rating is missing", "click")} <= found
         assert ("device", "click") not in found
     assert "single numbers rank labels by themselves" in caplog.text
+    page = (tmp_path / "report.html").read_text()
+    assert "test: outcome alone ranks buy with AUC 1.000" in page
+    assert page.count("Is it the label under another name?") >= 3 * len(pages[0][2][1:])

@@ -114,6 +114,13 @@ def test_flags_that_do_not_agree(tmp_path: pathlib.Path, flags: dict, message: s
         read(csv_of(tmp_path, "1"), **flags)
 
 
+@pytest.mark.parametrize("owner", ["user", "item", "context"])
+def test_sources_with_columns_of_their_own_take_no_names(owner: str) -> None:
+    message = f"--{owner}_feature_columns: only csv and parquet .* got --source=taobao"
+    with pytest.raises(ValueError, match=message):
+        read("x", source="taobao", **{f"{owner}_feature_columns": ("x",)})
+
+
 def test_names_that_only_look_like_those_of_other_features(tmp_path: pathlib.Path) -> None:
     names = ("item_neighbors_buy", "label_buy", "user_activity", "price_macro", "x_neighbors_y")
     columns = tuple(f"x:{name}" for name in names)

@@ -1,18 +1,29 @@
 """What every registered model must do."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mgoe_tf.config import TrainOptions
 from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.models.registry import MODELS, build_model
+from mgoe_tf.training.loop import timed_step
 from mgoe_tf.training.optimizers import LazyAdam
+from mgoe_tf.training.options import TrainOptions
+from mgoe_tf.training.step import TrainingStep
 from mgoe_tf.training.trainer import make_strategy
-from tests.encoded_rows import as_tensors, make_spec, random_features, random_labels, randomize
+from mgoe_tf.training.weighting import WEIGHTINGS, make_weighting
+from tests.encoded_rows import (
+    INPUTS,
+    as_tensors,
+    make_spec,
+    random_features,
+    random_labels,
+    randomize,
+)
 from tests.mgoe_tf.policies import policy
 from tests.model_options import OPTIONS
 
@@ -29,10 +40,8 @@ def make(name: str, seed: int = 0) -> RankingModel:
     return build_model(name, SPEC, OPTIONS[name])
 
 
-def compiled(name: str, **arguments) -> RankingModel:
-    model = make(name)
-    model.compile(LazyAdam(0.01, l1=1e-4, l2=1e-3), **arguments)
-    return model
+def make_step(name: str, **arguments) -> TrainingStep:
+    return TrainingStep(make(name), LazyAdam(0.01, l1=1e-4, l2=1e-3), **arguments)
 
 
 def batch(size: int, seed: int = 0):
@@ -206,36 +215,42 @@ def test_gradients_of_id_tables_are_sparse_and_distinct(name):
         assert len(np.unique(gradient.indices)) == len(gradient.indices)
 
 
-def test_fit_learns_and_predicts(name):
-    model = make(name)
-    model.compile(LazyAdam(0.02))
+def test_steps_learn(name):
+    step = TrainingStep(make(name), LazyAdam(0.02))
     features, _ = batch(300)
     labels = {
         task: tf.cast(features["user_id"] + level > 5, tf.float32)
         for level, task in enumerate(SPEC.task_names)
     }
-    dataset = tf.data.Dataset.from_tensor_slices((features, labels)).batch(70)
-    history = model.fit(dataset, validation_data=dataset, epochs=12, verbose=0).history
-    assert history["loss"][-1] < 0.5 * history["loss"][0]
-    assert {"loss", "val_loss", "loss_click", "val_loss_buy"} <= set(history)
-    predicted = model.predict(dataset, verbose=0)
-    assert_same(predicted, model(features), rtol=1e-4, atol=1e-5)
+    take = tf.function(step)
+    losses = [float(take((features, labels))["loss"])]
+    for _ in range(50):
+        step.task.forget()
+        losses.append(float(take((features, labels))["loss"]))
+    assert losses[-1] < 0.5 * losses[0]
+    step.task.forget()
+    weights = [weight.numpy() for weight in step.model.variables]
+    results = step.evaluate((features, labels))
+    assert {"loss", "loss_click", "loss_buy"} <= set(results)
+    assert float(results["loss"]) <= losses[-1]
+    for old, weight in zip(weights, step.model.variables, strict=True):
+        np.testing.assert_array_equal(old, weight)
 
 
 def test_a_checkpoint_holds_everything_that_training_needs(name, tmp_path):
-    model = compiled(name)
+    step = make_step(name)
     for seed in range(2):
-        model.train_step(batch(20, seed))
-    path = tf.train.Checkpoint(model=model).save(str(tmp_path / "checkpoint"))
+        step(batch(20, seed))
+    saved = tf.train.Checkpoint(model=step.model, optimizer=step.optimizer)
+    path = saved.save(str(tmp_path / "checkpoint"))
 
-    other = compiled(name)
-    status = tf.train.Checkpoint(model=other).restore(path)
-    other.optimizer.build(other.trainable_variables)
-    status.assert_existing_objects_matched()
+    other = make_step(name)
+    restored = tf.train.Checkpoint(model=other.model, optimizer=other.optimizer)
+    restored.restore(path).assert_existing_objects_matched()
     assert int(other.optimizer.iterations) == 2
-    for one in (model, other):
-        one.train_step(batch(20, seed=2))
-    assert_same_weights(other, model, rtol=0, atol=0)
+    for one in (step, other):
+        one(batch(20, seed=2))
+    assert_same_weights(other.model, step.model, rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("policy_name", ["mixed_float16", "mixed_bfloat16"])
@@ -245,11 +260,15 @@ def test_mixed_precision(name, policy_name):
     features["user_2hop"] *= 1e6
     expected = make(name)(features)
     with policy(policy_name):
-        model = compiled(name)
+        model = make(name)
+        optimizer = LazyAdam(0.01, l1=1e-4, l2=1e-3)
+        if policy_name == "mixed_float16":
+            optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
+        step = TrainingStep(model, optimizer)
         logits = model(features)
         before = [weight.numpy() for weight in model.trainable_variables]
         for _ in range(3):
-            results = model.train_step((features, labels))
+            results = step((features, labels))
     assert all(weight.dtype == tf.float32 for weight in model.trainable_variables)
     assert all(logit.dtype == tf.float32 for logit in logits.values())
     assert_same(logits, expected, rtol=0.1, atol=0.05)
@@ -259,12 +278,12 @@ def test_mixed_precision(name, policy_name):
 
 
 def test_xla_compiles_the_step_and_changes_nothing(name):
-    plain, jit = compiled(name), compiled(name, jit_compile=True)
-    step = tf.function(jit.train_step)
+    plain, jit = make_step(name), make_step(name, jit_compile=True)
+    step = tf.function(jit)
     for seed in range(2):
-        expected = plain.train_step(batch(20, seed))
+        expected = plain(batch(20, seed))
         assert_same(step(batch(20, seed)), expected, rtol=1e-4)
-    assert_same_weights(jit, plain, rtol=1e-3, atol=2e-4)
+    assert_same_weights(jit.model, plain.model, rtol=1e-3, atol=2e-4)
     graph = step.get_concrete_function(batch(20)).graph
     compiled_calls = [
         operation
@@ -276,24 +295,95 @@ def test_xla_compiles_the_step_and_changes_nothing(name):
     assert len(compiled_calls) >= 2
 
 
-def test_two_replicas_take_the_step_of_one_device(name):
-    single = compiled(name)
-    strategy = make_strategy(TrainOptions(distribution="mirrored"))
-    assert strategy.num_replicas_in_sync == 2
+def distributed_steps(name: str, strategy: tf.distribute.Strategy, make_one=make_step):
+    """The model after two steps in the scope of a strategy, and the losses."""
     with strategy.scope():
-        mirrored = compiled(name)
+        step = make_one(name)
     # 21 rows are 11 on one replica and 10 on the other.
     dataset = tf.data.Dataset.from_tensor_slices(batch(42)).batch(21)
-    single_history, mirrored_history = (
-        model.fit(dataset, verbose=0).history for model in (single, mirrored)
+    take = timed_step(step, strategy)
+    iterator = iter(strategy.experimental_distribute_dataset(dataset))
+    losses = [take(iterator)[0] for _ in range(2)]
+    return step, losses
+
+
+def weighed(weighting: str, clip_norm: float | None, ema_decay: float):
+    def make_one(name: str) -> TrainingStep:
+        model = make(name)
+        return TrainingStep(
+            model,
+            LazyAdam(0.01, l2=1e-3, clip_norm=clip_norm, ema_decay=ema_decay),
+            weighting=make_weighting(
+                weighting,
+                num_tasks=len(SPEC.task_names),
+                tables=model.embeddings.variables,
+                shared_weights=model.last_shared_weights,
+            ),
+        )
+
+    return make_one
+
+
+@pytest.mark.parametrize(
+    ("weighting", "clip_norm", "ema_decay"),
+    [
+        ("fixed", None, 0.0),
+        ("fixed", 0.1, 0.5),
+        ("uncertainty", None, 0.0),
+        ("gradnorm", None, 0.0),
+        ("pcgrad", None, 0.0),
+    ],
+)
+def test_two_replicas_take_the_step_of_one_device(name, weighting, clip_norm, ema_decay):
+    strategy = make_strategy(TrainOptions(distribution="mirrored"))
+    assert strategy.num_replicas_in_sync == 2
+    make_one = weighed(weighting, clip_norm, ema_decay)
+    single, expected = distributed_steps(name, tf.distribute.get_strategy(), make_one)
+    mirrored, found = distributed_steps(name, strategy, make_one)
+    for one, other in zip(found, expected, strict=True):
+        assert_same(one, other, rtol=1e-4)
+    assert_same_weights(mirrored.model, single.model, rtol=1e-3, atol=2e-4)
+    np.testing.assert_allclose(
+        mirrored.weighting.coefficients(), single.weighting.coefficients(), rtol=1e-4
     )
-    assert_same(mirrored_history, single_history, rtol=1e-4)
-    assert_same_weights(mirrored, single, rtol=1e-3, atol=2e-4)
+    with (
+        mirrored.optimizer.averaged(mirrored.model.trainable_variables),
+        single.optimizer.averaged(single.model.trainable_variables),
+    ):
+        assert_same_weights(mirrored.model, single.model, rtol=1e-3, atol=2e-4)
+
+
+@pytest.mark.parametrize("weighting", sorted(WEIGHTINGS))
+@pytest.mark.parametrize("setting", ["xla", "mixed_float16"])
+def test_every_weighting_learns_compiled_and_in_float16(name, weighting, setting):
+    if setting == "xla":
+        model, optimizer = make(name), LazyAdam(0.01)
+    else:
+        with policy("mixed_float16"):
+            model = make(name)
+        optimizer = tf.keras.mixed_precision.LossScaleOptimizer(LazyAdam(0.01))
+    step = TrainingStep(
+        model,
+        optimizer,
+        weighting=make_weighting(
+            weighting,
+            num_tasks=len(SPEC.task_names),
+            tables=model.embeddings.variables,
+            shared_weights=model.last_shared_weights,
+        ),
+        jit_compile=setting == "xla",
+    )
+    take, losses = tf.function(step), []
+    for _ in range(12):
+        step.task.forget()
+        losses.append(float(take(batch(60))["loss"]))
+    assert losses[-1] < losses[0]
 
 
 def test_export_and_reload(name, tmp_path):
-    model = compiled(name)
-    model.train_step(batch(20))
+    step = make_step(name)
+    step(batch(20))
+    model = step.model
     module = tf.Module()
     module.weights = model.variables
     module.serve = tf.function(lambda features: model(features), input_signature=[signature(model)])
@@ -318,6 +408,28 @@ def test_diagnostics_are_finite(name):
     found = model.diagnostics(features_of(model, 5))
     assert found
     assert all(np.isfinite(value).all() for value in found.values())
+
+
+def test_what_the_data_do_not_have_costs_nothing(name):
+    def operations(spec):
+        model = build_model(name, spec, OPTIONS[name])
+        inputs = {
+            key: tf.TensorSpec([None, *value.shape[1:]], value.dtype)
+            for key, value in model.zero_features().items()
+        }
+        call = tf.function(lambda features: model(features)).get_concrete_function(inputs)
+        return [operation.name for operation in call.graph.get_operations()]
+
+    more = {feature for _, lists, numbers in INPUTS.values() for feature in (*lists, *numbers)}
+    more |= {feature.name for feature in SPEC.select("context")}
+    plain = dataclasses.replace(
+        SPEC, features=tuple(f for f in SPEC.features if f.name not in more)
+    )
+    kinds = ("numeric_inputs", "IsNan", "NotEqual")
+    found = {kind: [o for o in operations(plain) if kind in o] for kind in kinds}
+    assert found == {kind: [] for kind in kinds}
+    found = operations(SPEC)
+    assert all(any(kind in operation for operation in found) for kind in kinds)
 
 
 def test_names_what_is_missing(name):

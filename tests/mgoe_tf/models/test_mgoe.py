@@ -8,6 +8,7 @@ from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.models.mgoe import MGOE
 from mgoe_tf.models.registry import build_model
 from mgoe_tf.training.optimizers import LazyAdam
+from mgoe_tf.training.step import TrainingStep
 from tests import reference
 from tests.encoded_rows import (
     as_tensors,
@@ -187,11 +188,11 @@ def test_diagnostics():
 def test_macro_attention_survives_the_l2_penalty():
     model = build_model("mgoe", make_spec(), OPTIONS["mgoe"])
     # A penalty far above the gradients of the data moves every other weight towards 0.
-    model.compile(LazyAdam(0.05, l2=10.0))
+    step = TrainingStep(model, LazyAdam(0.05, l2=10.0))
     features = as_tensors(random_features(model.spec, 16))
     labels = {task: tf.ones([16]) for task in model.spec.task_names}
     for _ in range(60):
-        model.train_step((features, labels))
+        step((features, labels))
     assert float(tf.reduce_max(tf.abs(model.fusion.experts.kernels[0]))) < 0.1
     for kernel in model.bottom.experts.score_kernels:
         assert float(tf.reduce_max(tf.abs(kernel))) > 0.3

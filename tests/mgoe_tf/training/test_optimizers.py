@@ -83,10 +83,11 @@ def test_a_row_that_comes_twice_is_penalised_once():
     np.testing.assert_allclose(twice, once)
 
 
-def test_no_operation_of_a_sparse_step_is_as_large_as_the_table():
+@pytest.mark.parametrize("options", [{}, {"ema_decay": 0.9, "clip_norm": 1.0}])
+def test_no_operation_of_a_sparse_step_is_as_large_as_the_table(options):
     size = 12_345
     table = tf.Variable(tf.zeros([size, 2]))
-    optimizer = for_table(table, 0.1, l1=0.1, l2=0.1)
+    optimizer = for_table(table, 0.1, l1=0.1, l2=0.1, **options)
 
     @tf.function
     def step(rows, values):
@@ -99,6 +100,69 @@ def test_no_operation_of_a_sparse_step_is_as_large_as_the_table():
     for operation in (op for g in graphs for op in g.get_operations()):
         for output in operation.outputs:
             assert size not in output.shape.as_list() if output.shape.rank else True, operation
+
+
+def test_clipping_by_hand():
+    table, weight = tf.Variable([[0.0], [0.0]]), tf.Variable([0.0])
+    optimizer = LazyAdam(0.1, clip_norm=2.5, l2=0.0)
+    optimizer.add_tables([table])
+    optimizer.build([table, weight])
+    # |(3, 0, 4)| = 5, where row 1 comes as 1 and 2: halved
+    gradients = [rows_gradient([1, 1], [[1.0], [2.0]], 2), tf.constant([4.0])]
+    optimizer.apply_gradients(zip(gradients, [table, weight], strict=True))
+    of_table, m, _ = optimizer.variables[-3:]
+    np.testing.assert_allclose(of_table[1, 0], 0.1 * 1.5, rtol=1e-5)
+    np.testing.assert_allclose(m, [0.1 * 2.0], rtol=1e-5)
+
+
+def average_of(optimizer: LazyAdam, *variables: tf.Variable) -> list[np.ndarray]:
+    with optimizer.averaged(variables):
+        return [variable.numpy() for variable in variables]
+
+
+def test_moving_average_by_hand():
+    table = tf.Variable([[1.0], [2.0]])
+    optimizer = for_table(table, 0.1, epsilon=0.0, ema_decay=0.5)
+    optimizer.apply_gradients([(rows_gradient([1], [[3.0]], 2), table)])
+    # row 1: 2 -> 1.9; 0.5 * 2 + 0.5 * 1.9
+    np.testing.assert_allclose(average_of(optimizer, table)[0], [[1.0], [1.95]], rtol=1e-6)
+    optimizer.apply_gradients([(rows_gradient([0], [[3.0]], 2), table)])
+    # row 1 stays at 1.9: 0.5 * 1.95 + 0.5 * 1.9
+    np.testing.assert_allclose(average_of(optimizer, table)[0][1], [1.925], rtol=1e-6)
+    np.testing.assert_allclose(table[1], [1.9], rtol=1e-6)
+
+
+def test_moving_average_of_touched_rows_equals_a_pass_over_the_whole_table_each_step():
+    rng = np.random.default_rng(0)
+    table, weight = tf.Variable(rng.normal(size=(7, 3)).astype(np.float32)), tf.Variable([1.0])
+    optimizer = LazyAdam(0.1, ema_decay=0.8)
+    optimizer.add_tables([table])
+    optimizer.build([table, weight])
+    averages = [table.numpy().astype(np.float64), weight.numpy().astype(np.float64)]
+    for _ in range(30):
+        rows = rng.choice(7, 2, replace=False)
+        gradients = [
+            rows_gradient(rows, rng.normal(size=(2, 3)), 7),
+            tf.constant(rng.normal(size=1), tf.float32),
+        ]
+        optimizer.apply_gradients(zip(gradients, [table, weight], strict=True))
+        for average, variable in zip(averages, (table, weight), strict=True):
+            average += 0.2 * (variable.numpy() - average)
+        for found, expected in zip(average_of(optimizer, table, weight), averages, strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_averaged_gives_the_weights_back_whatever_happens():
+    table = tf.Variable([[1.0], [2.0]])
+    optimizer = for_table(table, 0.1, ema_decay=0.5)
+    optimizer.apply_gradients([(rows_gradient([1], [[3.0]], 2), table)])
+    before = table.numpy()
+    with pytest.raises(tf.errors.InvalidArgumentError), optimizer.averaged([table]):
+        tf.debugging.assert_equal(table, before)
+    np.testing.assert_array_equal(table, before)
+    plain = for_table(table, 0.1)
+    with plain.averaged([table]):
+        np.testing.assert_array_equal(table, before)
 
 
 @pytest.mark.parametrize("is_table", [True, False])
@@ -119,15 +183,22 @@ def test_refuses_a_table_whose_moments_are_made():
 
 
 def test_config_round_trip():
-    optimizer = LazyAdam(0.1, l1=0.2, l2=0.3, beta_1=0.8, epsilon=1e-6)
+    optimizer = LazyAdam(
+        0.1, l1=0.2, l2=0.3, beta_1=0.8, epsilon=1e-6, clip_norm=2.0, ema_decay=0.9
+    )
     again = LazyAdam.from_config(optimizer.get_config())
     assert again.get_config() == optimizer.get_config()
+    assert (again.clip_norm, again.ema_decay) == (2.0, 0.9)
     assert (again.l1, again.l2, again.beta_1, again.epsilon) == (0.2, 0.3, 0.8, 1e-6)
 
 
 def test_refuses_negative_penalties():
     with pytest.raises(ValueError, match=r"l2: must be at least 0, got -1\.0"):
         LazyAdam(l2=-1.0)
+    with pytest.raises(ValueError, match=r"clip_norm: must be above 0, got 0"):
+        LazyAdam(clip_norm=0.0)
+    with pytest.raises(ValueError, match=r"ema_decay: must be in \[0, 1\), got 1\.0"):
+        LazyAdam(ema_decay=1.0)
 
 
 def test_exempt_weights_are_not_penalized():

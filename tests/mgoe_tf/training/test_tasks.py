@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mgoe_tf.config import TrainOptions
+from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.tasks import MultiTask
 from mgoe_tf.training.trainer import make_strategy
 from tests import reference
@@ -74,7 +74,31 @@ def test_shares_of_replicas_sum_to_the_loss_of_the_whole_batch():
     assert float(task.results()["loss"]) == pytest.approx(expected, rel=1e-5)
 
 
+def test_label_smoothing_by_task_by_hand():
+    task = MultiTask(task_names=NAMES, label_smoothing=(0.2, 0.0))
+    labels = {"click": tf.constant([1.0, -1.0]), "buy": tf.constant([1.0, 0.0])}
+    logits = {name: tf.math.log(tf.constant([3.0, 3.0])) for name in NAMES}
+    sums = task.sums_by_task(labels, logits)
+    # click: y = 0.9, p = 3/4: -0.9 log(3/4) - 0.1 log(1/4); buy: -log(3/4) - log(1/4)
+    expected = [-0.9 * np.log(0.75) - 0.1 * np.log(0.25), -np.log(0.75) - np.log(0.25)]
+    np.testing.assert_allclose(sums, expected, rtol=1e-6)
+    losses = task.losses(sums, task.count_labels(labels))
+    np.testing.assert_allclose(losses, [expected[0], expected[1] / 2], rtol=1e-6)
+
+
+def test_forgetting_begins_the_means_anew():
+    task = MultiTask(task_names=("click",))
+    task({"click": tf.constant([1.0])}, {"click": tf.constant([0.0])})
+    task.forget()
+    task({"click": tf.constant([0.0])}, {"click": tf.math.log([3.0])})
+    assert float(task.results()["loss_click"]) == pytest.approx(np.log(4), rel=1e-6)
+
+
 def test_refusals():
+    with pytest.raises(ValueError, match=r"label_smoothing: must be one per task \(click, buy\)"):
+        MultiTask(task_names=NAMES, label_smoothing=[0.1])
+    with pytest.raises(ValueError, match=r"label_smoothing: must be in \[0, 1\), got \[0, 1\.5\]"):
+        MultiTask(task_names=NAMES, label_smoothing=[0, 1.5])
     with pytest.raises(ValueError, match=r"task_weights: must be one per task \(click, buy\)"):
         MultiTask(task_names=NAMES, task_weights=[1.0])
     with pytest.raises(ValueError, match=r"must have \['buy'\], got \['click'\]"):

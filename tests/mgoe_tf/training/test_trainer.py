@@ -1,6 +1,7 @@
 """Short trainings: they learn, repeat themselves, go on, and stop for a reason."""
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import shutil
@@ -9,25 +10,16 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from input_pipeline.dataset import open_examples
 from input_pipeline.records.bad_records import open_records
-from mgoe_tf.config import TrainOptions
 from mgoe_tf.models.options import ModelOptions
-from mgoe_tf.training import checkpoints, trainer
+from mgoe_tf.training import checkpoints
+from mgoe_tf.training.batches import TrainingBatches
+from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.trainer import train
 from tests.mgoe_tf.conftest import train_small
+from tests.mgoe_tf.training.curves import scalars
 from tests.model_options import OPTIONS
-
-
-def scalars(model_dir: str, part: str) -> dict[str, list[tuple[int, float]]]:
-    """Every (step, value) in TensorBoard's logs, by tag."""
-    found: dict[str, list[tuple[int, float]]] = {}
-    for path in sorted(pathlib.Path(model_dir, "events", part).glob("events.*")):
-        for event in tf.compat.v1.train.summary_iterator(str(path)):
-            for value in event.summary.value:
-                if value.metadata.plugin_data.plugin_name == "scalars":
-                    number = float(tf.make_ndarray(value.tensor))
-                    found.setdefault(value.tag, []).append((event.step, number))
-    return found
 
 
 def metrics_of(options: TrainOptions) -> dict:
@@ -71,6 +63,21 @@ def test_mgoe_learns_and_leaves_a_complete_model_directory(train_options) -> Non
         "kappa/click",
     }
     assert expected <= set(logged)
+
+
+def test_the_run_card_tells_what_the_run_was_made_of(finished) -> None:
+    card = json.loads(pathlib.Path(finished.model_dir, "run.json").read_text())
+    assert card["seed"] == finished.seed
+    assert card["flags"]["batch_size"] == 128
+    assert card["flags"]["embedding_dim"] == OPTIONS[finished.model].embedding_dim
+    spec = checkpoints.read_spec(finished.data_dir)
+    assert card["data"]["checksum"] == hashlib.sha256(spec.to_json().encode()).hexdigest()
+    assert card["data"]["rows"] == spec.counts["rows"]
+    (session,) = card["sessions"]
+    assert session["versions"]["tensorflow"] == tf.__version__
+    assert session["begun"] <= session["ended"]
+    assert (session["begun_at_step"], session["ended_at_step"]) == (0, 6159 // 128)
+    assert {"host", "cpus", "devices", "intra_op_threads"} <= set(session)
 
 
 def test_the_same_seed_gives_the_same_digits(train_options) -> None:
@@ -223,13 +230,13 @@ def test_unknown_names_and_missing_data_are_errors(train_options, tmp_path) -> N
 def test_out_of_vocabulary_replacement_is_seeded_and_of_the_asked_rate(finished) -> None:
     options = dataclasses.replace(finished, oov_rate=0.25)
     loaded = checkpoints.load_model(options.model_dir)
-    examples = trainer.open_examples(
+    examples = open_examples(
         options.data_dir, loaded.spec, ["history", "train"], loaded.lookup.names
     )
 
     def replaced(epoch: int) -> dict[str, np.ndarray]:
-        batches = trainer.training_batches(examples, loaded.lookup, loaded.spec, options, epoch)
-        features = [features for features, _ in batches.as_numpy_iterator()]
+        source = TrainingBatches(examples, loaded.lookup, loaded.spec, options)
+        features = [features for features, _ in source.dataset(epoch).as_numpy_iterator()]
         return {
             name: np.concatenate([f[name] for f in features]) == 0
             for name in ("user_id", "item_id", "category_id")

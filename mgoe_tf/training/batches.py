@@ -1,0 +1,109 @@
+"""Data set + options -> the training batches of an epoch."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from input_pipeline.dataset import Examples
+from input_pipeline.records.example_parsing import Column
+from input_pipeline.records.request_parsing import by_row
+from input_pipeline.spec import DatasetSpec
+from mgoe_tf.layers.id_lookup import IdLookup
+from mgoe_tf.models.base import EMBEDDED_ROLES
+from mgoe_tf.training.options import TrainOptions
+
+WINDOWS = {"all": ("history", "train"), "windows": ("train",)}
+
+
+@dataclasses.dataclass(frozen=True)
+class _Encoder:
+    """Raw columns -> encoded features and labels; equal for all epochs of a run."""
+
+    lookup: IdLookup
+    labels: tuple[str, ...]
+
+    def __call__(self, columns: dict[str, Column]) -> dict[str, Column]:
+        return {**self.lookup(columns), **{name: columns[name] for name in self.labels}}
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingBatches:
+    """Batches of (features, labels), with ids replaced at random by the shared row 0.
+
+    Everything random depends on the seed, the epoch and the number of the batch alone.
+
+    Attributes:
+      examples: the rows.
+      lookup: raw ids -> embedding rows.
+      spec: of the data set.
+      options: sizes, seeds and rates.
+    """
+
+    examples: Examples
+    lookup: IdLookup
+    spec: DatasetSpec
+    options: TrainOptions
+
+    @property
+    def batch_size(self) -> int:
+        return min(self.options.batch_size, self.examples.num_rows)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.examples.num_rows // self.batch_size
+
+    @contextlib.contextmanager
+    def epoch(self, number: int, first_batch: int = 0) -> Iterator[tf.data.Dataset]:
+        """The batches of an epoch from one on, to be read within the context.
+
+        Raises:
+          ValueError: within the context, naming file and record that cannot be read.
+        """
+        with (
+            tempfile.TemporaryDirectory(prefix="mgoe_tf-") as scratch,
+            self.examples.explained(),
+        ):
+            yield self.dataset(number, first_batch, scratch if first_batch else None)
+
+    def dataset(
+        self, epoch: int, first_batch: int = 0, scratch: str | None = None
+    ) -> tf.data.Dataset:
+        """The same; for `scratch` see `Examples.shuffled_batches`."""
+        options, lookup = self.options, self.lookup
+        replaced = [n for n in lookup.names if self.spec.feature(n).role in EMBEDDED_ROLES]
+        seeds = np.random.default_rng([options.seed, epoch, 1]).integers(2**31, size=len(replaced))
+        labels = {task: f"label_{task}" for task in self.spec.task_names}
+        of_user = {feature.name for feature in self.spec.select("user")}
+
+        @tf.autograph.experimental.do_not_convert
+        def finish(number: tf.Tensor, columns: dict[str, tf.Tensor]) -> tuple[Any, Any]:
+            features = dict(columns)
+            batch_labels = {task: features.pop(name) for task, name in labels.items()}
+            for name, seed in zip(replaced, seeds, strict=True):
+                rows = features[name]
+                draws = tf.random.stateless_uniform(tf.shape(rows), tf.stack([seed, number]))
+                # what fills up a list stays
+                features[name] = tf.where((draws < options.oov_rate) & (rows > 0), 0, rows)
+            if options.distribution == "mirrored":
+                # Replicas get a share of the rows each, and of every other axis in front.
+                features = by_row(features, of_user=of_user)
+            return features, batch_labels
+
+        batches = self.examples.shuffled_batches(
+            self.batch_size,
+            shuffle_rows=options.shuffle_rows,
+            seed=options.seed,
+            epoch=epoch,
+            encode=_Encoder(lookup, tuple(labels.values())),
+            first_batch=first_batch,
+            scratch=scratch,
+        )
+        numbered = batches.enumerate(start=first_batch)
+        return numbered.map(finish, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)

@@ -1,0 +1,225 @@
+"""What is done between the steps of training: curves, validation, checkpoints."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from mgoe_tf.evaluation import tables
+from mgoe_tf.evaluation.evaluator import Evaluator
+from mgoe_tf.training import checkpoints, summaries
+from mgoe_tf.training.loop import Hook, Losses, Run
+from mgoe_tf.training.optimizers import inner_optimizer
+from mgoe_tf.training.run_checkpoints import RunCheckpoints
+from mgoe_tf.training.step import TrainingStep
+
+LOG_EVERY_STEPS = 50
+EARLY_VALIDATION_STEP = 100
+
+
+class TrainingLog(Hook):
+    """Writes training scalars to TensorBoard and stops at a loss that is not finite.
+
+    Losses are means since the last point. They are looked at some steps later, so that a GPU
+    need not wait for the host at every step.
+
+    Args:
+      writer: of TensorBoard.
+      step: whose losses are written.
+      batch_size: rows of a step.
+      bad_records: rows that were left out so far.
+    """
+
+    def __init__(
+        self,
+        writer: tf.summary.SummaryWriter,
+        step: TrainingStep,
+        *,
+        batch_size: int,
+        bad_records: int,
+    ) -> None:
+        self._writer = writer
+        self._step = step
+        self._batch_size = batch_size
+        self._bad_records = bad_records
+        self._pending: list[tuple[int, Losses]] = []
+
+    def begin(self, run: Run) -> None:
+        self._restart(run)
+
+    def after_step(self, run: Run, losses: Losses) -> None:
+        if not self._pending and run.position.batch == 1:
+            self._restart(run)  # what was done since the last epoch is no training
+        self._pending.append((run.position.step, losses))
+        if run.position.step % LOG_EVERY_STEPS == 0 or run.position.step == 1:
+            self._write(run)
+
+    def after_epoch(self, run: Run) -> None:
+        if run.position.step != run.position.logged_step:
+            self._write(run)
+
+    def require_finite(self) -> None:
+        """Raises ValueError where a loss since the last point is not finite."""
+        for step, losses in self._pending:
+            require_finite(step, losses)
+
+    def _restart(self, run: Run) -> None:
+        self._start = time.perf_counter()
+        self._waited = run.waited_seconds
+
+    def _write(self, run: Run) -> None:
+        self.require_finite()
+        task, optimizer = self._step.task, inner_optimizer(self._step.optimizer)
+        seconds = time.perf_counter() - self._start
+        with self._writer.as_default(step=run.position.step):
+            for name, value in task.results().items():
+                tf.summary.scalar(name.replace("loss_", "loss/"), value)
+            coefficients = self._step.weighting.coefficients()
+            for name, value in zip(task.task_names, tf.unstack(coefficients), strict=True):
+                tf.summary.scalar(f"weight/{name}", value)
+            tf.summary.scalar("learning_rate", optimizer.learning_rate)
+            rows = self._batch_size * len(self._pending)
+            tf.summary.scalar("speed/examples_per_second", rows / seconds)
+            waited = run.waited_seconds - self._waited
+            tf.summary.scalar("speed/share_waiting_for_input", waited / seconds)
+            tf.summary.scalar("input/bad_records", self._bad_records)
+        self._pending.clear()
+        task.forget()
+        run.position.logged_step = run.position.step
+        self._restart(run)
+
+
+def require_finite(step: int, losses: Mapping[str, Any]) -> None:
+    """Raises ValueError naming the step and the tasks whose loss is not a finite number."""
+    wrong = {
+        name.removeprefix("loss_"): float(value)
+        for name, value in losses.items()
+        if not np.isfinite(float(value))
+    }
+    if wrong:
+        shown = ", ".join(f"{task}: {value}" for task, value in wrong.items())
+        raise ValueError(
+            f"the loss is not finite at step {step} ({shown}). Look for NaN or infinite features, "
+            "lower --learning_rate, or train with --precision=float32"
+        )
+
+
+class Validation(Hook):
+    """Evaluates early, and after each epoch, which it counts; keeps the best epoch.
+
+    Weights are those of the optimizer's moving average, where it has one.
+
+    Args:
+      evaluator: of the validation window.
+      step: whose model is evaluated.
+      saved: where the best epoch goes.
+      writer: of TensorBoard.
+      metrics_file: JSON file of the best epoch's metrics.
+      report: called with a line about each epoch.
+    """
+
+    def __init__(
+        self,
+        evaluator: Evaluator,
+        step: TrainingStep,
+        saved: RunCheckpoints,
+        writer: tf.summary.SummaryWriter,
+        *,
+        metrics_file: str,
+        report: Callable[[str], None],
+    ) -> None:
+        self._evaluator = evaluator
+        self._step = step
+        self._saved = saved
+        self._writer = writer
+        self._metrics_file = metrics_file
+        self._report = report
+        self._diagnose = tf.function(step.model.diagnostics, autograph=False)
+
+    def after_step(self, run: Run, losses: Losses) -> None:
+        if run.position.step == EARLY_VALIDATION_STEP and not run.is_epoch_end:
+            with self._averaged():
+                self._evaluate(run)
+
+    def after_epoch(self, run: Run) -> None:
+        with self._averaged():
+            metrics = self._evaluate(run)
+            if run.position.finish_epoch(metrics["average"]["auc"]):
+                self._saved.save_best(run.position.epoch)
+                checkpoints.write_json(self._metrics_file, metrics)
+        self._report(_summary(run, metrics))
+
+    def _averaged(self) -> Any:
+        return inner_optimizer(self._step.optimizer).averaged(self._step.model.trainable_variables)
+
+    def _evaluate(self, run: Run) -> dict[str, Any]:
+        metrics = self._evaluator.evaluate()
+        step = run.position.step
+        summaries.write_metrics(self._writer, metrics, step)
+        found = self._diagnose(self._evaluator.first_features())
+        summaries.write_diagnostics(self._writer, found, step)
+        self._writer.flush()
+        run.position.validated_step = step
+        return metrics
+
+
+def _summary(run: Run, metrics: dict[str, Any]) -> str:
+    tasks = ", ".join(
+        f"{task} {tables.number(values['auc'])}" for task, values in metrics["tasks"].items()
+    )
+    mark = "" if run.position.epochs_since_best else " (best so far)"
+    return (
+        f"epoch {run.position.epoch}/{run.epochs}: validation AUC "
+        f"{tables.number(metrics['average']['auc'])}{mark}: {tasks}; "
+        f"logloss {tables.number(metrics['average']['logloss'])}"
+    )
+
+
+class Checkpoints(Hook):
+    """Saves the run every so many steps, after each epoch, and where it was told to end.
+
+    To come after all hooks that write to the position.
+
+    Args:
+      saved: where the run is saved.
+      log: whose losses must be finite, and whose points must be in their file, before that.
+      writer: of the log.
+      every_steps: 0: after epochs only.
+    """
+
+    def __init__(
+        self,
+        saved: RunCheckpoints,
+        log: TrainingLog,
+        writer: tf.summary.SummaryWriter,
+        *,
+        every_steps: int = 0,
+    ) -> None:
+        self._saved = saved
+        self._log = log
+        self._writer = writer
+        self._every_steps = every_steps
+        self._saved_step = -1
+
+    def after_step(self, run: Run, losses: Losses) -> None:
+        # the last step of an epoch is saved with its validation
+        is_due = self._every_steps and run.position.step % self._every_steps == 0
+        if is_due and not run.is_epoch_end:
+            self._save(run)
+
+    def after_epoch(self, run: Run) -> None:
+        self._save(run)
+
+    def before_exit(self, run: Run) -> None:
+        if self._saved_step != run.position.step:
+            self._save(run)
+
+    def _save(self, run: Run) -> None:
+        self._log.require_finite()
+        self._writer.flush()
+        self._saved.save(run.position)
+        self._saved_step = run.position.step

@@ -1,0 +1,108 @@
+"""run.json: what a run was made of, for whoever finds its directory later."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import hashlib
+import json
+import os
+import platform
+from importlib import metadata
+from typing import Any
+
+import tensorflow as tf
+
+import mgoe_tf
+from input_pipeline.files import filesystem
+from input_pipeline.spec import DatasetSpec
+from mgoe_tf.training import checkpoints
+from mgoe_tf.training.loop import Hook, Run
+
+RUN_FILE = "run.json"
+_PACKAGES = ("tensorflow", "tf_keras", "tensorflow-recommenders", "numpy")
+
+
+class RunCard(Hook):
+    """Writes run.json at the beginning, and the end of each part of the run that a process trained.
+
+    Args:
+      model_dir: where it is written.
+      spec: of the data set.
+      flags: options by name.
+    """
+
+    def __init__(self, model_dir: str, spec: DatasetSpec, flags: dict[str, Any]) -> None:
+        self._path = filesystem.join(model_dir, RUN_FILE)
+        self._spec = spec
+        self._flags = flags
+
+    def begin(self, run: Run) -> None:
+        sessions = []
+        if run.position.step and filesystem.exists(self._path):
+            sessions = json.loads(filesystem.read_text(self._path))["sessions"]
+        self._session: dict[str, Any] = {
+            "host": platform.node(),
+            "platform": platform.platform(),
+            "cpus": os.cpu_count(),
+            "devices": [device.name for device in tf.config.list_logical_devices()],
+            "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
+            "versions": versions(),
+            "begun": _now(),
+            "begun_at_step": run.position.step,
+        }
+        self._sessions = [*sessions, self._session]
+        self._write()
+
+    def after_epoch(self, run: Run) -> None:
+        self._tell(run)
+
+    def end(self, run: Run) -> None:
+        self._tell(run)
+
+    def _tell(self, run: Run) -> None:
+        self._session |= {
+            "ended": _now(),
+            "ended_at_step": run.position.step,
+            "epochs_finished": run.position.epoch,
+            "seconds_waited_for_input": round(run.waited_seconds, 3),
+        }
+        self._write()
+
+    def _write(self) -> None:
+        checkpoints.write_json(
+            self._path,
+            {
+                "seed": self._flags.get("seed"),
+                "flags": self._flags,
+                "data": {
+                    "checksum": data_checksum(self._spec),
+                    "fingerprint": self._spec.fingerprint(),
+                    "rows": self._spec.counts.get("rows"),
+                },
+                "sessions": self._sessions,
+            },
+        )
+
+
+def data_checksum(spec: DatasetSpec) -> str:
+    """SHA-256 of the spec, which holds those of the log and of the vocabularies."""
+    return hashlib.sha256(spec.to_json().encode()).hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Of Python, this package and those that training computes with."""
+    return {
+        "python": platform.python_version(),
+        "mgoe_tf": mgoe_tf.__version__,
+        **{name: metadata.version(name) for name in _PACKAGES},
+    }
+
+
+def flags_of(*options: Any) -> dict[str, Any]:
+    """The fields of some options together."""
+    return {name: value for part in options for name, value in dataclasses.asdict(part).items()}
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

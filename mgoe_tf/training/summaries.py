@@ -1,0 +1,50 @@
+"""What TensorBoard shows of options, metrics and the model's inner quantities."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+
+def write_options(writer: tf.summary.SummaryWriter, **options: Any) -> None:
+    """Every option as a table in TensorBoard's text tab."""
+    for title, values in options.items():
+        lines = [f"| {name} | {value} |" for name, value in dataclasses.asdict(values).items()]
+        text = "\n".join(["| option | value |", "| --- | --- |", *lines])
+        with writer.as_default(step=0):
+            tf.summary.text(title, text)
+
+
+def write_metrics(writer: tf.summary.SummaryWriter, metrics: Mapping[str, Any], step: int) -> None:
+    """The contents of metrics.json as scalars; undefined ones are left out."""
+    values: dict[str, float | None] = {
+        f"average/{name}": value for name, value in metrics["average"].items()
+    }
+    for task, of_task in metrics["tasks"].items():
+        values |= {f"{name}/{task}": value for name, value in of_task.items()}
+    for part, of_part in metrics["slices"].items():
+        values[f"rows/{part}"] = of_part["rows"]
+        for task, of_task in of_part["tasks"].items():
+            values |= {f"{name}_{part}/{task}": value for name, value in of_task.items()}
+    with writer.as_default(step=step):
+        for name, value in values.items():
+            if value is not None:
+                tf.summary.scalar(name, value)
+
+
+def write_diagnostics(
+    writer: tf.summary.SummaryWriter, diagnostics: Mapping[str, tf.Tensor], step: int
+) -> None:
+    """Gates expert by expert; other vectors, such as macro weights, as histograms."""
+    with writer.as_default(step=step):
+        for name, value in diagnostics.items():
+            if value.shape.rank == 0:
+                tf.summary.scalar(name, value)
+            elif name.split("/")[0].endswith("gates"):
+                for index, entry in enumerate(tf.unstack(value)):
+                    tf.summary.scalar(f"{name}/expert_{index}", entry)
+            else:
+                tf.summary.histogram(name, value)
