@@ -134,7 +134,8 @@ class ByteStrings:
         small = np.int32 if len(self) < 2**31 else np.int64
         order, skipped = np.arange(len(self), dtype=small), 0
         # Strings that are equal so far: where they stand in the order, and the number of the group.
-        tied, group = order.copy(), np.zeros(len(self), small)
+        tied = order.copy()
+        group: NDArray[Any] = np.zeros(len(self), small)
         while len(tied) > 1:
             width = _characters(base, len(tied), int(group[-1]) + 1)
             keys = self._keys(order[tied], group, skipped, width, ranks, base)

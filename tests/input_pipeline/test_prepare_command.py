@@ -87,7 +87,7 @@ def test_a_bad_flag_ends_in_one_message(log_file, tmp_path):
 
 
 def test_a_failure_removes_what_was_written(log_file, tmp_path, monkeypatch):
-    def fail(records):
+    def fail(*_):
         raise OSError("disk full")
 
     monkeypatch.setattr(tfrecords, "compress", fail)

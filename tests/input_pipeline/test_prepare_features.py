@@ -11,19 +11,28 @@ import pytest
 import tensorflow as tf
 
 from input_pipeline.dataset import open_examples
+from input_pipeline.engines.registry import ENGINES
 from input_pipeline.feature import UNKNOWN_INT64
 from input_pipeline.files import filesystem
 from input_pipeline.log import vocabulary
+from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.records.example_rows import first_examples
 from input_pipeline.report import data_report as report
 from tests.input_pipeline.contract import (
+    SMALL,
     expected_of,
     prepare_lines,
     read_spec,
     timestamp_of,
     windows_of,
 )
-from tests.input_pipeline.logs import TRANSFORMS, random_lines, with_features
+from tests.input_pipeline.logs import (
+    TRANSFORMS,
+    event_log,
+    random_lines,
+    with_features,
+    write_log,
+)
 
 FEATURES = {
     "user": ("age", "clubs", "income"),
@@ -36,6 +45,12 @@ TASKS = ("click", "user_neighbors_of", "cart", "buy")
 @pytest.fixture(autouse=True)
 def _no_figures(monkeypatch):
     monkeypatch.setattr(report, "render", lambda *_: "")
+
+
+@pytest.fixture(autouse=True, params=ENGINES)
+def _engine(request, monkeypatch):
+    """Every engine has to give the same."""
+    monkeypatch.setitem(SMALL, "engine", request.param)
 
 
 def make(lines, data_dir, tasks=TASKS, **flags):
@@ -333,4 +348,4 @@ def test_features_of_different_owners_need_names_of_their_own(tmp_path):
         for line in random_lines(0)
     ]
     with pytest.raises(ValueError, match=r"names of their own, got \['category_id'\] twice"):
-        make(lines, tmp_path)
+        write_log(event_log(lines), PreparationOptions(**SMALL), str(tmp_path))
