@@ -121,11 +121,14 @@ class ByteStrings:
         places = np.searchsorted(self.offsets, np.flatnonzero(found), side="right") - 1
         return np.unique(places)
 
-    def order(self) -> NDArray[np.int64]:
-        """The order in which distinct strings ascend as bytes, the shorter of equals first: [N].
+    def distinct(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+        """The distinct strings, ascending as bytes, a shorter one before those that go on from it.
 
         Characters count by their rank among those that occur, 0 being the end of a string: then as
         many as fit in a number are compared at once. Where these are equal the next ones count.
+
+        Returns:
+          int64 [V]: a place of each; int32 [N]: which of them each string is.
         """
         used = np.zeros(256, bool)
         used[self.flat] = True
@@ -136,7 +139,8 @@ class ByteStrings:
         # Strings that are equal so far: where they stand in the order, and the number of the group.
         tied = order.copy()
         group: NDArray[Any] = np.zeros(len(self), small)
-        while len(tied) > 1:
+        # Nothing is left to compare of strings that have ended: these are equal.
+        while (self.lengths[order[tied]] > skipped).any():
             width = _characters(base, len(tied), int(group[-1]) + 1)
             keys = self._keys(order[tied], group, skipped, width, ranks, base)
             sorting = stable_order(keys)
@@ -147,7 +151,11 @@ class ByteStrings:
             group = np.cumsum(np.append(True, ~same)[in_tie], dtype=small)
             group -= 1
             tied, skipped = tied[in_tie], skipped + width
-        return order.astype(np.int64)
+        is_first = np.ones(len(self), bool)
+        is_first[tied[1:][group[1:] == group[:-1]]] = False
+        which = np.empty(len(self), np.int32)
+        which[order] = np.cumsum(is_first, dtype=np.int32) - np.int32(1)
+        return order[is_first].astype(np.int64), which
 
     def _keys(
         self,

@@ -40,7 +40,7 @@ def test_everything_is_as_of_a_list(monkeypatch, alphabet, block):
     assert strings[mask].tolist() == [v for v, kept in zip(values, mask, strict=True) if kept]
     for part in (slice(2, 9), slice(9, 2), slice(None), slice(-3, None), slice(None, None, -2)):
         assert strings[part].tolist() == values[part]
-    assert [values[n] for n in strings.order()] == sorted(values)
+    assert [values[n] for n in strings.distinct()[0]] == sorted(values)
     assert ByteStrings.of_lines(strings.lines().tobytes()).tolist() == (
         values
         if b"\n"[0] not in alphabet
@@ -52,12 +52,31 @@ def test_order_of_strings_that_share_long_beginnings():
     beginnings = [b"http://example.com/a/very/long/way/" * 3, b"http://example.com/", b""]
     values = [start + end for start in beginnings for end in random_strings(b"xyz/", 2)]
     values = list(dict.fromkeys(values))
-    assert [values[n] for n in ByteStrings.of(values).order()] == sorted(values)
+    assert [values[n] for n in ByteStrings.of(values).distinct()[0]] == sorted(values)
 
 
-def test_order_of_one_and_of_none():
-    assert ByteStrings.of([b"x"]).order().tolist() == [0]
-    assert ByteStrings.of([]).order().tolist() == []
+@pytest.mark.parametrize("alphabet", [b"ab", b"\0a", b"0123456789"])
+def test_repeated_strings_are_one(alphabet):
+    values = random_strings(alphabet, 5, count=300)
+    random = np.random.default_rng(6)
+    repeated = [values[n] for n in random.integers(0, len(values), 1000)]
+    first, which = ByteStrings.of(repeated).distinct()
+    ascending = sorted(set(repeated))
+    assert [repeated[n] for n in first] == ascending
+    assert [ascending[n] for n in which] == repeated
+
+
+def test_distinct_ones_of_hardly_any():
+    for values, distinct, which in (
+        ([b"x"], [b"x"], [0]),
+        ([], [], []),
+        ([b"", b""], [b""], [0, 0]),
+        ([b"b", b"", b"b", b"\0"], [b"", b"\0", b"b"], [2, 0, 2, 1]),
+    ):
+        strings = ByteStrings.of(values)
+        first, found = strings.distinct()
+        assert strings[first].tolist() == distinct
+        assert found.tolist() == which
     assert ByteStrings.of([]).tolist() == ByteStrings.of_lines(b"").tolist() == []
 
 
