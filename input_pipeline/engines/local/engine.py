@@ -46,7 +46,9 @@ class LocalEngine(engine.Engine):
         self._open.close()
 
     def read(self) -> engine.LogDescription:
-        log = self._log = self._log or read_events(self.preparation)
+        if self._log is None:
+            self._log = read_events(self.preparation)
+        log = self._log
         return engine.LogDescription(
             tasks=log.tasks,
             num_events=len(log),
