@@ -5,7 +5,6 @@ Axes: V ids of the vocabulary, B nodes asked for, T tasks, D embedding.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -17,6 +16,8 @@ from numpy.typing import NDArray
 from export.client.snapshot import GraphSnapshot
 from input_pipeline.feature import NODES, Feature
 from input_pipeline.files import filesystem
+from input_pipeline.log.byte_strings import ByteStrings
+from input_pipeline.log.raw_ids import RawIds, as_array
 from input_pipeline.records.example_parsing import DTYPES
 from mgoe_tf.layers.id_lookup import IdLookup, id_table
 from mgoe_tf.models.base import RankingModel
@@ -75,11 +76,9 @@ class GraphTables(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         self._rows = id_table(path, vocabulary.dtype)
         self._nodes = nodes = _Nodes(owner, model, lookup)
         ids = snapshot.all_ids(owner)
-        ids = np.concatenate([_unknown_id(ids), ids])
-        chunks = [
-            nodes.known(snapshot.features(owner, ids[start : start + _CHUNK], nodes.names))
-            for start in range(0, len(ids), _CHUNK)
-        ]
+        parts = [_unknown_id(ids)]
+        parts += [as_array(ids[start : start + _CHUNK]) for start in range(0, len(ids), _CHUNK)]
+        chunks = [nodes.known(snapshot.features(owner, part, nodes.names)) for part in parts]
         self._shapes = {key: value.shape[1:] for key, value in chunks[0].items()}
         # One table: a node costs one gather, whatever it holds.
         rows = [np.concatenate([v.reshape(len(v), -1) for v in c.values()], axis=1) for c in chunks]
@@ -131,10 +130,11 @@ class _Nodes:
         return found
 
 
-def _unknown_id(ids: NDArray[Any]) -> NDArray[Any]:
-    """An id that is not among `ids`: [1]."""
-    if ids.dtype == object:
+def _unknown_id(ids: RawIds) -> NDArray[Any]:
+    """An id that is not among `ids`, which are distinct: [1]."""
+    if isinstance(ids, ByteStrings):
         return np.array([b"\n"], object)  # no id contains a line break
-    known = set(ids.tolist())
-    smallest = np.iinfo(np.int64).min
-    return np.array([next(i for i in itertools.count(smallest) if i not in known)], np.int64)
+    # Of integers the least one: from the smallest of int64 on, the first gap.
+    lowest = np.iinfo(np.int64).min + np.arange(len(ids) + 1)
+    taken = np.append(np.sort(ids), np.iinfo(np.int64).max) == lowest
+    return lowest[np.argmin(taken) :][:1]

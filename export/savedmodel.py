@@ -29,6 +29,7 @@ from input_pipeline.commands.command import run_command
 from input_pipeline.commands.options import option
 from input_pipeline.files import filesystem
 from input_pipeline.files.temporary_directory import temporary_directory
+from input_pipeline.log.raw_ids import as_array
 from input_pipeline.spec import SPEC_FILE
 from mgoe_tf.training import checkpoints
 
@@ -202,7 +203,7 @@ def _warmup_rows(served: ServedModel, snapshot: GraphSnapshot | None) -> Mapping
     """Rows like a client's: a user with popular items; rows of nobody without a data set."""
     if snapshot is None:
         return warmup.cold_rows(served.features, 1)
-    user_id = snapshot.known_ids("user")[:1]
+    user_id = as_array(snapshot.known_ids("user")[:1])
     items = snapshot.popular_items(MAX_BATCH_SIZE)
     return join(snapshot, user_id, items, {f.name: Input.of(f) for f in served.features})
 

@@ -7,6 +7,7 @@ import itertools
 import math
 
 from input_pipeline.commands.options import option
+from input_pipeline.engines.registry import ENGINES
 from input_pipeline.spec import RECORD_LAYOUTS
 
 SOURCES = (
@@ -26,6 +27,11 @@ class PreparationOptions:
 
     source: str = option("", "Raw format of the log.", SOURCES)
     input: str = option("", "Raw file, glob or directory, local or remote, plain or gzip.")
+    engine: str = option(
+        "local",
+        "What computes the data set. local: this process, in its memory.",
+        tuple(ENGINES),
+    )
     data_dir: str = option("", "Data set directory to write; it must not exist yet.")
     seed: int = option(
         0, "Seed of every random draw: negatives, grouping, permutation, synthetic log."

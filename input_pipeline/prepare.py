@@ -2,25 +2,35 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
+import hashlib
 import json
 import tempfile
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
+from absl import logging
+from tqdm import tqdm
 
 from input_pipeline.commands.command import run_command
-from input_pipeline.engines.dataset_writer import DatasetWriter
+from input_pipeline.engines.engine import (
+    DatasetStatistics,
+    Engine,
+    IndexDescription,
+    LogDescription,
+    WindowDescription,
+    graph_name,
+)
+from input_pipeline.engines.registry import make_engine
+from input_pipeline.feature import NODES, Feature, Transform
 from input_pipeline.features.provider import LogFacts
 from input_pipeline.features.registry import describe_features
 from input_pipeline.files import filesystem
 from input_pipeline.files.temporary_directory import temporary_directory
-from input_pipeline.log import vocabulary
-from input_pipeline.log.events import EventLog
-from input_pipeline.log.interactions import Interactions, build_interactions
-from input_pipeline.log.vocabulary import ListsColumn, NumbersColumn
-from input_pipeline.log.windows import cut_windows
+from input_pipeline.log.windows import split_of
 from input_pipeline.preparation_options import PreparationOptions
-from input_pipeline.sources import read_events
+from input_pipeline.report import data_report as report
 from input_pipeline.spec import SPEC_FILE, DatasetSpec, Task
 
 
@@ -30,18 +40,19 @@ def prepare(preparation: PreparationOptions) -> DatasetSpec:
     Raises:
       ValueError: for options, or a log, from which no data set can be made.
       FileExistsError: where `data_dir` exists.
+      ImportError: where the engine needs what is not installed.
     """
     if not preparation.data_dir:
         raise ValueError("--data_dir: must name the directory to write, got ''")
     final = preparation.data_dir.rstrip("/")
     if filesystem.exists(final):
         raise FileExistsError(f"--data_dir: must not exist yet, got {final}")
-    log = read_events(preparation)
     # An object store has no rename: what goes there is made locally and copied, the spec last.
     remote = filesystem.is_remote(final)
     temporary = tempfile.mkdtemp() if remote else temporary_directory(final)
     try:
-        spec = write_data_set(log, preparation, temporary)
+        with make_engine(preparation, temporary) as engine:
+            spec = write_data_set(engine)
         filesystem.publish(temporary, final)
     except BaseException:
         filesystem.remove_tree(temporary)
@@ -49,34 +60,66 @@ def prepare(preparation: PreparationOptions) -> DatasetSpec:
     return spec
 
 
-def write_data_set(log: EventLog, preparation: PreparationOptions, data_dir: str) -> DatasetSpec:
-    """Writes every file of a data set; the spec, without which nothing is accepted, last."""
+def write_data_set(engine: Engine) -> DatasetSpec:
+    """Runs an engine's stages; writes the report and the spec, without which nothing is accepted.
+
+    Args:
+      engine: it tells the options and the directory.
+    """
+    preparation, data_dir = engine.preparation, engine.data_dir
+    for folder in ("vocabulary", "graph", "examples"):
+        filesystem.make_dirs(filesystem.join(data_dir, folder))
+    log = engine.read()
+    rows, split = choose_rows(log, preparation), choose_split(log, preparation)
+    spec, facts = describe(log, engine.index(rows, split), preparation, rows, split)
+    engine.begin(spec, facts)
+    num_windows = len(spec.cuts) + 1
+    windows = []
+    for window in tqdm(range(num_windows), desc="windows", unit="window", disable=None):
+        if window:
+            _write_graph(engine, window)
+        windows.append(engine.rows(window))
+        engine.records(window)
+    _write_graph(engine, num_windows)
+    spec = complete(spec, windows, engine.finish(), data_dir)
+    filesystem.write_bytes(filesystem.join(data_dir, SPEC_FILE), spec.to_json().encode())
+    return spec
+
+
+def _write_graph(engine: Engine, cut: int) -> None:
+    engine.pairs(cut)
+    if cut == 1:
+        engine.group()
+    engine.edges(cut)
+
+
+def choose_rows(log: LogDescription, preparation: PreparationOptions) -> str:
+    """What a row is, as told or by what the log has.
+
+    Raises:
+      ValueError: exposures are asked for, and the log has none.
+    """
     rows = preparation.rows or ("exposures" if log.has_exposures else "pairs")
     if rows == "exposures" and not log.has_exposures:
         raise ValueError(
             "--rows=exposures: needs a log of exposures, but every line has a behaviour"
         )
-    split = preparation.split or ("order" if log.timestamp is None else "time")
-    windows = cut_windows(log, split, rows, preparation.cuts, preparation.seed)
-    interactions = build_interactions(log, windows)
-    spec, facts = describe(log, interactions, preparation, rows, split)
-    for folder in ("vocabulary", "graph", "examples"):
-        filesystem.make_dirs(filesystem.join(data_dir, folder))
-    for name, (_, column) in interactions.vocabularies.items():
-        vocabulary.write(data_dir, name, column, interactions.counts(column))
-    spec = DatasetWriter(interactions, facts, spec, preparation, data_dir).write()
-    filesystem.write_bytes(filesystem.join(data_dir, SPEC_FILE), spec.to_json().encode())
-    return spec
+    return rows
+
+
+def choose_split(log: LogDescription, preparation: PreparationOptions) -> str:
+    """How rows are ordered into windows, as told or by what the log has."""
+    return preparation.split or ("order" if log.timestamp_unit is None else "time")
 
 
 def describe(
-    log: EventLog,
-    interactions: Interactions,
+    log: LogDescription,
+    index: IndexDescription,
     preparation: PreparationOptions,
     rows: str,
     split: str,
 ) -> tuple[DatasetSpec, LogFacts]:
-    """The spec, without the counts of rows, and what its features were described by."""
+    """The spec, without what `complete` adds, and what its features were described by."""
     levels = preparation.task_levels or tuple(range(1, len(log.tasks) + 1))
     if len(levels) != len(log.tasks):
         raise ValueError(
@@ -87,30 +130,17 @@ def describe(
             "--activity_features: needs --split=time, whose cuts are the times that ages are "
             f"measured at, got --split={split}"
         )
-    vocabularies = tuple(
-        vocabulary.describe(name, owner, column, interactions.counts(column), preparation.min_count)
-        for name, (owner, column) in interactions.vocabularies.items()
-    )
     facts = LogFacts(
         tasks=log.tasks,
-        vocabularies={column.name: column for column in vocabularies},
+        vocabularies={column.name: column for column in index.vocabularies},
         num_macro_nodes={
             "user": preparation.num_user_macro_nodes,
             "item": preparation.num_item_macro_nodes,
         },
         max_neighbors=preparation.max_neighbors,
         has_clock=log.timestamp_unit is not None,
-        list_lengths={
-            name: max(1, int(np.diff(column.indptr).max(initial=0)))
-            for name, (_, column) in interactions.vocabularies.items()
-            if isinstance(column, ListsColumn)
-        },
-        numbers={
-            name: (owner, column.transform)
-            for owner, features in interactions.features.items()
-            for name, column in features.items()
-            if isinstance(column, NumbersColumn)
-        },
+        list_lengths=index.list_lengths,
+        numbers=index.numbers,
         activity=preparation.activity_features,
         timestamp_unit=log.timestamp_unit,
     )
@@ -120,17 +150,16 @@ def describe(
         split=split,
         timestamp_unit=log.timestamp_unit,
         tasks=tuple(Task(name, level) for name, level in zip(log.tasks, levels, strict=True)),
-        vocabularies=vocabularies,
+        vocabularies=index.vocabularies,
         features=describe_features(facts),
         num_user_macro_nodes=preparation.num_user_macro_nodes,
         num_item_macro_nodes=preparation.num_item_macro_nodes,
         max_neighbors=preparation.max_neighbors,
         cuts=preparation.cuts,
-        cut_times=interactions.windows.cut_times,
+        cut_times=index.cut_times,
         counts={
-            "events": len(log),
-            "users": len(interactions.ids["user"].values),
-            "items": len(interactions.ids["item"].values),
+            "events": log.num_events,
+            **{f"{owner}s": facts.vocabularies[f"{owner}_id"].size for owner in NODES},
             "malformed_lines": log.malformed_lines,
             "duplicate_lines": log.duplicate_lines,
         },
@@ -139,6 +168,65 @@ def describe(
         flags=json.loads(json.dumps(dataclasses.asdict(preparation))),
     )
     return spec, facts
+
+
+def complete(
+    spec: DatasetSpec,
+    windows: Sequence[WindowDescription],
+    statistics: DatasetStatistics,
+    data_dir: str,
+) -> DatasetSpec:
+    """Writes the report, and adds to a spec what is known after the last window."""
+    spec = dataclasses.replace(
+        spec,
+        features=_with_transforms(spec, statistics.transforms),
+        counts=spec.counts | _counts(spec, windows),
+        grouping=_grouping_checksum(spec, data_dir),
+    )
+    edges = [window.edges for window in windows if window.edges]
+    by_window = [window.statistics for window in windows]
+    page = report.render(spec, statistics.log, by_window, edges, data_dir)
+    filesystem.write_text(filesystem.join(data_dir, "report.html"), page)
+    suspicious = sum(len(window.suspicious) for window in by_window)
+    if suspicious:
+        logging.warning("%d single numbers rank labels by themselves: see report.html", suspicious)
+    return spec
+
+
+def _with_transforms(spec: DatasetSpec, transforms: Mapping[str, Transform]) -> tuple[Feature, ...]:
+    return tuple(
+        feature
+        if feature.transform is None
+        else dataclasses.replace(feature, transform=transforms[feature.name])
+        for feature in spec.features
+    )
+
+
+def _counts(spec: DatasetSpec, windows: Sequence[WindowDescription]) -> dict[str, Any]:
+    """Rows, positives and what is missing, by split."""
+    counts: dict[str, Any] = {
+        name: collections.Counter() for name in ("rows", "missing_negatives", "dropped_cold_rows")
+    }
+    positives: dict[str, Any] = collections.defaultdict(collections.Counter)
+    for number, window in enumerate(windows):
+        split = split_of(number, len(windows))
+        counts["rows"][split] += window.statistics.rows
+        counts["missing_negatives"][split] += window.missing_negatives
+        counts["dropped_cold_rows"][split] += window.dropped_cold_rows
+        for task, number_of in window.statistics.positives.items():
+            positives[split][task] += number_of
+    by_split = {split: dict(by_task) for split, by_task in positives.items()}
+    return {name: dict(value) for name, value in counts.items()} | {"positives": by_split}
+
+
+def _grouping_checksum(spec: DatasetSpec, data_dir: str) -> str:
+    """SHA-256 of which macro node each user and each item of history is in."""
+    folder = filesystem.join(data_dir, "graph", graph_name(1, len(spec.cuts)))
+    digest = hashlib.sha256()
+    for feature in spec.select(role="macro_id"):
+        macro = filesystem.load_array(filesystem.join(folder, f"{feature.column}.npy"))
+        digest.update(macro.astype("<i4").tobytes())
+    return digest.hexdigest()
 
 
 def _prepare(preparation: PreparationOptions) -> None:

@@ -2,10 +2,11 @@
 
 import numpy as np
 
-from input_pipeline import prepare
+from input_pipeline.log.byte_strings import ByteStrings
 from input_pipeline.log.events import Categorical, EventLog
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.spec import DatasetSpec
+from tests.input_pipeline.logs import write_log
 
 TASKS = ("click", "buy")
 
@@ -21,7 +22,7 @@ def small_log(events: int = 4000, users: int = 60, items: int = 80, seed: int = 
         tasks=TASKS,
         user_id=Categorical(user.astype(np.int32), 1000 + 7 * np.arange(users)),
         item_id=Categorical(
-            item.astype(np.int32), np.array([b"item%03d" % i for i in range(items)], object)
+            item.astype(np.int32), ByteStrings.of([b"item%03d" % i for i in range(items)])
         ),
         behaviors=(1 + 2 * buys).astype(np.uint32),
         unlabeled=None,
@@ -48,4 +49,4 @@ def write_small_data_set(data_dir: str, **options) -> DatasetSpec:
         **options,
     }
     preparation = PreparationOptions(source="csv", data_dir=data_dir, **settings)
-    return prepare.write_data_set(small_log(), preparation, data_dir)
+    return write_log(small_log(), preparation, data_dir)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from input_pipeline.feature import Feature
 from input_pipeline.files import filesystem
 from input_pipeline.log import vocabulary
+from input_pipeline.log.raw_ids import IdIndex, RawIds, as_array
 from input_pipeline.spec import SPEC_FILE, DatasetSpec
 
 
@@ -42,7 +43,7 @@ class GraphSnapshot:
             raise ValueError(f"snapshot: {data_dir!r} has no graph {snapshot!r}")
         self._column = functools.cache(self._read_column)
         self._ids = functools.cache(self._read_ids)
-        self._sorted_ids = functools.cache(self._sort_ids)
+        self._index = functools.cache(self._make_index)
         self._lists = functools.cache(self._read_lists)
 
     def _read_column(self, name: str) -> NDArray[Any]:
@@ -51,13 +52,11 @@ class GraphSnapshot:
     def _macro(self, owner: str) -> NDArray[Any]:
         return self._column(self.spec.select(owner, "macro_id")[0].column)
 
-    def _read_ids(self, name: str) -> NDArray[Any]:
+    def _read_ids(self, name: str) -> RawIds:
         return vocabulary.read_ids(self.data_dir, self.spec, name)
 
-    def _sort_ids(self, name: str) -> tuple[NDArray[Any], NDArray[Any]]:
-        ids = self._ids(name)
-        order = np.argsort(ids, kind="stable")
-        return order, ids[order]
+    def _make_index(self, name: str) -> IdIndex:
+        return IdIndex(self._ids(name))
 
     def parse_ids(self, owner: str, texts: Sequence[str]) -> NDArray[Any]:
         """Ids as text to an array of the column's type, [N]: int64, or object of bytes."""
@@ -72,16 +71,14 @@ class GraphSnapshot:
 
     def rows(self, owner: str, ids: NDArray[Any]) -> NDArray[Any]:
         """The rows [N] in the graph of raw ids [N], -1 where it does not know them."""
-        order, ascending = self._sorted_ids(f"{owner}_id")
-        place = np.minimum(np.searchsorted(ascending, ids), len(order) - 1)
-        rows = np.where(ascending[place] == ids, order[place], -1)
+        rows = self._index(f"{owner}_id").rows(ids)
         return np.where(rows < len(self._macro(owner)), rows, -1)
 
-    def known_ids(self, owner: str) -> NDArray[Any]:
+    def known_ids(self, owner: str) -> RawIds:
         """The raw ids that the graph knows, in order of first appearance."""
         return self._ids(f"{owner}_id")[: len(self._macro(owner))]
 
-    def all_ids(self, owner: str) -> NDArray[Any]:
+    def all_ids(self, owner: str) -> RawIds:
         """The raw ids of the vocabulary, those included that came after the graph's cut."""
         return self._ids(f"{owner}_id")
 
@@ -89,8 +86,7 @@ class GraphSnapshot:
         """The `count` raw ids of largest total score in the graph, ties to the earlier item."""
         edges = self.spec.select("item", "macro_edges")[0]
         total = self._column(edges.column).sum(axis=1, dtype=np.float64)
-        ids: NDArray[Any] = self._ids("item_id")[np.argsort(-total, kind="stable")[:count]]
-        return ids
+        return as_array(self._ids("item_id")[np.argsort(-total, kind="stable")[:count]])
 
     def features(
         self, owner: str, ids: NDArray[Any], names: Sequence[str]
@@ -122,17 +118,19 @@ class GraphSnapshot:
             column = self._column(feature.column)
             known = column[rows[rows >= 0]]
             found = np.full((len(rows), *feature.shape), feature.filler, kind)
-            known = known if ids is None else np.append(ids, [feature.filler])[known]
+            if ids is not None:
+                place, known = known, np.full(len(known), feature.filler, kind)
+                known[place >= 0] = as_array(ids[place[place >= 0]])
             found[rows >= 0] = known.reshape(len(known), *feature.shape)
             return found
         lists = self._lists(feature.column)
-        values = lists["weights"] if ids is None else ids[lists["rows"]]
         start, end = (np.where(rows >= 0, lists["indptr"][rows + n], 0) for n in (0, 1))
         # [N, L]
         position = start[:, None] + np.arange(*feature.shape)
         held = position < end[:, None]
         found = np.full(held.shape, feature.filler, kind)
-        found[held] = values[position[held]]
+        entries = lists["weights" if ids is None else "rows"][position[held]]
+        found[held] = entries if ids is None else as_array(ids[entries])
         return found
 
     def _read_lists(self, name: str) -> dict[str, NDArray[Any]]:

@@ -1,1 +1,1 @@
-"""What computes the stages of preparation."""
+"""What computes the stages of preparation: `engine.py` says which, `registry.py` by whom."""

@@ -96,12 +96,17 @@ class Provider:
         """Columns of the context of rows, entry by entry of the events that tell them, [E]."""
         return {}
 
-    def next_window(self, past: Past) -> Mapping[str, NodeTable]:
+    def next_window(self, past: Past, nodes: Mapping[str, np.ndarray]) -> Mapping[str, NodeTable]:
         """By owner, columns as the rows of the window after the past see them.
 
-        For features that new nodes bring along with their first event, such as a category. The
-        columns are of all nodes that appear up to the window's end; those not given here go on from
-        the last cut, new nodes having what the column says of missing ones.
+        For features that new nodes bring along with their first event, such as a category. Columns
+        that are not given here go on from the last cut, new nodes having what the column says of
+        missing ones.
+
+        Args:
+          past: up to the cut before the window.
+          nodes: by owner, the nodes of the window that the columns are of: ascending vocabulary
+            rows.
         """
         return {}
 

@@ -14,7 +14,7 @@ from input_pipeline.features.macro_features import MacroEdges, MacroIds, TaskTab
 from input_pipeline.features.micro_neighbors import MicroNeighbors
 from input_pipeline.features.provider import Cut, LogFacts, Provider
 from input_pipeline.features.side_features import SideFeatures
-from input_pipeline.graph.node_table import Column, DenseColumn, ListColumn, NodeTable, extended
+from input_pipeline.graph.node_table import Column, DenseColumn, ListColumn, NodeTable, take
 from input_pipeline.log.interactions import Interactions, Past
 
 PROVIDERS: tuple[Provider, ...] = (
@@ -78,19 +78,19 @@ def _empty_column(feature: Feature, features: Sequence[Feature]) -> Column:
 
 
 def tables_for_window(
-    at_cut: Mapping[str, NodeTable], past: Past, sizes: Mapping[str, int]
+    at_cut: Mapping[str, NodeTable], past: Past, nodes: Mapping[str, np.ndarray]
 ) -> dict[str, NodeTable]:
-    """By owner, the tables as the rows of the window after the past see them.
+    """By owner, the tables of some nodes as the rows of the window after the past see them.
 
     Args:
-      at_cut: tables at the cut before the window.
+      at_cut: tables of all nodes at the cut before the window.
       past: up to that cut.
-      sizes: how many users and items appear up to the window's end.
+      nodes: by owner, ascending vocabulary rows.
     """
-    brought = _merged(provider.next_window(past) for provider in PROVIDERS)
+    brought = _merged(provider.next_window(past, nodes) for provider in PROVIDERS)
     return {
-        owner: extended(
-            {n: c for n, c in at_cut[owner].items() if n not in brought[owner]}, sizes[owner]
+        owner: take(
+            {n: c for n, c in at_cut[owner].items() if n not in brought[owner]}, nodes[owner]
         )
         | brought[owner]
         for owner in NODES

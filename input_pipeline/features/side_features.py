@@ -24,8 +24,11 @@ class SideFeatures(Provider):
     def columns(self, cut: Cut) -> Mapping[str, NodeTable]:
         return {owner: _told(cut.past, owner, cut.past.latest_event(owner)) for owner in NODES}
 
-    def next_window(self, past: Past) -> Mapping[str, NodeTable]:
-        return {owner: _told(past, owner, past.next_window_event(owner)) for owner in NODES}
+    def next_window(self, past: Past, nodes: Mapping[str, np.ndarray]) -> Mapping[str, NodeTable]:
+        return {
+            owner: _told(past, owner, past.next_window_event(owner)[nodes[owner]])
+            for owner in NODES
+        }
 
 
 def _told(past: Past, owner: str, events: np.ndarray) -> NodeTable:

@@ -6,6 +6,8 @@ import dataclasses
 
 import numpy as np
 
+from input_pipeline.graph.stable_order import stable_order
+
 
 @dataclasses.dataclass(frozen=True)
 class Neighbors:
@@ -65,17 +67,5 @@ def _newest_first(node: np.ndarray, code: np.ndarray, time: np.ndarray) -> np.nd
     code_bits = int(code.max()).bit_length()
     if (int(time.max()) - int(time.min())).bit_length() + code_bits > 63:
         time = np.unique(time, return_inverse=True)[1]
-    order = _order((time.max() - time) << code_bits | code)
-    return order[_order(node[order])]
-
-
-def _order(keys: np.ndarray) -> np.ndarray:
-    """The stable order of keys of at least 0; int64 [P]."""
-    place_bits = (len(keys) - 1).bit_length()
-    if int(keys.max()).bit_length() + place_bits > 64:
-        return np.argsort(keys, kind="stable")
-    # Sorting numbers that hold key and place takes a third of the time of sorting places by keys.
-    packed = keys.astype(np.uint64) << np.uint64(place_bits)
-    packed |= np.arange(len(keys), dtype=np.uint64)
-    packed.sort()
-    return (packed & np.uint64((1 << place_bits) - 1)).astype(np.int64)
+    order = stable_order((time.max() - time) << code_bits | code)
+    return order[stable_order(node[order])]

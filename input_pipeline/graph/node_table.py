@@ -12,6 +12,7 @@ from typing import TypeAlias
 import numpy as np
 
 from input_pipeline.files import filesystem
+from input_pipeline.graph.ragged import taken
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,10 +30,13 @@ class DenseColumn:
     def __len__(self) -> int:
         return len(self.values)
 
-    def extended(self, size: int) -> DenseColumn:
-        """The same with nodes up to `size` that have nothing."""
-        tail = np.full((size - len(self), *self.values.shape[1:]), self.missing, self.values.dtype)
-        return dataclasses.replace(self, values=np.concatenate([self.values, tail]))
+    def take(self, nodes: np.ndarray) -> DenseColumn:
+        """Of some nodes, ascending; those that are not in the table have nothing."""
+        known = nodes[: np.searchsorted(nodes, len(self))]
+        values = np.empty((len(nodes), *self.values.shape[1:]), self.values.dtype)
+        values[: len(known)] = self.values[known]
+        values[len(known) :] = self.missing
+        return dataclasses.replace(self, values=values)
 
     def save(self, path: str) -> None:
         """Writes `<path>.npy`."""
@@ -54,10 +58,12 @@ class ListColumn:
     def __len__(self) -> int:
         return len(self.indptr) - 1
 
-    def extended(self, size: int) -> ListColumn:
-        """The same with nodes up to `size` whose lists are empty."""
-        longer = np.pad(self.indptr, (0, size - len(self)), mode="edge")
-        return dataclasses.replace(self, indptr=longer)
+    def take(self, nodes: np.ndarray) -> ListColumn:
+        """Of some nodes, ascending; the lists of those that are not in the table are empty."""
+        known = nodes[: np.searchsorted(nodes, len(self))]
+        indptr, places = taken(self.indptr, known)
+        longer = np.pad(indptr, (0, len(nodes) - len(known)), mode="edge")
+        return ListColumn(longer, {name: array[places] for name, array in self.arrays.items()})
 
     def save(self, path: str) -> None:
         """Writes `<path>.npz`."""
@@ -68,9 +74,9 @@ Column: TypeAlias = DenseColumn | ListColumn
 NodeTable: TypeAlias = dict[str, Column]
 
 
-def extended(table: Mapping[str, Column], size: int) -> NodeTable:
-    """A table with nodes up to `size` that nothing is known of."""
-    return {name: column.extended(size) for name, column in table.items()}
+def take(table: Mapping[str, Column], nodes: np.ndarray) -> NodeTable:
+    """The table of some nodes, ascending; of those that are not in it nothing is known."""
+    return {name: column.take(nodes) for name, column in table.items()}
 
 
 def save(folder: str, table: Mapping[str, Column]) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 
 import numpy as np
 
+from input_pipeline.log.raw_ids import RawIds, dtype_of
 from input_pipeline.spec import SourceFile
 
 
@@ -30,15 +31,15 @@ class Categorical(FeatureValues):
 
     Attributes:
       codes: int32 [N]; -1 where there is none.
-      values: [V], ascending and distinct: int64, or object (of bytes).
+      values: [V], ascending and distinct.
     """
 
     codes: np.ndarray
-    values: np.ndarray
+    values: RawIds
 
     @property
     def dtype(self) -> str:
-        return "int64" if self.values.dtype == np.int64 else "bytes"
+        return dtype_of(self.values)
 
     def take(self, lines: np.ndarray) -> Categorical:
         codes = self.codes[lines]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -13,7 +13,11 @@ from input_pipeline.feature import Vocabulary
 from input_pipeline.files import filesystem
 from input_pipeline.graph.node_table import Column as TableColumn
 from input_pipeline.graph.node_table import DenseColumn, ListColumn
+from input_pipeline.graph.ragged import taken
+from input_pipeline.graph.stable_order import stable_order
+from input_pipeline.log.byte_strings import ByteStrings
 from input_pipeline.log.events import Categorical, CategoricalLists, FeatureValues, Numbers
+from input_pipeline.log.raw_ids import RawIds, dtype_of, from_lines, to_lines
 from input_pipeline.log.windows import Windows
 from input_pipeline.spec import DatasetSpec
 
@@ -27,18 +31,18 @@ class Column:
         it has none.
       codes: int64 [V], of each vocabulary row the code of its raw value; codes compare as raw
         values do.
-      values: [V], raw values in vocabulary order: int64, or object (of bytes).
+      values: [V], raw values in vocabulary order.
       known: int64 [n + 1]: how many had appeared by the end of each window.
     """
 
     rows: np.ndarray
     codes: np.ndarray
-    values: np.ndarray
+    values: RawIds
     known: np.ndarray
 
     @property
     def dtype(self) -> str:
-        return "int64" if self.values.dtype == np.int64 else "bytes"
+        return dtype_of(self.values)
 
     def counts(self, num_events: int, num_known: int) -> np.ndarray:
         """int64 [num_known]: how many of the first events have each of the first values."""
@@ -70,11 +74,8 @@ class ListsColumn(Column):
         return np.bincount(self.rows[known], of_entry[known], num_known).astype(np.int64)
 
     def at(self, events: np.ndarray) -> TableColumn:
-        cells = self.cells[events]
-        lengths = np.diff(self.indptr)[cells]
-        indptr = np.concatenate([[0], np.cumsum(lengths)])
-        place = np.arange(indptr[-1]) + np.repeat(self.indptr[cells] - indptr[:-1], lengths)
-        return ListColumn(indptr, {"rows": self.rows[place]})
+        indptr, places = taken(self.indptr, self.cells[events])
+        return ListColumn(indptr, {"rows": self.rows[places]})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,44 +101,52 @@ FeatureValuesColumn: TypeAlias = Column | NumbersColumn
 def order_by_appearance(column: Categorical, windows: Windows) -> Column:
     """Orders a column's values by first appearance; at equal times the smaller comes first."""
     codes = column.codes[windows.lines]
-    present, first = np.unique(codes, return_index=True)
-    there = present >= 0
-    row_of_code, ordered = _appearance(present[there], first[there], column, windows)
+    first = _first_places(codes, len(column.values))
+    row_of_code, ordered = _appearance(first, column, windows)
     return Column(np.append(row_of_code, np.int32(-1))[codes], **ordered)
 
 
 def lists_by_appearance(column: CategoricalLists, windows: Windows) -> ListsColumn:
     """The same of lists, whose values appear with the first list that holds them."""
     cells = column.cells[windows.lines]
-    present, first = np.unique(cells, return_index=True)
-    first_of_cell = np.full(len(column.indptr) - 1, len(cells))
-    first_of_cell[present] = first
+    first_of_cell = _first_places(cells, len(column.indptr) - 1)
     # A value appears with the first of the lists that hold it.
     codes = column.entries.codes
     first_of_code = np.full(len(column.entries.values), len(cells))
     np.minimum.at(first_of_code, codes, np.repeat(first_of_cell, np.diff(column.indptr)))
-    present = np.arange(len(first_of_code))
-    row_of_code, ordered = _appearance(present, first_of_code, column.entries, windows)
+    row_of_code, ordered = _appearance(first_of_code, column.entries, windows)
     return ListsColumn(row_of_code[codes], **ordered, indptr=column.indptr, cells=cells)
 
 
+def _first_places(codes: np.ndarray, size: int) -> np.ndarray:
+    """The first place of each code from 0 to `size`, int64 [size]; len(codes) where it has none."""
+    first = np.full(size + 1, len(codes))  # The last one is of code -1.
+    # Of equal places the one assigned last stays.
+    first[codes[::-1]] = np.arange(len(codes))[::-1]
+    return first[:size]
+
+
 def _appearance(
-    present: np.ndarray, first: np.ndarray, column: Categorical, windows: Windows
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    first: np.ndarray, column: Categorical, windows: Windows
+) -> tuple[np.ndarray, dict[str, Any]]:
     """The vocabulary row of each code, int32 [V], and what else a `Column` is made of.
 
     Args:
-      present: ascending codes.
-      first: the first event of each.
+      first: of each code, its first event, or the number of events; [V].
       column: whose codes they are.
       windows: of the log.
     """
-    window = windows.window_of_event[first]
-    order = np.lexsort((present, windows.time[first], window))
-    code_of_row = present[order].astype(np.int64)
+    # Events of one time in one window, which are neighbours, have one number: [N].
+    changes = np.zeros(len(windows.time), bool)
+    changes[1:] = windows.time[1:] != windows.time[:-1]
+    changes[windows.bounds[1:-1]] = True
+    moment = np.cumsum(changes, dtype=np.int32)
+    present = np.flatnonzero(first < len(moment))
+    # The codes ascend, so at equal times the smaller value comes first.
+    code_of_row = present[stable_order(moment[first[present]])]
     row_of_code = np.full(len(column.values), -1, np.int32)
     row_of_code[code_of_row] = np.arange(len(code_of_row), dtype=np.int32)
-    known = np.searchsorted(window[order], np.arange(windows.num_windows), side="right")
+    known = np.searchsorted(moment[first[code_of_row]], moment[windows.bounds[1:] - 1], "right")
     values = column.values[code_of_row]
     return row_of_code, {"codes": code_of_row, "values": values, "known": known}
 
@@ -168,13 +177,14 @@ def describe(
     )
 
 
-def _lines(name: str, values: np.ndarray) -> bytes:
-    if values.dtype == np.int64:
-        return "".join(f"{value}\n" for value in values.tolist()).encode()
-    for value in values:
-        if b"\n" in value or b"\r" in value:
-            raise ValueError(f"column {name}: an id must not contain a line break, got {value!r}")
-    return b"".join(value + b"\n" for value in values)
+def _lines(name: str, values: RawIds) -> bytes:
+    if isinstance(values, ByteStrings):
+        broken = values.with_any(b"\n\r")
+        if len(broken):
+            raise ValueError(
+                f"column {name}: an id must not contain a line break, got {values[broken[0]]!r}"
+            )
+    return to_lines(values)
 
 
 def write(data_dir: str, name: str, column: Column, counts: np.ndarray) -> None:
@@ -184,33 +194,39 @@ def write(data_dir: str, name: str, column: Column, counts: np.ndarray) -> None:
     filesystem.save_array(filesystem.join(folder, f"{name}_counts.npy"), counts)
 
 
-def read_ids(data_dir: str, spec: DatasetSpec, name: str) -> np.ndarray:
-    """The raw ids of a column in vocabulary order, [V]: int64, or object (of bytes).
+def read_ids(data_dir: str, spec: DatasetSpec, name: str) -> RawIds:
+    """The raw ids of a column in vocabulary order, [V].
 
     Raises:
-      ValueError: where the file does not hold the number of ids that the spec tells.
+      ValueError: where the file does not hold the number of ids that the spec tells, or none.
     """
     vocabulary = spec.vocabulary(name)
     path = filesystem.join(data_dir, "vocabulary", f"{name}.txt")
-    lines = filesystem.read_bytes(path).split(b"\n")[:-1]
-    if len(lines) != vocabulary.size:
-        raise ValueError(f"{path}: the spec tells of {vocabulary.size} ids, got {len(lines)}")
-    ids = np.array(lines, dtype=object)
-    return ids.astype(np.int64) if vocabulary.dtype == "int64" else ids
+    ids = from_lines(filesystem.read_bytes(path), vocabulary.dtype, path)
+    if len(ids) != vocabulary.size:
+        raise ValueError(f"{path}: the spec tells of {vocabulary.size} ids, got {len(ids)}")
+    return ids
 
 
-def embedded_ids(data_dir: str, spec: DatasetSpec, name: str) -> np.ndarray:
-    """The ids that an embedding table has rows for; the i-th of them (from 0) has row i + 1.
+def embedded_lines(data_dir: str, spec: DatasetSpec, name: str) -> bytes:
+    """The ids that an embedding table has rows for, one a line; line i (from 0) has row i + 1.
 
     Raises:
       ValueError: where they do not have the checksum that the spec tells.
     """
     path = filesystem.join(data_dir, "vocabulary", f"{name}_counts.npy")
     counts = filesystem.load_array(path)
-    ids = read_ids(data_dir, spec, name)[: len(counts)][counts >= spec.flags["min_count"]]
-    if hashlib.sha256(_lines(name, ids)).hexdigest() != spec.vocabulary(name).checksum:
+    embedded = counts >= spec.flags["min_count"]
+    lines = _lines(name, read_ids(data_dir, spec, name)[: len(counts)][embedded])
+    if hashlib.sha256(lines).hexdigest() != spec.vocabulary(name).checksum:
         raise ValueError(f"{path}: these are not the ids of the data set's spec")
-    return ids
+    return lines
+
+
+def embedded_ids(data_dir: str, spec: DatasetSpec, name: str) -> RawIds:
+    """The same as a column, [V']."""
+    lines = embedded_lines(data_dir, spec, name)
+    return from_lines(lines, spec.vocabulary(name).dtype, name)
 
 
 def _embedding_rows(data_dir: str, spec: DatasetSpec, name: str) -> np.ndarray:

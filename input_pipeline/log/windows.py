@@ -23,6 +23,12 @@ from input_pipeline.log.events import EventLog
 ) = range(6)
 
 
+def split_of(window: int, num_windows: int) -> str:
+    """`history`, `train`, `validation` or `test`."""
+    last = num_windows - 1
+    return {0: "history", last - 1: "validation", last: "test"}.get(window, "train")
+
+
 @dataclasses.dataclass(frozen=True)
 class Windows:
     """The events of a log in the order of time, cut into windows.
@@ -54,8 +60,7 @@ class Windows:
 
     def split(self, window: int) -> str:
         """`history`, `train`, `validation` or `test`."""
-        last = self.num_windows - 1
-        return {0: "history", last - 1: "validation", last: "test"}.get(window, "train")
+        return split_of(window, self.num_windows)
 
     def name(self, window: int) -> str:
         """`history`, `training window 1`, ..., `validation` or `test`."""

@@ -13,21 +13,29 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from input_pipeline.feature import Feature
+from input_pipeline.feature import NODES, Feature
 from input_pipeline.graph.node_table import Column, ListColumn
+from input_pipeline.log.byte_strings import ByteStrings
+from input_pipeline.log.raw_ids import RawIds
 from input_pipeline.log.rows import Rows
 from input_pipeline.records.crc import crc32c
+from input_pipeline.records.wire_format import (
+    delimited,
+    encode_values,
+    feature_entry,
+    fixed_strings,
+    flat_bytes,
+    joined,
+    masked,
+    strings,
+    varints,
+)
 from input_pipeline.spec import DatasetSpec
-
-_LENGTH_DELIMITED = 2
-# Field numbers of tf.train.Feature's lists; the values of bytes are not packed.
-_KINDS = {"bytes": 1, "float": 2, "int64": 3}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,127 +58,27 @@ class Chunks:
         return cls(data, np.diff(offsets), crc32c().of_strings(flat, offsets))
 
 
-def flat_bytes(data: pa.LargeBinaryArray) -> tuple[np.ndarray, np.ndarray]:
-    """The bytes, uint8, and offsets, int64 [N + 1], of an array of strings without offset."""
-    _, offsets, values = data.buffers()
-    offsets = np.frombuffer(offsets, np.int64, len(data) + 1, 8 * data.offset)
-    empty = values is None or not values.size
-    return (np.zeros(0, np.uint8) if empty else np.frombuffer(values, np.uint8)), offsets
-
-
-def strings(flat: np.ndarray, offsets: np.ndarray) -> pa.LargeBinaryArray:
-    """The strings flat[offsets[n]:offsets[n + 1]]; the buffers are shared."""
-    buffers = [None, pa.py_buffer(offsets.astype(np.int64)), pa.py_buffer(flat)]
-    return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
-
-
-def fixed_strings(matrix: np.ndarray) -> pa.LargeBinaryArray:
-    """The bytes of each row of a matrix, little-endian."""
-    flat = np.ascontiguousarray(matrix).view(np.uint8).reshape(-1)
-    width = flat.size // len(matrix) if len(matrix) else 0
-    return strings(flat, np.arange(len(matrix) + 1, dtype=np.int64) * width)
-
-
-def varint(value: int) -> bytes:
-    """One unsigned number as a protocol buffer varint."""
-    result = bytearray()
-    while value > 127:
-        result.append(value & 127 | 128)
-        value >>= 7
-    return bytes(result) + bytes([value])
-
-
-def varints(values: np.ndarray) -> pa.LargeBinaryArray:
-    """Each int64 as a varint; negative numbers take ten bytes."""
-    unsigned = values.astype(np.int64).view(np.uint64)
-    # uint64 [N, 10]: what is left from each byte on.
-    rest = unsigned[:, None] >> (np.arange(10, dtype=np.uint64) * np.uint64(7))
-    used = rest > 0
-    used[:, 0] = True
-    more = np.concatenate([used[:, 1:], np.zeros((len(values), 1), bool)], axis=1)
-    digits = (rest & np.uint64(127)).astype(np.uint8) | (more.astype(np.uint8) << 7)
-    offsets = np.concatenate([[0], np.cumsum(used.sum(axis=1))])
-    return strings(digits[used], offsets)
-
-
-def encode_values(values: np.ndarray) -> pa.LargeBinaryArray:
-    """Each value as it stands in its list: a varint where int64, else tag, length and bytes."""
-    if values.dtype == np.int64:
-        return varints(values)
-    data = pa.array(values, pa.large_binary())
-    lengths = pc.binary_length(data).to_numpy()
-    return joined(prefixes(lengths, lambda length: delimited(1, length)), data)
-
-
-def delimited(field: int, length: int) -> bytes:
-    """Tag and length in front of a field of that many bytes."""
-    return bytes([field << 3 | _LENGTH_DELIMITED]) + varint(length)
-
-
-def joined(*columns: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
-    """The columns' strings one after the other, row by row."""
-    return pc.binary_join_element_wise(*columns, pa.scalar(b"", pa.large_binary()))
-
-
-def prefixes(lengths: np.ndarray, prefix: Callable[[int], bytes]) -> pa.LargeBinaryArray:
-    """prefix(length) of each length, computed once a distinct length."""
-    distinct, which = np.unique(lengths, return_inverse=True)
-    table = pa.array([prefix(length) for length in distinct.tolist()], pa.large_binary())
-    return table.take(pa.array(which))
-
-
-def _feature_head(kind: str, length: int) -> bytes:
-    """What comes before `length` bytes of values in a Feature; without any, an empty list."""
-    content = varint(length) if kind == "bytes" or not length else delimited(1, length)
-    if kind != "bytes" and length:
-        content = varint(len(content) + length) + content
-    return bytes([_KINDS[kind] << 3 | _LENGTH_DELIMITED]) + content
-
-
-def feature_message(kind: str, payload: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
-    """Each list of values as a tf.train.Feature, [V]."""
-    lengths = pc.binary_length(payload).to_numpy()
-    return joined(prefixes(lengths, lambda length: _feature_head(kind, length)), payload)
-
-
-def feature_entry(
-    name: str, kind: str, payload: pa.LargeBinaryArray, *, optional: bool = False
-) -> pa.LargeBinaryArray:
-    """The map entry of a feature, [V].
-
-    Without any bytes of values it is an empty list of its kind, or nothing where it is `optional`.
-    """
-    key = name.encode()
-
-    def prefix(length: int) -> bytes:
-        if optional and not length:
-            return b""
-        feature = _feature_head(kind, length)
-        start = delimited(1, len(key)) + key + delimited(2, len(feature) + length) + feature
-        return delimited(1, len(start) + length) + start
-
-    return joined(prefixes(pc.binary_length(payload).to_numpy(), prefix), payload)
-
-
 def node_payloads(
     spec: DatasetSpec,
     owner: str,
     table: Mapping[str, Column],
     encoded: Mapping[str, pa.LargeBinaryArray],
+    nodes: np.ndarray | None = None,
 ) -> dict[str, pa.LargeBinaryArray]:
-    """The values of every user, of every item, or of every context of a window, by feature.
+    """The values of the users, of the items, or of the contexts of a window, by feature.
 
     Args:
       spec: says what the features are.
       owner: `user`, `item` or `context`.
       table: the nodes as their window sees them, or `table_of_events`.
       encoded: by vocabulary, the ids in its order through `encode_values`.
+      nodes: the vocabulary rows of the nodes of the table; None of contexts, which have no id.
     """
     payloads = {}
-    size = len(next(iter(table.values()), ()))
     for feature in spec.select(owner):
         if feature.role == "id":
-            payloads[feature.name] = encoded[feature.name].slice(0, size)
+            assert nodes is not None, f"{owner} has an id, {feature.name}"
+            payloads[feature.name] = _taken(encoded[feature.name], nodes)
         else:
             payloads[feature.name] = column_payload(feature, table[feature.column], encoded)
     return payloads
@@ -205,8 +113,11 @@ def _ids_or_missing(
     absent = rows < 0
     if not absent.any():
         return ids.take(pa.array(rows))
-    filler = np.array([feature.filler], np.int64 if feature.dtype == "int64" else object)
-    ids = pa.concat_arrays([ids, encode_values(filler)])
+    filler = feature.filler
+    missing: RawIds = (
+        ByteStrings.of([filler]) if isinstance(filler, bytes) else np.array([filler], np.int64)
+    )
+    ids = pa.concat_arrays([ids, encode_values(missing)])
     return ids.take(pa.array(np.where(absent, len(ids) - 1, rows)))
 
 
@@ -214,7 +125,9 @@ def _offsets(lengths: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(lengths)])
 
 
-def node_chunks(spec: DatasetSpec, owner: str, payloads: dict[str, pa.LargeBinaryArray]) -> Chunks:
+def node_chunks(
+    spec: DatasetSpec, owner: str, payloads: Mapping[str, pa.LargeBinaryArray]
+) -> Chunks:
     """The features of every node or context as they stand in a tf.train.Features."""
     return Chunks.of(
         joined(
@@ -242,6 +155,7 @@ class ExampleEncoder:
     Args:
       spec: names, kinds and order of the features.
       rows: R rows of the window.
+      places: by owner, which entry of the payloads each row has, [R].
       payloads: `node_payloads` of `user`, of `item`, and of `context` where there are such
         features, for the events of `contexts`.
       random: not used, as a row is a record.
@@ -253,17 +167,18 @@ class ExampleEncoder:
         self,
         spec: DatasetSpec,
         rows: Rows,
-        payloads: dict[str, dict[str, pa.LargeBinaryArray]],
+        places: Mapping[str, np.ndarray],
+        payloads: Mapping[str, Mapping[str, pa.LargeBinaryArray]],
         random: np.random.Generator,
     ):
         self._rows = rows
-        places = {"user": rows.user, "item": rows.item}
-        chunks = {owner: node_chunks(spec, owner, payloads[owner]) for owner in places}
+        chunks = {owner: node_chunks(spec, owner, payloads[owner]) for owner in NODES}
+        places = {owner: places[owner] for owner in payloads}
         if spec.select("context"):
             # Contexts that are alike are encoded once.
             told = node_chunks(spec, "context", payloads["context"]).data.dictionary_encode()
             chunks["context"] = Chunks.of(told.dictionary)
-            places["context"] = told.indices.to_numpy()[contexts(rows)[1]]
+            places["context"] = told.indices.to_numpy()[places["context"]]
         self._parts = [(chunks[owner], place) for owner, place in places.items()]
         self._outcomes = label_chunks(spec, rows)
 
@@ -336,9 +251,3 @@ def encode_records(parts: Sequence[tuple[Chunks, np.ndarray]]) -> np.ndarray:
         checksums = crc.combine(checksums, chunks.checksums[index], chunks.lengths[index])
     flat, offsets = flat_bytes(joined(*columns, fixed_strings(masked(checksums))))
     return flat[offsets[0] : offsets[-1]]
-
-
-def masked(checksums: np.ndarray) -> np.ndarray:
-    """TFRecord's masked checksums as bytes, uint8 [N, 4]."""
-    rotated = checksums >> np.uint32(15) | checksums << np.uint32(17)
-    return (rotated + np.uint32(0xA282EAD8)).astype("<u4").view(np.uint8).reshape(-1, 4)

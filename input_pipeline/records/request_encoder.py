@@ -13,20 +13,21 @@ https://protobuf.dev/programming-guides/encoding describes the bytes:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 import pyarrow as pa
 
 from input_pipeline.log.rows import Rows
 from input_pipeline.records.crc import crc32c
-from input_pipeline.records.example_encoder import (
-    contexts,
+from input_pipeline.records.example_encoder import node_chunks
+from input_pipeline.records.wire_format import (
     delimited,
     feature_message,
     fixed_strings,
     flat_bytes,
     joined,
     masked,
-    node_chunks,
     prefixes,
     strings,
     varints,
@@ -61,6 +62,7 @@ class RequestEncoder:
     Args:
       spec: names, kinds and order of the features.
       rows: R rows of the window.
+      places: by owner, which entry of the payloads each row has, [R].
       payloads: `node_payloads` of `user`, of `item`, and of `context` where there are such
         features, for the events of `contexts`.
       random: deals the rows of a user out to requests.
@@ -72,11 +74,12 @@ class RequestEncoder:
         self,
         spec: DatasetSpec,
         rows: Rows,
-        payloads: dict[str, dict[str, pa.LargeBinaryArray]],
+        places: Mapping[str, np.ndarray],
+        payloads: Mapping[str, Mapping[str, pa.LargeBinaryArray]],
         random: np.random.Generator,
     ):
         self._order, self._bounds = group_requests(rows.user, random)
-        self._user = rows.user
+        self._user = places["user"]
         self._users = node_chunks(spec, "user", payloads["user"]).data
         self._names: list[str] = []
         # Of each list, the element of each row, counted from the list's first one.
@@ -89,13 +92,16 @@ class RequestEncoder:
             elements.append(_element(kind, values))
 
         for feature in spec.select("item"):
-            add(feature.name, feature.dtype, payloads["item"][feature.name], rows.item)
-        context = spec.select("context")
-        event = contexts(rows)[1] if context else None
-        for feature in context:
+            add(feature.name, feature.dtype, payloads["item"][feature.name], places["item"])
+        for feature in spec.select("context"):
             # Values that are alike are encoded once.
             told = payloads["context"][feature.name].dictionary_encode()
-            add(feature.name, feature.dtype, told.dictionary, told.indices.to_numpy()[event])
+            add(
+                feature.name,
+                feature.dtype,
+                told.dictionary,
+                told.indices.to_numpy()[places["context"]],
+            )
         if rows.timestamp is not None:
             times, which = np.unique(rows.timestamp, return_inverse=True)
             add("timestamp", "int64", varints(times), which)

@@ -57,7 +57,11 @@ class BestAuc:
     def _probabilities(self, window: int, rows: Rows, touched_before: np.ndarray) -> np.ndarray:
         """float64 [R, T]."""
         ids = self._interactions.ids
-        users, items = ids["user"].values[rows.user], ids["item"].values[rows.item]
+        users, items = ids["user"].values, ids["item"].values
+        # A planted log's are integers.
+        assert isinstance(users, np.ndarray)
+        assert isinstance(items, np.ndarray)
+        users, items = users[rows.user], items[rows.item]
         if self._spec.rows == "exposures":
             assert rows.timestamp is not None
             return truth.exposure_probabilities(self._world, users, items, rows.timestamp)

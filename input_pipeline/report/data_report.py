@@ -4,134 +4,83 @@ from __future__ import annotations
 
 import dataclasses
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+from scipy import sparse
 
-from input_pipeline.engines.merging_graph import Snapshot
-from input_pipeline.exact_auc import auc_of_ranks
-from input_pipeline.graph.node_table import DenseColumn
-from input_pipeline.log.interactions import Interactions
-from input_pipeline.log.rows import Rows
+from input_pipeline.feature import Feature
+from input_pipeline.files import filesystem
 from input_pipeline.report import figures
 from input_pipeline.report.feature_tables import ids_table, numbers_table
+from input_pipeline.report.log_statistics import LogStatistics
 from input_pipeline.report.macro_statistics import EdgeStatistics, balance_table, edges_table
 from input_pipeline.report.page import PAGE, table
+from input_pipeline.report.window_statistics import SIGNALS, WindowStatistics
 from input_pipeline.spec import DatasetSpec
 
-# A single number about a row that ranks labels better than this (or as badly) is worth a warning.
-SUSPICIOUS_AUC = 0.6
-# One that ranks them as well as this is likely an outcome itself.
+# A single number that ranks labels as well as this is likely an outcome itself.
 _LABEL_AUC = 0.95
-SIGNALS = ("item cold", "user cold", "pair touched before", "item popularity")
-_SECONDS_OF_DAY = 86_400
-# Logs have a few events with broken clocks, which would hide the other days.
-_SHOWN = (0.001, 0.999)
-
-
-def signals(
-    rows: Rows,
-    macro: Mapping[str, np.ndarray],
-    touched: np.ndarray,
-    num_items: int,
-    events_of_item: np.ndarray,
-) -> dict[str, np.ndarray]:
-    """What is told of a row without knowing its user or item, int64 [R] by name of SIGNALS.
-
-    Args:
-      rows: of one window.
-      macro: by owner, the macro node of each node as the window sees it, -1 for cold ones.
-      touched: ascending keys, user * num_items + item, of the pairs logged before the window.
-      num_items: of the whole log.
-      events_of_item: events before the window.
-    """
-    before = np.zeros(len(rows), np.int64)
-    logged = np.flatnonzero(~rows.sampled)
-    if len(touched):
-        keys = rows.user[logged].astype(np.int64) * num_items + rows.item[logged]
-        index = np.minimum(np.searchsorted(touched, keys), len(touched) - 1)
-        before[logged] = touched[index] == keys
-    values = (
-        macro["item"][rows.item] < 0,
-        macro["user"][rows.user] < 0,
-        before,
-        events_of_item[rows.item],
-    )
-    return {name: value.astype(np.int64) for name, value in zip(SIGNALS, values, strict=True)}
 
 
 @dataclasses.dataclass(frozen=True)
-class WindowStatistics:
-    """One window's rows: how many, positives and labels by task, and the AUC by signal and task."""
+class _Graph:
+    """The graph of all events, as a data set directory holds it.
 
-    name: str
-    rows: int
-    positives: dict[str, int]
-    labels: dict[str, int]
-    aucs: dict[str, dict[str, float | None]]
+    Attributes:
+      degrees: by owner, how many nodes of the other side each node is tied to.
+      macro: by owner, the macro node of each node, -1 for cold ones.
+      edges: of users to the macro nodes of items, [U, K_I].
+    """
 
-    def rate(self, task: str) -> float:
-        return self.positives[task] / max(1, self.labels[task])
+    degrees: dict[str, np.ndarray]
+    macro: dict[str, np.ndarray]
+    edges: np.ndarray
 
-    @property
-    def suspicious(self) -> list[tuple[str, str, float]]:
-        """(signal, task, AUC) wherever one signal alone ranks a task's labels."""
-        return [
-            (signal, task, value)
-            for signal, by_task in self.aucs.items()
-            for task, value in by_task.items()
-            if value is not None and abs(value - 0.5) > SUSPICIOUS_AUC - 0.5
-        ]
+    @classmethod
+    def read(cls, spec: DatasetSpec, data_dir: str) -> _Graph:
+        folder = filesystem.join(data_dir, "graph", "latest")
 
+        def column(feature: Feature) -> np.ndarray:
+            return filesystem.load_array(filesystem.join(folder, f"{feature.column}.npy"))
 
-def window_statistics(
-    name: str, rows: Rows, tasks: Sequence[str], values: dict[str, np.ndarray]
-) -> WindowStatistics:
-    """Counts one window's rows; `values` are its signals, or none for history."""
-    positives, labels = {}, {}
-    aucs: dict[str, dict[str, float | None]] = {signal: {} for signal in values}
-    for bit, task in enumerate(tasks):
-        labelled = ((rows.unlabeled >> np.uint32(bit)) & np.uint32(1)) == 0
-        positive = ((rows.positive >> np.uint32(bit)) & np.uint32(1)) == 1
-        positives[task], labels[task] = int(positive.sum()), int(labelled.sum())
-        for signal, value in values.items():
-            aucs[signal][task] = auc_of_ranks(positive[labelled], value[labelled])
-    return WindowStatistics(name, len(rows), positives, labels, aucs)
-
-
-def events_by_day(interactions: Interactions, spec: DatasetSpec) -> tuple[np.ndarray, np.ndarray]:
-    """Days (datetime64[D], UTC) and events by task and day, [T, days]."""
-    assert interactions.events.timestamp is not None
-    ticks = _SECONDS_OF_DAY * (1000 if spec.timestamp_unit == "ms" else 1)
-    all_days = interactions.events.timestamp // ticks
-    shown = (all_days >= np.quantile(all_days, _SHOWN[0])) & (
-        all_days <= np.quantile(all_days, _SHOWN[1])
-    )
-    days, day = np.unique(all_days[shown], return_inverse=True)
-    behaviors = interactions.events.positive[shown]
-    counts = [
-        np.bincount(day[((behaviors >> np.uint32(bit)) & np.uint32(1)) == 1], minlength=len(days))
-        for bit in range(len(spec.tasks))
-    ]
-    return days.astype("datetime64[D]"), np.array(counts)
+        with filesystem.open_binary(filesystem.join(folder, "merging_matrix.npz")) as file:
+            matrix = sparse.load_npz(file)
+        (edges,) = (f for f in spec.select("user", "macro_edges") if f.macro_nodes == "item")
+        return cls(
+            {
+                "user": np.diff(matrix.indptr),
+                "item": np.bincount(matrix.indices, minlength=matrix.shape[1]),
+            },
+            {feature.owner: column(feature) for feature in spec.select(role="macro_id")},
+            column(edges),
+        )
 
 
 def render(
     spec: DatasetSpec,
-    interactions: Interactions,
+    log: LogStatistics,
     windows: Sequence[WindowStatistics],
     edges: Sequence[EdgeStatistics],
-    snapshot: Snapshot,
+    data_dir: str,
 ) -> str:
-    """The report as one HTML document; `snapshot` is the graph of all events."""
-    tasks = spec.task_names
+    """The report as one HTML document.
+
+    Args:
+      spec: of the data set.
+      log: what the whole log holds.
+      windows: what its windows hold, in order.
+      edges: what the macro edges say of the windows that have a graph.
+      data_dir: whose `graph/latest` is shown.
+    """
+    tasks, graph = spec.task_names, _Graph.read(spec, data_dir)
     parts = [_summary(spec), _notices(spec, windows)]
-    if interactions.events.timestamp is not None:
+    if log.by_day is not None:
         parts.append(
             _section(
                 "Events per day",
                 "By task, in UTC, without the first and last 0.1% of the events.",
-                figures.lines_by_day(*events_by_day(interactions, spec), tasks),
+                figures.lines_by_day(*log.by_day, tasks),
             )
         )
     parts += [
@@ -143,7 +92,7 @@ def render(
             )
             + _rows_table(windows, tasks),
         ),
-        _features(spec, interactions, snapshot),
+        _features(log),
         _section(
             "What single numbers win",
             "AUC of one number about the row, before any model. 0.5 is chance; far from it, a "
@@ -157,23 +106,21 @@ def render(
         _section(
             "Degrees",
             "Share of nodes with at least so many distinct neighbours, over the whole log.",
-            figures.degrees(
-                np.diff(snapshot.matrix.indptr), np.bincount(snapshot.matrix.indices)
-            ),
+            figures.degrees(graph.degrees["user"], graph.degrees["item"]),
         ),
         _section(
             "Macro nodes",
             "Members at the end of the log; cold nodes belong to none. The effective number is "
             "that of equally large macro nodes with the same entropy.",
-            figures.macro_sizes(snapshot.macro["user"], snapshot.macro["item"],
+            figures.macro_sizes(graph.macro["user"], graph.macro["item"],
                                 spec.num_user_macro_nodes, spec.num_item_macro_nodes)
-            + balance_table(spec, snapshot.macro),
+            + balance_table(spec, graph.macro),
         ),
         _section(
             "Macro edges",
             "Ties between user and item macro nodes, compared with what their totals alone would "
             "give (log2: +1 is twice as strong, -1 half).",
-            figures.macro_edges(_lift(spec, snapshot)),
+            figures.macro_edges(_lift(spec, graph)),
         ),
         _section(
             "What the macro edges say by themselves",
@@ -188,9 +135,9 @@ def render(
     return PAGE.format(title=html.escape(f"Data report: {spec.source}"), body="\n".join(parts))
 
 
-def _features(spec: DatasetSpec, interactions: Interactions, snapshot: Snapshot) -> str:
+def _features(log: LogStatistics) -> str:
     """What the columns of features hold; "" where there are none."""
-    content = ids_table(interactions) + numbers_table(spec, interactions, snapshot)
+    content = ids_table(log.ids) + numbers_table(log.numbers)
     text = (
         "Of each event's own line. Distributions of numbers leave out half a percent at both ends, "
         "which the outermost bars hold."
@@ -198,14 +145,11 @@ def _features(spec: DatasetSpec, interactions: Interactions, snapshot: Snapshot)
     return _section("Features", text, content) if content else ""
 
 
-def _lift(spec: DatasetSpec, snapshot: Snapshot) -> np.ndarray:
+def _lift(spec: DatasetSpec, graph: _Graph) -> np.ndarray:
     """log2 of tie strength over expected tie strength, [K_U, K_I]; NaN where there is none."""
-    (edges,) = (f for f in spec.select("user", "macro_edges") if f.macro_nodes == "item")
-    column = snapshot.tables["user"][edges.column]
-    assert isinstance(column, DenseColumn)
-    macro = snapshot.macro["user"]
+    macro = graph.macro["user"]
     ties = np.zeros((spec.num_user_macro_nodes, spec.num_item_macro_nodes))
-    np.add.at(ties, macro[macro >= 0], column.values[macro >= 0])
+    np.add.at(ties, macro[macro >= 0], graph.edges[macro >= 0])
     with np.errstate(divide="ignore", invalid="ignore"):
         expected = ties.sum(1, keepdims=True) * ties.sum(0, keepdims=True) / ties.sum()
         return np.where(ties > 0, np.log2(ties / expected), np.nan)

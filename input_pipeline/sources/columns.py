@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from input_pipeline.log.byte_strings import ByteStrings
 from input_pipeline.log.events import Categorical, CategoricalLists
 
 _INT64 = np.iinfo(np.int64)
@@ -29,7 +30,7 @@ def matches(column: pa.Array, pattern: str) -> np.ndarray:
 
 def _decimals_to_int64(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     """Decimals to int64, and a mask of those outside its range."""
-    text = column.cast(pa.string())
+    text = column.cast(pa.large_string())
     try:
         return text.cast(pa.int64()).to_numpy(), np.zeros(len(column), bool)
     except pa.ArrowInvalid:  # Some value is out of range; which ones is a rare question.
@@ -123,19 +124,51 @@ def empty_cells(column: pa.Array) -> np.ndarray:
 
 
 def to_categorical(chunks: list[pa.DictionaryArray]) -> Categorical:
-    """Joins the encoded blocks of a column; int64 only if every value is canonical within int64."""
-    column = pa.chunked_array(chunks).unify_dictionaries()
-    values = column.chunk(0).dictionary
-    codes = np.concatenate([chunk.indices.to_numpy() for chunk in column.chunks])
+    """Joins the encoded blocks of a column; int64 only if every value is canonical within int64.
+
+    Args:
+      chunks: the blocks; the list is emptied, for each may hold values of its own.
+    """
+    values = pa.concat_arrays([chunk.dictionary.cast(pa.large_binary()) for chunk in chunks])
+    # By value and block, which of the values of all blocks a line has.
+    sizes = [len(chunk.dictionary) for chunk in chunks]
+    starts = np.cumsum(sizes) - sizes
+    places = np.concatenate(
+        [
+            chunk.indices.to_numpy() + np.int32(start)
+            for chunk, start in zip(chunks, starts, strict=True)
+        ]
+    )
+    chunks.clear()
+    # What the pool keeps of the blocks would be held until the log is read.
+    pa.default_memory_pool().release_unused()
     # "-0", "007" and "+5" are other ids than "0", "7" and "5".
     if matches(values, "0|-?[1-9][0-9]{0,18}").all():
         numbers, outside = _decimals_to_int64(values)
         if not outside.any():
-            order = np.argsort(numbers)
-            return Categorical(_ranks(order)[codes], numbers[order])
-    order = pc.sort_indices(values).to_numpy()  # As bytes: unsigned, the shorter of equals first.
-    raw = values.take(pa.array(order)).to_numpy(zero_copy_only=False)
-    return Categorical(_ranks(order)[codes], raw)
+            first, which = _distinct(numbers)
+            return Categorical(which[places], numbers[first])
+    strings = _byte_strings(values)
+    first, which = strings.distinct()
+    return Categorical(which[places], strings[first])
+
+
+def _distinct(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A place of each distinct number, ascending, int64 [V], and which each is, int32 [N]."""
+    order = np.argsort(numbers)
+    ascending = numbers[order]
+    is_first = np.append(True, ascending[1:] != ascending[:-1])[: len(order)]
+    which = np.empty(len(order), np.int32)
+    which[order] = np.cumsum(is_first, dtype=np.int32) - np.int32(1)
+    return order[is_first], which
+
+
+def _byte_strings(values: pa.Array) -> ByteStrings:
+    """A large_binary array without nulls; the bytes are shared."""
+    _, offsets, flat = values.buffers()
+    bounds = np.frombuffer(offsets, np.int64, len(values) + 1, 8 * values.offset)
+    characters = np.zeros(0, np.uint8) if flat is None else np.frombuffer(flat, np.uint8)
+    return ByteStrings(characters[bounds[0] : bounds[-1]], bounds - bounds[0])
 
 
 def to_lists(chunks: list[pa.DictionaryArray], separator: str) -> CategoricalLists:
@@ -157,9 +190,3 @@ def to_lists(chunks: list[pa.DictionaryArray], separator: str) -> CategoricalLis
     values = pc.dictionary_encode(split.flatten().take(pa.array(first)))
     indptr = np.searchsorted(cell[first], np.arange(len(cells) + 1))
     return CategoricalLists(codes.astype(np.int32), indptr, to_categorical([values]))
-
-
-def _ranks(order: np.ndarray) -> np.ndarray:
-    ranks = np.empty(len(order), np.int32)
-    ranks[order] = np.arange(len(order), dtype=np.int32)
-    return ranks

@@ -13,6 +13,8 @@ from input_pipeline.dataset import open_examples
 from input_pipeline.feature import USER_ROW
 from input_pipeline.files import filesystem
 from input_pipeline.log import vocabulary
+from input_pipeline.log.byte_strings import ByteStrings
+from input_pipeline.log.raw_ids import to_lines
 from input_pipeline.records.example_parsing import Column
 from input_pipeline.records.request_parsing import by_row
 from input_pipeline.spec import DatasetSpec
@@ -155,8 +157,13 @@ class Evaluator:
 
 def _vocabulary_table(data_dir: str, spec: DatasetSpec, name: str) -> tf.lookup.StaticHashTable:
     """Raw id -> row in the whole vocabulary, -1 where it is not there."""
-    ids = tf.constant(vocabulary.read_ids(data_dir, spec, name))
-    rows = tf.lookup.KeyValueTensorInitializer(ids, tf.range(tf.size(ids)))
+    ids = vocabulary.read_ids(data_dir, spec, name)
+    if isinstance(ids, ByteStrings):
+        # TensorFlow takes the lines apart without an object of Python's for each.
+        keys = tf.strings.split(to_lines(ids), "\n")[:-1]
+    else:
+        keys = tf.constant(ids)
+    rows = tf.lookup.KeyValueTensorInitializer(keys, tf.range(tf.size(keys)))
     return tf.lookup.StaticHashTable(rows, default_value=-1)
 
 

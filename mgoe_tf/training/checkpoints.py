@@ -78,9 +78,8 @@ def write_run(
     folder = filesystem.join(model_dir, "vocabulary")
     filesystem.make_dirs(folder)
     for column in spec.vocabularies:
-        ids = vocabulary.embedded_ids(train_options.data_dir, spec, column.name)
-        lines = [b"%d\n" % i for i in ids] if column.dtype == "int64" else [i + b"\n" for i in ids]
-        filesystem.write_bytes(filesystem.join(folder, f"{column.name}.txt"), b"".join(lines))
+        lines = vocabulary.embedded_lines(train_options.data_dir, spec, column.name)
+        filesystem.write_bytes(filesystem.join(folder, f"{column.name}.txt"), lines)
     for owner in ("user", "item"):
         for name in spec.side_columns(owner):
             rows = vocabulary.embedded_side_feature(train_options.data_dir, spec, name)

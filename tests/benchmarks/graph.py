@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterable
 
-from input_pipeline.engines.merging_graph import MergingGraph
+from input_pipeline.engines.local.merging_graph import MergingGraph
 from input_pipeline.files import filesystem
 from tests.benchmarks.context import Context
 from tests.benchmarks.line import Goal, Line
@@ -90,7 +90,10 @@ def build(log: Planted, cuts: Iterable[int]) -> float:
         for cut in cuts:
             while past.num_windows < cut:
                 past.add_window()
-            graph.write(str(cut), past)
+            graph.pairs(str(cut), past)
+            if not len(graph.macro["user"]):
+                graph.group()
+            graph.edges(str(cut))
         text = filesystem.read_text(filesystem.join(folder, "graph", str(cut), "graph.json"))
     told = json.loads(text)
     return sum(told[owner]["weighted_inertia"] for owner in ("user", "item"))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 
+from input_pipeline.engines.local.engine import LocalEngine
 from input_pipeline.features.provider import LogFacts
-from input_pipeline.log.interactions import Interactions, Past, build_interactions
-from input_pipeline.log.windows import cut_windows
+from input_pipeline.files import filesystem
+from input_pipeline.log.interactions import Interactions, Past
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import describe
-from input_pipeline.sources import read_events
 from input_pipeline.spec import DatasetSpec
 
 
@@ -32,11 +33,12 @@ class Planted:
     @classmethod
     def of(cls, preparation: PreparationOptions) -> Planted:
         """Generates the log of these options."""
-        log = read_events(preparation)
-        windows = cut_windows(log, "time", "pairs", preparation.cuts, preparation.seed)
-        interactions = build_interactions(log, windows)
-        spec, facts = describe(log, interactions, preparation, "pairs", "time")
-        return cls(preparation, interactions, spec, facts)
+        with tempfile.TemporaryDirectory(dir=preparation.data_dir) as folder:
+            filesystem.make_dirs(filesystem.join(folder, "vocabulary"))
+            with LocalEngine(preparation, folder) as engine:
+                log, index = engine.read(), engine.index("pairs", "time")
+                spec, facts = describe(log, index, preparation, "pairs", "time")
+                return cls(preparation, engine.interactions, spec, facts)
 
     def past(self, windows: int) -> Past:
         """What is known after the first windows."""

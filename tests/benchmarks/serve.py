@@ -21,6 +21,7 @@ from export.client.snapshot import GraphSnapshot
 from export.deploy import files
 from export.savedmodel import ExportOptions, export
 from input_pipeline.files import filesystem
+from input_pipeline.log.raw_ids import as_array
 from tests.benchmarks.context import Context
 from tests.benchmarks.line import Goal, Line
 from tests.benchmarks.load import Heard, Target, closed_loop, open_loop
@@ -112,7 +113,7 @@ def _exported(name: str, data_dir: str) -> str:
 def _ids(data_dir: str) -> tuple[dict[str, np.ndarray], ...]:
     """Requests of a random user and random candidates each."""
     snapshot, random = GraphSnapshot(data_dir), np.random.default_rng(0)
-    users, items = snapshot.known_ids("user"), snapshot.known_ids("item")
+    users, items = (as_array(snapshot.known_ids(owner)) for owner in ("user", "item"))
     return tuple(
         {"user_id": random.choice(users, 1), "item_id": random.choice(items, (1, _CANDIDATES))}
         for _ in range(_REQUESTS)

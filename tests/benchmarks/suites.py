@@ -11,6 +11,7 @@ from tests.benchmarks.line import Line
 # imports its own peers.
 SUITES: dict[str, str] = {
     "graph": "tests.benchmarks.graph",
+    "vocabulary": "tests.benchmarks.vocabulary",
     "write": "tests.benchmarks.write",
     "read": "tests.benchmarks.read",
     "step": "tests.benchmarks.step",

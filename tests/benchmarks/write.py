@@ -9,15 +9,17 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
-from input_pipeline.engines.dataset_writer import ENCODERS
-from input_pipeline.engines.merging_graph import MergingGraph
-from input_pipeline.features import registry
+from input_pipeline.engines.local.merging_graph import MergingGraph
+from input_pipeline.engines.local.window_nodes import WindowNodes
+from input_pipeline.engines.local.window_writer import ENCODERS
 from input_pipeline.files import filesystem
-from input_pipeline.graph.node_table import ListColumn, NodeTable
+from input_pipeline.graph.node_table import ListColumn
 from input_pipeline.log.interactions import OWNERS
+from input_pipeline.log.raw_ids import as_array
 from input_pipeline.log.rows import Rows, add_negatives, group_pairs
-from input_pipeline.records import example_encoder as examples
+from input_pipeline.records.example_encoder import node_payloads
 from input_pipeline.records.shards import ShardWriter
+from input_pipeline.records.wire_format import encode_values
 from tests.benchmarks.context import Context
 from tests.benchmarks.line import Goal, Line
 from tests.benchmarks.measure import alternate, peak_memory
@@ -52,7 +54,7 @@ def run(context: Context) -> list[Line]:
         samples = alternate({"ours": ours, "loop": loop}, context.scale.rounds)
         written = filesystem.glob(filesystem.join(folder, "examples", "*"))
         size = sum(tf.io.gfile.stat(path).length for path in written)
-    sizes = {"rows": len(rows), "users": len(nodes["user"]), "items": len(nodes["item"])}
+    sizes = {"rows": len(rows), **{f"{o}s": len(found) for o, found in nodes.nodes.items()}}
     compressed = {"compressed bytes a row": size / len(rows)}
     fast, many = Goal("ours", at_least=100_000), Goal("ratio", at_least=30)
     peer = "tf.train.Example loop"
@@ -66,18 +68,18 @@ def run(context: Context) -> list[Line]:
     ]  # fmt: skip
 
 
-def window_rows(log: Planted, window: int) -> tuple[Rows, dict[str, NodeTable]]:
+def window_rows(log: Planted, window: int) -> tuple[Rows, WindowNodes]:
     """The pairs and negatives of a window, and the users and items that they read."""
     past = log.past(window)
     with tempfile.TemporaryDirectory(dir=log.preparation.data_dir) as folder:
         filesystem.make_dirs(filesystem.join(folder, "graph"))
         graph = MergingGraph(log.interactions, log.facts, log.spec, log.preparation, folder)
-        snapshot = graph.write(str(window), past)
-    sizes = {owner: int(log.interactions.ids[owner].known[window]) for owner in OWNERS}
-    nodes = registry.tables_for_window(snapshot.tables, past, sizes)
+        graph.pairs(str(window), past)
+        graph.group()
+        graph.edges(str(window))
+    events = log.interactions.events.take(log.interactions.windows.slice(window))
+    nodes = WindowNodes.of(events, graph.tables, past)
     past.add_window()
-    part = log.interactions.windows.slice(window)
-    events = log.interactions.events.take(np.arange(part.start, part.stop))
     rows, _ = add_negatives(
         group_pairs(events, log.interactions.num_items),
         events.item,
@@ -90,38 +92,40 @@ def window_rows(log: Planted, window: int) -> tuple[Rows, dict[str, NodeTable]]:
     return rows, nodes
 
 
-def write_shards(log: Planted, rows: Rows, nodes: dict[str, NodeTable], folder: str) -> None:
+def write_shards(log: Planted, rows: Rows, nodes: WindowNodes, folder: str) -> None:
     """The rows as a data set holds them, under `folder`."""
     encoded = {
-        name: examples.encode_values(column.values)
+        name: encode_values(column.values)
         for name, (_, column) in log.interactions.vocabularies.items()
     }
     payloads = {
-        owner: examples.node_payloads(log.spec, owner, nodes[owner], encoded) for owner in OWNERS
+        owner: node_payloads(log.spec, owner, nodes.tables[owner], encoded, nodes.nodes[owner])
+        for owner in OWNERS
     }
     options = log.preparation
     encoder = ENCODERS[log.spec.record_layout](
-        log.spec, rows, payloads, np.random.default_rng(options.seed)
+        log.spec, rows, nodes.places(rows), payloads, np.random.default_rng(options.seed)
     )
     with ShardWriter(folder, options.num_shards, options.num_workers, options.seed) as shards:
         shards.add("train", encoder)
         shards.finish()
 
 
-def looped_examples(
-    log: Planted, rows: Rows, nodes: dict[str, NodeTable]
-) -> Iterator[tf.train.Example]:
+def looped_examples(log: Planted, rows: Rows, nodes: WindowNodes) -> Iterator[tf.train.Example]:
     """The same rows one by one, without their timestamps."""
     columns = log.interactions.vocabularies
-    for user, item, positive in zip(rows.user, rows.item, rows.positive.tolist(), strict=True):
+    places = nodes.places(rows)
+    for row, positive in enumerate(rows.positive.tolist()):
         feature = {}
-        for owner, node in (("user", user), ("item", item)):
+        for owner in OWNERS:
+            node = places[owner][row]
             for of_row in log.spec.select(owner):
-                ids = columns[of_row.vocabulary][1].values if of_row.vocabulary else None
+                ids = as_array(columns[of_row.vocabulary][1].values) if of_row.vocabulary else None
                 if of_row.role == "id":
-                    feature[of_row.name] = _ids(ids[node : node + 1])
+                    which = nodes.nodes[owner][node]
+                    feature[of_row.name] = _ids(ids[which : which + 1])
                     continue
-                column = nodes[owner][of_row.column]
+                column = nodes.tables[owner][of_row.column]
                 if isinstance(column, ListColumn):
                     part = slice(column.indptr[node], column.indptr[node + 1])
                     values = column.arrays["weights" if ids is None else "rows"][part]

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import pathlib
 import types
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from input_pipeline import prepare
+from input_pipeline.engines.local.engine import LocalEngine
+from input_pipeline.log.byte_strings import ByteStrings
 from input_pipeline.log.events import (
     Categorical,
     CategoricalLists,
@@ -16,6 +21,8 @@ from input_pipeline.log.events import (
     FeatureValues,
     Numbers,
 )
+from input_pipeline.preparation_options import PreparationOptions
+from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
 from tests.reference_preparation import Line
 
 TASKS = ("click", "fav", "cart", "buy")
@@ -64,7 +71,9 @@ def _categorical(values: list) -> Categorical:
     place = {None: -1} | {value: code for code, value in enumerate(distinct)}
     codes = np.array([place[value] for value in values], np.int32)
     integers = all(isinstance(value, int) for value in distinct)
-    return Categorical(codes, np.array(distinct, dtype=np.int64 if integers else object))
+    return Categorical(
+        codes, np.array(distinct, np.int64) if integers else ByteStrings.of(distinct)
+    )
 
 
 def _lists(values: list[tuple]) -> CategoricalLists:
@@ -116,6 +125,65 @@ def event_log(
     )
 
 
+# Kinds of columns for features that may be missing: `_cell` writes times of these.
+_PARTS_OF_TIME = {"hour": "hour", "born": "weekday"}
+
+
+def write_csv(
+    lines: list[Line],
+    path: pathlib.Path,
+    tasks: tuple[str, ...] = TASKS,
+    transforms: Mapping[str, str] = types.MappingProxyType({}),
+) -> dict[str, Any]:
+    """Writes the lines as `--source=csv` reads them; returns the flags that name the columns."""
+    owners = {owner: dict(getattr(lines[0], f"{owner}_features")) for owner in INPUT_OWNERS}
+    names = [name for features in owners.values() for name in features]
+    clock = ["timestamp"] if lines[0].timestamp is not None else []
+    with open(path, "wb") as file:
+        head = ["user_id", "item_id", *clock, *(f"is_{task}" for task in tasks), *names]
+        file.write(",".join(head).encode() + b"\n")
+        for line in lines:
+            told = dict(line.user_features + line.item_features + line.context_features)
+            labels = [
+                "1" if task in line.tasks else "" if task in line.unlabeled else "0"
+                for task in range(len(tasks))
+            ]
+            times = [line.timestamp] if clock else []
+            cells = [line.user, line.item, *times, *labels, *(_time(n, told[n]) for n in names)]
+            file.write(b",".join(map(_cell, cells)) + b"\n")
+    return {
+        "timestamp_column": clock[0] if clock else None,
+        "task_columns": tuple(f"is_{task}:{task}" for task in tasks),
+        **{
+            f"{owner}_feature_columns": tuple(
+                f"{name}:{_kind(name, value, transforms)}" for name, value in features.items()
+            )
+            for owner, features in owners.items()
+        },
+    }
+
+
+def _kind(name: str, value: Any, transforms: Mapping[str, str]) -> str:
+    if isinstance(value, float):
+        return f"numeric:{transforms.get(name, 'standard')}"
+    return "multi" if isinstance(value, tuple) else _PARTS_OF_TIME.get(name, "categorical")
+
+
+def _time(name: str, value: Any) -> Any:
+    """Of a part of a time, seconds since 1970, a Thursday, that have it."""
+    if value is None or name not in _PARTS_OF_TIME:
+        return value
+    return value * 3600 if _PARTS_OF_TIME[name] == "hour" else (value + 4) % 7 * 86400
+
+
+def _cell(value: Any) -> bytes:
+    if isinstance(value, tuple):
+        return b"|".join(map(_cell, value))
+    if value is None or value != value:
+        return b""
+    return value if isinstance(value, bytes) else str(value).encode()
+
+
 def with_features(lines: list[Line], seed: int) -> list[Line]:
     """The lines with features of every kind, which change, and are missing here and there."""
     random = np.random.default_rng(seed)
@@ -158,3 +226,9 @@ def with_features(lines: list[Line], seed: int) -> list[Line]:
 
 
 TRANSFORMS = {"income": "log", "weight": "standard", "price": "none", "position": "log"}
+
+
+def write_log(log: EventLog, options: PreparationOptions, data_dir: str) -> DatasetSpec:
+    """Prepares a log that lies in memory, which the local engine alone takes."""
+    with LocalEngine(options, data_dir, log) as engine:
+        return prepare.write_data_set(engine)

@@ -9,11 +9,10 @@ import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.metrics import roc_auc_score
 
-from input_pipeline import prepare
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.report import data_report as report
-from tests.input_pipeline.logs import event_log, random_lines
-from tests.input_pipeline.test_prepare import labels_of, read_rows
+from tests.input_pipeline.contract import labels_of, read_rows
+from tests.input_pipeline.logs import event_log, random_lines, write_log
 
 
 def columns(row):
@@ -46,7 +45,7 @@ def test_coin_flips(tmp_path, monkeypatch, split):
         num_user_macro_nodes=4,
         num_item_macro_nodes=4,
     )
-    prepare.write_data_set(event_log(lines), options, str(tmp_path))
+    write_log(event_log(lines), options, str(tmp_path))
     train, test = (read_rows(tmp_path, name) for name in ("train", "test"))
     x, y = np.array([columns(r) for r in train]), [labels_of(r)[0] for r in train]
     model = HistGradientBoostingClassifier(max_iter=60, random_state=0).fit(x, y)
@@ -65,7 +64,7 @@ def test_new_items_do_not_give_pairs_away(tmp_path, monkeypatch):
         for n, line in enumerate(random_lines(1, num_lines=1500, users=40, clock=1500))
     ]
     options = PreparationOptions(source="taobao", cuts=(0.3, 0.6, 0.8))
-    prepare.write_data_set(event_log(lines), options, str(tmp_path))
+    write_log(event_log(lines), options, str(tmp_path))
     windows = pages[0][2]
     for window in windows[1:]:
         assert abs(window.aucs["item cold"]["click"] - 0.5) < 0.1

@@ -16,7 +16,7 @@ from input_pipeline.log import vocabulary
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.records import shards as tfrecords
 from input_pipeline.spec import SPEC_FILE, DatasetSpec
-from tests.input_pipeline.logs import event_log, random_lines
+from tests.input_pipeline.logs import event_log, random_lines, write_log
 from tests.s3_server import S3Bucket, s3_bucket  # noqa: F401
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -52,7 +52,7 @@ def options_of(data_dir, **flags):
 
 def write(data_dir, lines, **flags):
     options = options_of(data_dir, **flags)
-    return prepare.write_data_set(event_log(lines), options, str(data_dir))
+    return write_log(event_log(lines), options, str(data_dir))
 
 
 def test_two_processes_write_the_same_bytes(log_file, tmp_path):
@@ -87,7 +87,7 @@ def test_a_bad_flag_ends_in_one_message(log_file, tmp_path):
 
 
 def test_a_failure_removes_what_was_written(log_file, tmp_path, monkeypatch):
-    def fail(records):
+    def fail(*_):
         raise OSError("disk full")
 
     monkeypatch.setattr(tfrecords, "compress", fail)

@@ -10,17 +10,29 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from input_pipeline import prepare
 from input_pipeline.dataset import open_examples
+from input_pipeline.engines.registry import ENGINES
 from input_pipeline.feature import UNKNOWN_INT64
 from input_pipeline.files import filesystem
 from input_pipeline.log import vocabulary
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.records.example_rows import first_examples
 from input_pipeline.report import data_report as report
-from tests import reference_preparation as reference
-from tests.input_pipeline.logs import TRANSFORMS, event_log, random_lines, with_features
-from tests.input_pipeline.test_prepare import SMALL, timestamp_of, windows_of
+from tests.input_pipeline.contract import (
+    SMALL,
+    expected_of,
+    prepare_lines,
+    read_spec,
+    timestamp_of,
+    windows_of,
+)
+from tests.input_pipeline.logs import (
+    TRANSFORMS,
+    event_log,
+    random_lines,
+    with_features,
+    write_log,
+)
 
 FEATURES = {
     "user": ("age", "clubs", "income"),
@@ -35,19 +47,17 @@ def _no_figures(monkeypatch):
     monkeypatch.setattr(report, "render", lambda *_: "")
 
 
+@pytest.fixture(autouse=True, params=ENGINES)
+def _engine(request, monkeypatch):
+    """Every engine has to give the same."""
+    monkeypatch.setitem(SMALL, "engine", request.param)
+
+
 def make(lines, data_dir, tasks=TASKS, **flags):
-    options = PreparationOptions(**{**SMALL, "data_dir": str(data_dir), **flags})
-    spec = prepare.write_data_set(event_log(lines, tasks, TRANSFORMS), options, str(data_dir))
-    positions = None
-    times = [line.timestamp for line in lines]
-    if spec.split == "order":
-        users = [line.user for line in lines]
-        positions = [users[:n].count(u) / users.count(u) for n, u in enumerate(users)]
-        times = list(range(len(lines)))
-    levels = [task.level for task in spec.tasks]
-    cuts, limit = options.cuts, options.max_neighbors
-    expected = reference.Reference(lines, times, cuts, 4, levels, options.beta, limit, positions)
-    return spec, expected
+    """Prepares lines from a file; what is compared is read from the directory."""
+    prepare_lines(lines, data_dir, tasks, TRANSFORMS, **flags)
+    spec = read_spec(data_dir)
+    return spec, expected_of(lines, spec)
 
 
 def rows_of(data_dir, split):
@@ -338,4 +348,4 @@ def test_features_of_different_owners_need_names_of_their_own(tmp_path):
         for line in random_lines(0)
     ]
     with pytest.raises(ValueError, match=r"names of their own, got \['category_id'\] twice"):
-        make(lines, tmp_path)
+        write_log(event_log(lines), PreparationOptions(**SMALL), str(tmp_path))

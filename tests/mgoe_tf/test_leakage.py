@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from input_pipeline import prepare
 from input_pipeline.log.events import Categorical, EventLog
 from input_pipeline.preparation_options import PreparationOptions
 from mgoe_tf.models.mgoe import MGOEOptions
 from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.trainer import train
+from tests.input_pipeline.logs import write_log
 
 TASKS = ("click", "cart", "buy")
 
@@ -43,7 +43,7 @@ def test_coin_flip(tmp_path, split: str) -> None:
     preparation = PreparationOptions(
         source="csv", data_dir=data_dir, rows="events", split=split, cuts=(0.2, 0.4, 0.6, 0.8)
     )
-    prepare.write_data_set(coin_flips(), preparation, data_dir)
+    write_log(coin_flips(), preparation, data_dir)
     options = TrainOptions(data_dir=data_dir, model_dir=model_dir, epochs=10, patience=0)
     metrics = train(MGOEOptions(), options)
     # the best epoch by validation, 8,000 test rows: the standard error for `buy` is 0.008

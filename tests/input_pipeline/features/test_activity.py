@@ -75,7 +75,7 @@ def test_unknown_nodes_have_no_events_and_no_age():
     assert user.missing == user.filler == (0.0, 0.0, -1.0, -1.0)
     assert user.transform == Transform("standard", (0.0,) * 4, (1.0,) * 4)
     table = registry.empty_tables([user])["user"]["user_activity"]
-    assert table.extended(2).values.tolist() == [[0, 0, -1, -1]] * 2
+    assert table.take(np.arange(2)).values.tolist() == [[0, 0, -1, -1]] * 2
 
 
 def test_nothing_where_nobody_asked():

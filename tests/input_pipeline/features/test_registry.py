@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from input_pipeline import prepare
 from input_pipeline.dataset import open_examples
 from input_pipeline.feature import Feature, Transform
 from input_pipeline.features import registry
@@ -13,7 +12,7 @@ from input_pipeline.features.provider import Provider
 from input_pipeline.graph.node_table import DenseColumn, ListColumn
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.report import data_report as report
-from tests.input_pipeline.logs import event_log, random_lines
+from tests.input_pipeline.logs import event_log, random_lines, write_log
 from tests.input_pipeline.test_prepare_features import rows_of
 
 CUTS = (0.4, 0.6, 0.8)
@@ -60,7 +59,7 @@ def test_a_provider_from_outside(tmp_path, monkeypatch, layout):
         source="taobao", cuts=CUTS, num_user_macro_nodes=3, num_item_macro_nodes=3,
         record_layout=layout, num_shards=2,
     )  # fmt: skip
-    spec = prepare.write_data_set(event_log(lines), options, str(tmp_path))
+    spec = write_log(event_log(lines), options, str(tmp_path))
 
     read = ("item_id", "item_degree", "item_users", "first_half")
     examples = open_examples(str(tmp_path), spec, ["validation"], read)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from input_pipeline.log.byte_strings import ByteStrings
 from input_pipeline.log.events import Categorical, CategoricalLists, Numbers
 
 
@@ -15,7 +16,7 @@ def test_categorical_drops_values_that_no_line_has():
 
 
 def test_lists_drop_what_no_line_has():
-    entries = Categorical(np.array([0, 2, 1, 0], np.int32), np.array([b"a", b"b", b"c"], object))
+    entries = Categorical(np.array([0, 2, 1, 0], np.int32), ByteStrings.of([b"a", b"b", b"c"]))
     # [a, c], [], [b, a]
     column = CategoricalLists(np.array([0, 2, 1, 0], np.int32), np.array([0, 2, 2, 4]), entries)
     taken = column.take(np.array([1, 2]))

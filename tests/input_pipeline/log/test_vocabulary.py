@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from input_pipeline.log import vocabulary
+from input_pipeline.log.byte_strings import ByteStrings
 from input_pipeline.log.events import Categorical, CategoricalLists
 from input_pipeline.log.windows import Windows
 from tests.input_pipeline.logs import random_lines, with_features
-from tests.input_pipeline.test_prepare import make
+from tests.input_pipeline.test_prepare_features import make
 
 
 @pytest.mark.parametrize("min_count", [1, 3])
@@ -63,7 +64,7 @@ def test_hand_worked_order_of_ids_some_of_which_are_missing(windows):
 
 
 def test_hand_worked_order_of_ids_in_lists(windows):
-    entries = Categorical(np.array([2, 0, 1, 2], np.int32), np.array([b"a", b"b", b"c"], object))
+    entries = Categorical(np.array([2, 0, 1, 2], np.int32), ByteStrings.of([b"a", b"b", b"c"]))
     # [c, a], [], [b], [c] of the lines 1, 2, 3 and 5, 4, and the last again 1.
     cells = np.array([1, 0, 2, 3, 2, 0], np.int32)
     column = CategoricalLists(cells, np.array([0, 2, 2, 3, 4]), entries)

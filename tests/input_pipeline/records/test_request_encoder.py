@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from input_pipeline import prepare
 from input_pipeline.files import filesystem
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.records import shards as tfrecords
@@ -15,7 +14,7 @@ from input_pipeline.records.example_rows import first_examples
 from input_pipeline.records.request_encoder import group_requests
 from input_pipeline.report import data_report as report
 from input_pipeline.spec import MAX_CANDIDATES, RECORD_LAYOUTS, DatasetSpec
-from tests.input_pipeline.logs import event_log, random_lines
+from tests.input_pipeline.logs import event_log, random_lines, write_log
 
 NUM_SHARDS = 2
 SPLITS = ("history", "train", "validation", "test")
@@ -41,7 +40,7 @@ def write(lines, data_dir, layout: str, **flags) -> DatasetSpec:
             **flags,
         },
     )
-    return prepare.write_data_set(event_log(lines), options, str(data_dir))
+    return write_log(event_log(lines), options, str(data_dir))
 
 
 def records(data_dir, split: str) -> list[bytes]:

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from input_pipeline import prepare
 from input_pipeline.feature import Feature, Transform, Vocabulary
 from input_pipeline.graph.node_table import DenseColumn, ListColumn
 from input_pipeline.log.rows import Rows
@@ -17,7 +16,7 @@ from input_pipeline.report import data_report as report
 from input_pipeline.report.column_signals import ColumnSignals
 from input_pipeline.spec import DatasetSpec, Task
 from tests.encoded_rows import make_spec
-from tests.input_pipeline.logs import event_log, random_lines
+from tests.input_pipeline.logs import event_log, random_lines, write_log
 
 
 def spec_of(*features: Feature) -> DatasetSpec:
@@ -138,7 +137,7 @@ def test_a_column_that_is_the_label_under_another_name_is_found(tmp_path, monkey
         for line in random_lines(0, num_lines=3000, clock=3000, exposures=True)
     ]
     options = PreparationOptions(source="taobao", cuts=(0.3, 0.6, 0.8))
-    prepare.write_data_set(event_log(lines), options, str(tmp_path))
+    write_log(event_log(lines), options, str(tmp_path))
     for window in pages[0][2][1:]:
         aucs = window.aucs
         assert aucs["dwell"]["fav"] == aucs["outcome"]["buy"] == 1.0

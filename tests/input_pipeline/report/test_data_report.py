@@ -3,18 +3,17 @@ import re
 import numpy as np
 import pytest
 
-from input_pipeline import prepare
 from input_pipeline.log.rows import Rows
 from input_pipeline.preparation_options import PreparationOptions
-from input_pipeline.report import data_report as report
-from tests.input_pipeline.logs import event_log, random_lines
+from input_pipeline.report.window_statistics import window_statistics
+from tests.input_pipeline.logs import event_log, random_lines, write_log
 
 
 def test_a_bit_that_tells_the_label_is_suspicious():
     none = np.zeros(4, np.uint32)
     rows = Rows(none, none, np.array([1, 1, 0, 0], np.uint32), none, None, none > 0, none)
     told = {"item cold": np.array([0, 0, 1, 1]), "user cold": np.array([1, 0, 0, 1])}
-    statistics = report.window_statistics("test", rows, ("click",), told)
+    statistics = window_statistics("test", rows, ("click",), told)
     # 0 and 1 are equally telling: a model only has to turn it around.
     assert statistics.suspicious == [("item cold", "click", 0.0)]
     assert statistics.rate("click") == 0.5
@@ -28,7 +27,7 @@ def test_the_page_is_one_self_contained_file(tmp_path, clock):
         num_user_macro_nodes=3,
         num_item_macro_nodes=4,
     )
-    spec = prepare.write_data_set(event_log(random_lines(0, clock=clock)), options, str(tmp_path))
+    spec = write_log(event_log(random_lines(0, clock=clock)), options, str(tmp_path))
     page = (tmp_path / "report.html").read_text()
     assert page.count("<svg") == (5 if clock else 4)
     # What is referred to is in the file: parts of figures, and the pixels of the heat map.

@@ -5,10 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from input_pipeline import prepare
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.report import feature_tables
-from tests.input_pipeline.logs import event_log, random_lines, with_features
+from tests.input_pipeline.logs import event_log, random_lines, with_features, write_log
 
 
 def text_of(row: str) -> list[str]:
@@ -22,7 +21,7 @@ def page(tmp_path_factory):
     options = PreparationOptions(
         source="taobao", cuts=(0.4, 0.6, 0.8), activity_features=True, num_user_macro_nodes=3
     )
-    prepare.write_data_set(event_log(lines), options, str(folder))
+    write_log(event_log(lines), options, str(folder))
     rows = {}
     for row in re.findall("<tr>.*?</tr>", (folder / "report.html").read_text()):
         cells = text_of(row)

@@ -5,12 +5,11 @@ import dataclasses
 import numpy as np
 import pytest
 
-from input_pipeline import prepare
 from input_pipeline.preparation_options import PreparationOptions
 from mgoe_tf.models import registry
 from mgoe_tf.models.baselines.mmoe import MMoE
 from mgoe_tf.training import checkpoints
-from tests.input_pipeline.logs import TRANSFORMS, event_log, random_lines, with_features
+from tests.input_pipeline.logs import TRANSFORMS, event_log, random_lines, with_features, write_log
 from tests.mgoe_tf.conftest import short_run, train_small
 
 # A bytes feature ends like a macro node's, a task is named like a list of neighbours.
@@ -25,7 +24,7 @@ def prepared(request, tmp_path_factory) -> str:
         num_item_macro_nodes=4, record_layout=request.param, activity_features=True, num_shards=2,
     )  # fmt: skip
     lines = with_features(random_lines(0, num_lines=600, users=30, items=50, clock=300), 0)
-    prepare.write_data_set(event_log(lines, TASKS, TRANSFORMS), options, folder)
+    write_log(event_log(lines, TASKS, TRANSFORMS), options, folder)
     return folder
 
 

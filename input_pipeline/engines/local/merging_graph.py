@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import io
 import json
 from typing import Any
@@ -13,7 +12,7 @@ from absl import logging
 from scipy import sparse
 
 from input_pipeline.features.provider import Cut, LogFacts
-from input_pipeline.features.registry import tables_at
+from input_pipeline.features.registry import empty_tables, tables_at
 from input_pipeline.files import filesystem
 from input_pipeline.graph.balance import balance
 from input_pipeline.graph.macro_nodes import (
@@ -23,7 +22,7 @@ from input_pipeline.graph.macro_nodes import (
     group_nodes,
     grouping_matrix,
 )
-from input_pipeline.graph.merging_matrix import merging_matrix
+from input_pipeline.graph.merging_matrix import Pairs, merging_matrix
 from input_pipeline.graph.node_table import NodeTable, save
 from input_pipeline.graph.projection import (
     Placement,
@@ -38,25 +37,31 @@ from input_pipeline.spec import DatasetSpec
 
 
 @dataclasses.dataclass(frozen=True)
-class Snapshot:
-    """The graph at one cut.
+class _ScoredPairs:
+    """The pairs at one cut, E, CSR [U, I], and whether the nodes were grouped by them."""
 
-    Attributes:
-      matrix: E, CSR [U, I].
-      macro: int32 [U] and [I] by owner, -1 for cold nodes.
-      tables: by owner, what a row may know of each node.
-    """
-
+    past: Past
+    pairs: Pairs
     matrix: sparse.csr_matrix
-    macro: dict[str, np.ndarray]
-    tables: dict[str, NodeTable]
+    are_grouped: bool = False
 
 
 class MergingGraph:
-    """The macro task merging graph of one data set.
+    """The macro task merging graph of one data set, cut by cut in order of time.
 
-    `write` is to be called at each cut in order of time: a node keeps the macro node that it had at
-    an earlier cut.
+    At each cut `pairs`, then `edges`, and `group` between those of the first: a node keeps the
+    macro node that it had at an earlier cut.
+
+    Args:
+      interactions: the log.
+      facts: what its features were described by.
+      spec: of the data set.
+      preparation: the options.
+      data_dir: has a folder `graph`.
+
+    Attributes:
+      macro: by owner, int32 [U] and [I], -1 for cold nodes.
+      tables: by owner, what a row may know of each node at the latest cut.
     """
 
     def __init__(
@@ -100,44 +105,49 @@ class MergingGraph:
             )
         self._placements: dict[str, Placement] = {}
         self._groupings: dict[str, Grouping] = {}
-        self._macro: dict[str, np.ndarray] = {}
+        self._pairs: _ScoredPairs | None = None
+        self.macro: dict[str, np.ndarray] = {owner: np.zeros(0, np.int32) for owner in OWNERS}
+        self.tables: dict[str, NodeTable] = empty_tables(spec.features)
 
-    def write(self, name: str, past: Past) -> Snapshot:
-        """Builds the graph of the past and writes `graph/<name>`; the first call also groups."""
-        snapshot = self._build(past)
+    def pairs(self, name: str, past: Past) -> None:
+        """Scores the pairs of the past, and writes them to `graph/<name>`."""
+        pairs, levels = past.pairs(), [task.level for task in self._spec.tasks]
+        matrix = merging_matrix(pairs, levels, self._beta, past.known("user"), past.known("item"))
+        self._pairs = _ScoredPairs(past, pairs, matrix)
         folder = filesystem.join(self._data_dir, "graph", name)
         filesystem.make_dirs(folder)
-        for table in snapshot.tables.values():
-            save(folder, table)
-        save_sparse(filesystem.join(folder, "merging_matrix.npz"), snapshot.matrix)
-        description = json.dumps(self._describe(snapshot, past.num_windows), indent=2) + "\n"
-        filesystem.write_text(filesystem.join(folder, "graph.json"), description)
-        return snapshot
+        save_sparse(filesystem.join(folder, "merging_matrix.npz"), matrix)
 
-    def _build(self, past: Past) -> Snapshot:
-        pairs = past.pairs()
-        levels = [task.level for task in self._spec.tasks]
-        matrix = merging_matrix(pairs, levels, self._beta, past.known("user"), past.known("item"))
-        if not self._groupings:
-            self._group(matrix)
-        else:
-            for owner, rows in self._sides(matrix).items():
-                self._macro[owner] = assign_new_nodes(
-                    self._macro[owner],
-                    rows,
-                    self._groupings[owner].centroids,
-                    self._placements[owner],
-                )
-        cut = Cut(self._facts, past, pairs, matrix, dict(self._macro), self._codes)
-        return Snapshot(matrix, dict(self._macro), tables_at(cut))
+    def edges(self, name: str) -> None:
+        """Writes to `graph/<name>` what is known of each node by the scored pairs."""
+        assert self._pairs is not None
+        past, matrix = self._pairs.past, self._pairs.matrix
+        if not self._pairs.are_grouped:
+            self._join(matrix)
+        cut = Cut(self._facts, past, self._pairs.pairs, matrix, dict(self.macro), self._codes)
+        self.tables = tables_at(cut)
+        folder = filesystem.join(self._data_dir, "graph", name)
+        for table in self.tables.values():
+            save(folder, table)
+        description = json.dumps(self._describe(matrix.nnz, past.num_windows), indent=2) + "\n"
+        filesystem.write_text(filesystem.join(folder, "graph.json"), description)
+        self._pairs = None
+
+    def _join(self, matrix: sparse.csr_matrix) -> None:
+        for owner, rows in self._sides(matrix).items():
+            self.macro[owner] = assign_new_nodes(
+                self.macro[owner], rows, self._groupings[owner].centroids, self._placements[owner]
+            )
 
     def _sides(self, matrix: sparse.csr_matrix) -> dict[str, sparse.csr_matrix]:
         """What the nodes of each side are placed by, in rows."""
         placed_by = grouping_matrix(matrix, self._options["user"])
         return {"user": placed_by, "item": placed_by.T.tocsr()}
 
-    def _group(self, matrix: sparse.csr_matrix) -> None:
+    def group(self) -> None:
         """Places and groups the nodes of history, and writes what the later cuts are placed by."""
+        assert self._pairs is not None
+        matrix = self._pairs.matrix
         if not matrix.nnz:
             raise ValueError("--cuts: history has no interactions, so there is nothing to group")
         logging.info("grouping %d users and %d items", *matrix.shape)
@@ -154,28 +164,22 @@ class MergingGraph:
             )
             path = filesystem.join(folder, f"{owner}_centroids.npy")
             filesystem.save_array(path, grouping.centroids)
-            self._groupings[owner], self._macro[owner] = grouping, grouping.macro
+            self._groupings[owner], self.macro[owner] = grouping, grouping.macro
+        self._pairs = dataclasses.replace(self._pairs, are_grouped=True)
 
-    def grouping_checksum(self) -> str:
-        """SHA-256 of which macro node each user and each item of history is in."""
-        digest = hashlib.sha256()
-        for owner in OWNERS:
-            digest.update(self._groupings[owner].macro.astype("<i4").tobytes())
-        return digest.hexdigest()
-
-    def _describe(self, snapshot: Snapshot, num_windows: int) -> dict[str, Any]:
+    def _describe(self, interactions: int, num_windows: int) -> dict[str, Any]:
         """What `graph.json` tells."""
         cut = num_windows if num_windows <= len(self._spec.cuts) else None
         description: dict[str, Any] = {
             "cut": cut,
             "quantile": self._spec.cuts[cut - 1] if cut else None,
             "time": self._spec.cut_times[cut - 1] if cut else None,
-            "interactions": snapshot.matrix.nnz,
+            "interactions": interactions,
             "beta": self._beta,
             "task_levels": {task.name: task.level for task in self._spec.tasks},
             "projection": dataclasses.asdict(self._spectral) if self._spectral else None,
         }
-        for owner, macro in snapshot.macro.items():
+        for owner, macro in self.macro.items():
             grouping, grouped_with = self._groupings[owner], self._options[owner]
             sizes = np.bincount(macro[macro >= 0], minlength=grouped_with.num_macro_nodes)
             description[owner] = {

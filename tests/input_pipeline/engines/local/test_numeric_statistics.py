@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from input_pipeline.engines.numeric_statistics import _Moments
+from input_pipeline.engines.local.numeric_statistics import _Moments
 from input_pipeline.feature import Transform
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from input_pipeline.engines.local.window_nodes import WindowNodes
 from input_pipeline.feature import Feature, Transform
 from input_pipeline.features.registry import table_of_events
 from input_pipeline.graph.node_table import DenseColumn, NodeTable
@@ -31,24 +32,31 @@ class NumericStatistics:
         self._features = spec.select(role="numeric")
         self._moments = {feature.name: _Moments() for feature in self._features}
 
-    def add(self, window: int, nodes: Mapping[str, NodeTable]) -> None:
+    def add(self, window: int, nodes: WindowNodes) -> None:
         """Takes in a window, if it ends at t_{n-1} or before.
 
         Args:
           window: one after another.
-          nodes: by owner, the tables that its rows see.
+          nodes: those of its events.
         """
         windows = self._interactions.windows
         if windows.split(window) in ("validation", "test"):
             return
+        places = nodes.places(self._interactions.events.take(windows.slice(window)))
         for feature in self._features:
-            values = self._values(feature, windows.slice(window), nodes)
+            values = self._values(feature, windows.slice(window), nodes.tables, places)
             assert feature.transform is not None
             if feature.transform.kind == "log":
                 values = np.sign(values) * np.log1p(np.abs(values))
             self._moments[feature.name].add(values)
 
-    def _values(self, feature: Feature, part: slice, nodes: Mapping[str, NodeTable]) -> np.ndarray:
+    def _values(
+        self,
+        feature: Feature,
+        part: slice,
+        tables: Mapping[str, NodeTable],
+        places: Mapping[str, np.ndarray],
+    ) -> np.ndarray:
         """float64 [events of the window, W]."""
         log, owner = self._interactions, feature.owner
         told = log.features[owner].get(feature.name)
@@ -58,19 +66,16 @@ class NumericStatistics:
             events = np.arange(part.start, part.stop)
             values = numbers_of(feature, table_of_events(log, events))
         else:
-            values = numbers_of(feature, nodes[owner])[log.ids[owner].rows[part]]
+            values = numbers_of(feature, tables[owner])[places[owner]]
         return values.reshape(len(values), -1).astype(np.float64)
 
-    def completed(self, spec: DatasetSpec) -> DatasetSpec:
-        """The spec with what was found in the transforms of its features."""
-
-        def complete(feature: Feature) -> Feature:
-            if feature.transform is None:
-                return feature
-            transform = self._moments[feature.name].complete(feature.transform)
-            return dataclasses.replace(feature, transform=transform)
-
-        return dataclasses.replace(spec, features=tuple(map(complete, spec.features)))
+    def transforms(self) -> dict[str, Transform]:
+        """By feature, the transform by what was found."""
+        found = {}
+        for feature in self._features:
+            assert feature.transform is not None
+            found[feature.name] = self._moments[feature.name].complete(feature.transform)
+        return found
 
 
 def numbers_of(feature: Feature, table: NodeTable) -> np.ndarray:

@@ -1,0 +1,1 @@
+"""The engine that computes with arrays in the memory of one process."""

@@ -1,0 +1,124 @@
+"""The local engine: the whole log as arrays in memory, the stages one after the other."""
+
+from __future__ import annotations
+
+import contextlib
+
+import numpy as np
+
+from input_pipeline.engines import engine
+from input_pipeline.engines.local.log_columns import log_statistics
+from input_pipeline.engines.local.merging_graph import MergingGraph
+from input_pipeline.engines.local.numeric_statistics import NumericStatistics
+from input_pipeline.engines.local.window_writer import WindowWriter
+from input_pipeline.features.provider import LogFacts
+from input_pipeline.log import vocabulary
+from input_pipeline.log.events import EventLog
+from input_pipeline.log.interactions import Interactions, Past, build_interactions
+from input_pipeline.log.vocabulary import ListsColumn, NumbersColumn
+from input_pipeline.log.windows import cut_windows
+from input_pipeline.preparation_options import PreparationOptions
+from input_pipeline.records.shards import ShardWriter
+from input_pipeline.sources import read_events
+from input_pipeline.spec import DatasetSpec
+
+
+class LocalEngine(engine.Engine):
+    """Computes with NumPy and SciPy in this process, and compresses records in threads.
+
+    Args:
+      preparation: the options.
+      data_dir: a local directory to write to.
+      log: what `read` is to find instead of the raw files.
+
+    Attributes:
+      interactions: the log, after `index`.
+    """
+
+    interactions: Interactions
+
+    def __init__(self, preparation: PreparationOptions, data_dir: str, log: EventLog | None = None):
+        super().__init__(preparation, data_dir)
+        self._log = log
+        self._open = contextlib.ExitStack()
+
+    def close(self) -> None:
+        self._open.close()
+
+    def read(self) -> engine.LogDescription:
+        if self._log is None:
+            self._log = read_events(self.preparation)
+        log = self._log
+        return engine.LogDescription(
+            tasks=log.tasks,
+            num_events=len(log),
+            timestamp_unit=log.timestamp_unit,
+            has_exposures=log.has_exposures,
+            source_files=log.source_files,
+            malformed_lines=log.malformed_lines,
+            duplicate_lines=log.duplicate_lines,
+        )
+
+    def index(self, rows: str, split: str) -> engine.IndexDescription:
+        log, self._log = self._log, None  # from here on in another order
+        assert log is not None
+        windows = cut_windows(log, split, rows, self.preparation.cuts, self.preparation.seed)
+        self.interactions = interactions = build_interactions(log, windows)
+        vocabularies = []
+        for name, (owner, column) in interactions.vocabularies.items():
+            counts = interactions.counts(column)
+            vocabulary.write(self.data_dir, name, column, counts)
+            vocabularies.append(
+                vocabulary.describe(name, owner, column, counts, self.preparation.min_count)
+            )
+        return engine.IndexDescription(
+            cut_times=windows.cut_times,
+            vocabularies=tuple(vocabularies),
+            list_lengths={
+                name: max(1, int(np.diff(column.indptr).max(initial=0)))
+                for name, (_, column) in interactions.vocabularies.items()
+                if isinstance(column, ListsColumn)
+            },
+            numbers={
+                name: (owner, column.transform)
+                for owner, features in interactions.features.items()
+                for name, column in features.items()
+                if isinstance(column, NumbersColumn)
+            },
+        )
+
+    def begin(self, spec: DatasetSpec, facts: LogFacts) -> None:
+        options, interactions = self.preparation, self.interactions
+        self._spec = spec
+        self._past = Past(interactions, len(spec.tasks))
+        self._graph = MergingGraph(interactions, facts, spec, options, self.data_dir)
+        self._numbers = NumericStatistics(interactions, spec)
+        self._shards = self._open.enter_context(
+            ShardWriter(self.data_dir, options.num_shards, options.num_workers, options.seed)
+        )
+        self._windows = WindowWriter(interactions, spec, options)
+
+    def pairs(self, cut: int) -> None:
+        assert self._past.num_windows == cut, f"{self._past.num_windows} windows before cut {cut}"
+        self._graph.pairs(self._graph_name(cut), self._past)
+
+    def group(self) -> None:
+        self._graph.group()
+
+    def edges(self, cut: int) -> None:
+        self._graph.edges(self._graph_name(cut))
+
+    def _graph_name(self, cut: int) -> str:
+        return engine.graph_name(cut, len(self._spec.cuts))
+
+    def rows(self, window: int) -> engine.WindowDescription:
+        return self._windows.rows(window, self._past, self._graph, self._numbers)
+
+    def records(self, window: int) -> None:
+        self._shards.add(self.interactions.windows.split(window), self._windows.encoder(window))
+
+    def finish(self) -> engine.DatasetStatistics:
+        self._shards.finish()
+        self._windows.save_truth(self.data_dir)
+        log = log_statistics(self.interactions, self._spec, self._graph.tables)
+        return engine.DatasetStatistics(log, self._numbers.transforms())

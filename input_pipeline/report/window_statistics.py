@@ -1,0 +1,85 @@
+"""What the rows of one window are: how many, with which labels, and what single numbers win."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from input_pipeline.exact_auc import auc_of_ranks
+from input_pipeline.log.rows import Rows
+
+# A single number about a row that ranks labels better than this (or as badly) is worth a warning.
+SUSPICIOUS_AUC = 0.6
+SIGNALS = ("item cold", "user cold", "pair touched before", "item popularity")
+
+
+def signals(
+    rows: Rows,
+    macro: Mapping[str, np.ndarray],
+    touched: np.ndarray,
+    num_items: int,
+    events_of_item: np.ndarray,
+) -> dict[str, np.ndarray]:
+    """What is told of a row without knowing its user or item, int64 [R] by name of SIGNALS.
+
+    Args:
+      rows: of one window.
+      macro: by owner, the macro node of each node as the window sees it, -1 for cold ones.
+      touched: ascending keys, user * num_items + item, of the pairs logged before the window.
+      num_items: of the whole log.
+      events_of_item: events before the window.
+    """
+    before = np.zeros(len(rows), np.int64)
+    logged = np.flatnonzero(~rows.sampled)
+    if len(touched):
+        keys = rows.user[logged].astype(np.int64) * num_items + rows.item[logged]
+        index = np.minimum(np.searchsorted(touched, keys), len(touched) - 1)
+        before[logged] = touched[index] == keys
+    values = (
+        macro["item"][rows.item] < 0,
+        macro["user"][rows.user] < 0,
+        before,
+        events_of_item[rows.item],
+    )
+    return {name: value.astype(np.int64) for name, value in zip(SIGNALS, values, strict=True)}
+
+
+@dataclasses.dataclass(frozen=True)
+class WindowStatistics:
+    """One window's rows: how many, positives and labels by task, and the AUC by signal and task."""
+
+    name: str
+    rows: int
+    positives: dict[str, int]
+    labels: dict[str, int]
+    aucs: dict[str, dict[str, float | None]]
+
+    def rate(self, task: str) -> float:
+        return self.positives[task] / max(1, self.labels[task])
+
+    @property
+    def suspicious(self) -> list[tuple[str, str, float]]:
+        """(signal, task, AUC) wherever one signal alone ranks a task's labels."""
+        return [
+            (signal, task, value)
+            for signal, by_task in self.aucs.items()
+            for task, value in by_task.items()
+            if value is not None and abs(value - 0.5) > SUSPICIOUS_AUC - 0.5
+        ]
+
+
+def window_statistics(
+    name: str, rows: Rows, tasks: Sequence[str], values: dict[str, np.ndarray]
+) -> WindowStatistics:
+    """Counts one window's rows; `values` are its signals, or none for history."""
+    positives, labels = {}, {}
+    aucs: dict[str, dict[str, float | None]] = {signal: {} for signal in values}
+    for bit, task in enumerate(tasks):
+        labelled = ((rows.unlabeled >> np.uint32(bit)) & np.uint32(1)) == 0
+        positive = ((rows.positive >> np.uint32(bit)) & np.uint32(1)) == 1
+        positives[task], labels[task] = int(positive.sum()), int(labelled.sum())
+        for signal, value in values.items():
+            aucs[signal][task] = auc_of_ranks(positive[labelled], value[labelled])
+    return WindowStatistics(name, len(rows), positives, labels, aucs)
