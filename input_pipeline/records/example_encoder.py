@@ -161,7 +161,7 @@ class ExampleEncoder:
       random: not used, as a row is a record.
     """
 
-    records_per_block = 4096
+    records_per_chunk = 4096
 
     def __init__(
         self,
@@ -185,8 +185,8 @@ class ExampleEncoder:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def encode(self, index: np.ndarray) -> np.ndarray:
-        """Some rows as framed TFRecords, one after the other: uint8 [bytes].
+    def encode(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Some rows as framed TFRecords: uint8 [bytes], and their bounds in it, int64 [N + 1].
 
         Args:
           index: int64 [N], row numbers.
@@ -220,7 +220,7 @@ def label_chunks(spec: DatasetSpec, rows: Rows) -> tuple[Chunks, np.ndarray]:
     return Chunks.of(pa.array(parts, pa.large_binary())), which
 
 
-def encode_records(parts: Sequence[tuple[Chunks, np.ndarray]]) -> np.ndarray:
+def encode_records(parts: Sequence[tuple[Chunks, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
     """Rows as framed TFRecords, one after the other.
 
     A record is: length (8 bytes), masked CRC-32C of the length, the Example, masked CRC-32C of the
@@ -231,7 +231,7 @@ def encode_records(parts: Sequence[tuple[Chunks, np.ndarray]]) -> np.ndarray:
         the R rows has, [R].
 
     Returns:
-      uint8 [bytes].
+      uint8 [bytes], and where each record begins and ends in it, int64 [R + 1].
     """
     lengths = sum(chunks.lengths[index] for chunks, index in parts)
     # The distinct lengths of a block are few: each has its Example header and its TFRecord header
@@ -249,5 +249,4 @@ def encode_records(parts: Sequence[tuple[Chunks, np.ndarray]]) -> np.ndarray:
     for chunks, index in parts:
         columns.append(chunks.data.take(pa.array(index)))
         checksums = crc.combine(checksums, chunks.checksums[index], chunks.lengths[index])
-    flat, offsets = flat_bytes(joined(*columns, fixed_strings(masked(checksums))))
-    return flat[offsets[0] : offsets[-1]]
+    return flat_bytes(joined(*columns, fixed_strings(masked(checksums))))

@@ -68,7 +68,7 @@ class RequestEncoder:
       random: deals the rows of a user out to requests.
     """
 
-    records_per_block = 512
+    records_per_chunk = 512
 
     def __init__(
         self,
@@ -120,8 +120,8 @@ class RequestEncoder:
     def __len__(self) -> int:
         return len(self._bounds) - 1
 
-    def encode(self, index: np.ndarray) -> np.ndarray:
-        """Some requests as framed TFRecords, one after the other: uint8 [bytes].
+    def encode(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Some requests as framed TFRecords: uint8 [bytes], and their bounds, int64 [N + 1].
 
         Args:
           index: int64 [N], request numbers.
@@ -177,8 +177,8 @@ def _heads(field: int, data: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
     return prefixes(np.diff(flat_bytes(data)[1]), lambda length: delimited(field, length))
 
 
-def frame(records: pa.LargeBinaryArray) -> np.ndarray:
-    """Serialized messages as TFRecords, one after the other: uint8 [bytes]."""
+def frame(records: pa.LargeBinaryArray) -> tuple[np.ndarray, np.ndarray]:
+    """N serialized messages as TFRecords: uint8 [bytes], and their bounds in it, int64 [N + 1]."""
     crc = crc32c()
     flat, offsets = flat_bytes(records)
     lengths = np.diff(offsets).astype("<u8")
@@ -187,5 +187,4 @@ def frame(records: pa.LargeBinaryArray) -> np.ndarray:
     heads[:, :8] = lengths.view(np.uint8).reshape(-1, 8)
     heads[:, 8:] = masked(crc.of_strings(lengths.view(np.uint8), starts))
     tails = fixed_strings(masked(crc.of_strings(flat, offsets)))
-    flat, offsets = flat_bytes(joined(fixed_strings(heads), records, tails))
-    return flat[offsets[0] : offsets[-1]]
+    return flat_bytes(joined(fixed_strings(heads), records, tails))

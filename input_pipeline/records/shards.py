@@ -2,8 +2,8 @@
 
 A block is a run of whole deflate blocks that ends on a byte boundary and refers to nothing before
 it (a full flush), so blocks can be compressed independently, and a shard is one plain gzip member
-whatever their order. Blocks of all windows of a shard are shuffled: reading a shard meets the
-windows mixed, and any shuffle buffer then sees all of them.
+whatever their order. Blocks of all windows of a shard are shuffled, small ones, so that a shuffle
+buffer sees all windows: a model that meets a window's items in one burst learns them by heart.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ from input_pipeline.records.shard_index import (
 )
 
 _LEVEL = 1
+# Of what is encoded at once, which has a cost of its own. Compressing hardly minds: deflate looks
+# back 32 kB, and a block is some 300 kB.
+_BLOCKS_PER_CHUNK = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,16 +68,19 @@ class Encoder(Protocol):
     """Records that are encoded when they are asked for, in threads.
 
     Attributes:
-      records_per_block: how many are compressed at once; some MB.
+      records_per_chunk: how many are encoded at once; some MB.
     """
 
-    records_per_block: int
+    records_per_chunk: int
 
     def __len__(self) -> int:
         """How many records there are."""
 
-    def encode(self, index: np.ndarray) -> np.ndarray:
-        """Records by number, int64 [N], framed one after the other: uint8 [bytes]."""
+    def encode(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Records by number, int64 [N], framed: uint8 [bytes], and where each begins and ends.
+
+        Record n is bytes[bounds[n]:bounds[n + 1]], bounds being int64 [N + 1].
+        """
 
     def num_rows(self, index: np.ndarray) -> np.ndarray:
         """How many rows records by number, int64 [N], have: uint8 [N]."""
@@ -125,13 +131,10 @@ class ShardWriter:
         waiting: collections.deque = collections.deque()
         for number, shard in enumerate(self._shards[split]):
             records = order[number :: self._num_shards]
-            for start in range(0, len(records), encoder.records_per_block):
-                index = records[start : start + encoder.records_per_block]
-                block = self._workers.submit(
-                    lambda i: compress(encoder.encode(i), encoder.num_rows(i)), index
-                )
-                waiting.append((shard, block))
-                # A few blocks at a time, to bound the memory.
+            for start in range(0, len(records), encoder.records_per_chunk):
+                index = records[start : start + encoder.records_per_chunk]
+                waiting.append((shard, self._workers.submit(_blocks, encoder, index)))
+                # A few chunks at a time, to bound the memory.
                 if len(waiting) >= 2 * self._num_workers:
                     _append(*waiting.popleft())
         while waiting:
@@ -149,8 +152,21 @@ class ShardWriter:
         write_index(self._data_dir, indices)
 
 
-def _append(shard: _Shard, block: concurrent.futures.Future[Block]) -> None:
-    shard.append(block.result())
+def _blocks(encoder: Encoder, index: np.ndarray) -> list[Block]:
+    """Encodes a chunk of records and compresses it in blocks."""
+    records, bounds = encoder.encode(index)
+    rows = encoder.num_rows(index)
+    length = max(1, encoder.records_per_chunk // _BLOCKS_PER_CHUNK)
+    found = []
+    for first in range(0, len(index), length):
+        last = min(first + length, len(index))
+        found.append(compress(records[bounds[first] : bounds[last]], rows[first:last]))
+    return found
+
+
+def _append(shard: _Shard, blocks: concurrent.futures.Future[list[Block]]) -> None:
+    for block in blocks.result():
+        shard.append(block)
 
 
 class _Shard:

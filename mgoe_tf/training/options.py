@@ -87,7 +87,7 @@ class TrainOptions:
         "row, so that a model learns to do without them.",
     )
     shuffle_rows: int = option(
-        50_000, "Rows that are shuffled together; up to three times as many are in memory."
+        100_000, "Rows that are shuffled together; up to three times as many are in memory."
     )
     checkpoint_steps: int = option(
         0, "Steps between checkpoints within an epoch. 0: at the end of each epoch alone."

@@ -11,7 +11,7 @@ from input_pipeline.records.shard_index import read_index
 class Numbers:
     """Four bytes a record, which are its number from `start` on."""
 
-    records_per_block = 10
+    records_per_chunk = 40
 
     def __init__(self, count, start=0):
         self.count, self.start = count, start
@@ -20,7 +20,7 @@ class Numbers:
         return self.count
 
     def encode(self, index):
-        return (index + self.start).astype("<u4").view(np.uint8)
+        return (index + self.start).astype("<u4").view(np.uint8), 4 * np.arange(len(index) + 1)
 
     def num_rows(self, index):
         return (1 + index % 3).astype(np.uint8)
