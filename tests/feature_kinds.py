@@ -69,7 +69,7 @@ def add_feature_kinds(data_dir: str, *, device_tells: bool = False) -> DatasetSp
         }
         for owner in nodes
     }
-    for path in sorted((folder / "examples").iterdir()):
+    for path in sorted((folder / "examples").glob("*.tfrecord.gz")):
         records = list(tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator())
         with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
             for record in records:
@@ -182,7 +182,7 @@ def to_requests(data_dir: str) -> DatasetSpec:
     """Changes a data set in the example layout to the request layout."""
     folder = Path(data_dir)
     spec = DatasetSpec.from_json((folder / SPEC_FILE).read_text())
-    for path in sorted((folder / "examples").iterdir()):
+    for path in sorted((folder / "examples").glob("*.tfrecord.gz")):
         by_user: dict[bytes, list[bytes]] = {}
         for record in tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator():
             features = tf.train.Example.FromString(record).features.feature
