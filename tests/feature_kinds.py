@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from input_pipeline.feature import UNKNOWN_INT64, Feature, Transform, Vocabulary
 from input_pipeline.log import vocabulary
+from input_pipeline.records.shard_index import read_index, write_index
 from input_pipeline.spec import SPEC_FILE, DatasetSpec
 
 FEATURES = (
@@ -182,15 +183,24 @@ def to_requests(data_dir: str) -> DatasetSpec:
     """Changes a data set in the example layout to the request layout."""
     folder = Path(data_dir)
     spec = DatasetSpec.from_json((folder / SPEC_FILE).read_text())
+    index = read_index(data_dir)
     for path in sorted((folder / "examples").glob("*.tfrecord.gz")):
         by_user: dict[bytes, list[bytes]] = {}
         for record in tf.data.TFRecordDataset(str(path), "GZIP").as_numpy_iterator():
             features = tf.train.Example.FromString(record).features.feature
             by_user.setdefault(features["user_id"].SerializeToString(), []).append(record)
+        chunks = [
+            records[start : start + 32]
+            for records in by_user.values()
+            for start in range(0, len(records), 32)
+        ]
         with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-            for records in by_user.values():
-                for start in range(0, len(records), 32):
-                    writer.write(as_request(spec, records[start : start + 32]))
+            for records in chunks:
+                writer.write(as_request(spec, records))
+        rows = np.array([len(records) for records in chunks], np.uint8)
+        # what is left of the index is of the old shards, and for resuming alone
+        index[path.name] = dataclasses.replace(index[path.name], rows=rows)
+    write_index(data_dir, index)
     changed = dataclasses.replace(spec, record_layout="request")
     (folder / SPEC_FILE).write_text(changed.to_json())
     return changed

@@ -224,7 +224,7 @@ def test_steps_learn(name):
     }
     take = tf.function(step)
     losses = [float(take((features, labels))["loss"])]
-    for _ in range(50):
+    for _ in range(40):
         step.task.forget()
         losses.append(float(take((features, labels))["loss"]))
     assert losses[-1] < 0.5 * losses[0]
