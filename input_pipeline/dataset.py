@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from absl import logging
+from numpy.typing import NDArray
 
 from input_pipeline.feature import Feature
 from input_pipeline.records.bad_records import REFUSED, BadRecord, find_bad_records, open_records
@@ -125,7 +126,7 @@ class Examples:
     )
 
     @functools.cached_property
-    def kept(self) -> tuple[np.ndarray, ...]:
+    def kept(self) -> tuple[NDArray[Any], ...]:
         """The numbers of the records that are read of each file, int64 [N] each."""
         left_out = collections.defaultdict(set)
         ends = {}
@@ -200,7 +201,7 @@ class Examples:
             seed=1 + int(random.integers(2**31 - 1)),
         )
 
-        def read(slots: list[list[tuple[int, int]]], turns: np.ndarray) -> tf.data.Dataset:
+        def read(slots: list[list[tuple[int, int]]], turns: NDArray[Any]) -> tf.data.Dataset:
             sources = [
                 [self._source(files[shard], first, scratch) for shard, first in shards]
                 for shards in slots

@@ -6,14 +6,17 @@ which NumPy sorts in place: ten million rows take seconds and some hundred megab
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 _SCORE_BITS = 32
 _LABEL_BITS = 1
 _USER_SHIFT = _SCORE_BITS + _LABEL_BITS
 
 
-def _packed(labels: np.ndarray, scores: np.ndarray, users: np.ndarray | None) -> np.ndarray:
+def _packed(labels: NDArray[Any], scores: NDArray[Any], users: NDArray[Any] | None) -> NDArray[Any]:
     """uint64 [N], ascending: user, then score, then label."""
     keys = _ordered_bits(scores).astype(np.uint64)
     keys <<= np.uint64(_LABEL_BITS)
@@ -24,7 +27,7 @@ def _packed(labels: np.ndarray, scores: np.ndarray, users: np.ndarray | None) ->
     return keys
 
 
-def _ordered_bits(scores: np.ndarray) -> np.ndarray:
+def _ordered_bits(scores: NDArray[Any]) -> NDArray[Any]:
     """uint32 [N] that compare as the floats do."""
     if scores.dtype != np.float32:
         raise ValueError(f"scores: must be float32, got {scores.dtype}")
@@ -37,7 +40,7 @@ def _ordered_bits(scores: np.ndarray) -> np.ndarray:
     return bits
 
 
-def _areas(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _areas(keys: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Counts of each user's rows, ascending by user.
 
     Returns:
@@ -71,7 +74,7 @@ def _areas(keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return won, user_positives, user_negatives
 
 
-def auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
+def auc(labels: NDArray[Any], scores: NDArray[Any]) -> float | None:
     """Area under the ROC curve: how likely a positive row scores above a negative one.
 
     Args:
@@ -84,7 +87,7 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float | None:
     return gauc(labels, scores, None)
 
 
-def gauc(labels: np.ndarray, scores: np.ndarray, users: np.ndarray | None) -> float | None:
+def gauc(labels: NDArray[Any], scores: NDArray[Any], users: NDArray[Any] | None) -> float | None:
     """Mean AUC of users with both labels, weighted by their numbers of rows.
 
     Args:
@@ -105,7 +108,7 @@ def gauc(labels: np.ndarray, scores: np.ndarray, users: np.ndarray | None) -> fl
     return float(np.average(won / (2 * positives * negatives), weights=positives + negatives))
 
 
-def auc_of_counts(positives: np.ndarray, negatives: np.ndarray) -> float | None:
+def auc_of_counts(positives: NDArray[Any], negatives: NDArray[Any]) -> float | None:
     """`auc` from how many rows of each class have each score.
 
     Args:
@@ -118,7 +121,7 @@ def auc_of_counts(positives: np.ndarray, negatives: np.ndarray) -> float | None:
     return float(wins / positives.sum() / negatives.sum())
 
 
-def auc_of_ranks(labels: np.ndarray, ranks: np.ndarray) -> float | None:
+def auc_of_ranks(labels: NDArray[Any], ranks: NDArray[Any]) -> float | None:
     """`auc` of scores that are whole numbers of at least 0.
 
     Args:

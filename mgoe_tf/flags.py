@@ -45,7 +45,7 @@ def look_ahead(argv: Sequence[str]) -> Choice:
     Raises:
       ValueError: no model of that name is registered; a flagfile cannot be read.
     """
-    values = flags.FlagValues()
+    values = flags.FlagValues()  # type: ignore[no-untyped-call]
     values.set_gnu_getopt(True)  # else the value of an unknown flag would end the search
     flags.DEFINE_string("model", TrainOptions.model, "", flag_values=values)
     flags.DEFINE_string("flagfile", "", "", flag_values=values)

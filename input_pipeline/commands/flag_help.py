@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 from absl import flags
 
@@ -27,7 +28,7 @@ def grouped_help(groups: Mapping[str, type], flag_values: flags.FlagValues) -> s
     return "\n".join(lines)
 
 
-def _describe(flag: flags.Flag) -> str:
+def _describe(flag: flags.Flag[Any]) -> str:
     prefix = "--[no]" if flag.boolean else "--"
     # A flag of choices names them in its help text already.
     default = f"\n(default: {flag.default_as_str})" if flag.default not in (None, "", []) else ""

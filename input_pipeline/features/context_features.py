@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
+
+from numpy.typing import NDArray
 
 from input_pipeline.feature import Feature
 from input_pipeline.features.provider import LogFacts, Provider
@@ -17,5 +19,5 @@ class ContextFeatures(Provider):
     def describe(self, facts: LogFacts) -> tuple[Feature, ...]:
         return told_features(facts, "context")
 
-    def of_events(self, log: Interactions, events: np.ndarray) -> NodeTable:
+    def of_events(self, log: Interactions, events: NDArray[Any]) -> NodeTable:
         return {name: column.at(events) for name, column in log.features["context"].items()}

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from input_pipeline.feature import Feature, Vocabulary
@@ -63,8 +64,8 @@ class Cut:
     past: Past
     pairs: Pairs
     matrix: sparse.csr_matrix
-    macro: Mapping[str, np.ndarray]
-    codes: Mapping[str, np.ndarray]
+    macro: Mapping[str, NDArray[Any]]
+    codes: Mapping[str, NDArray[Any]]
 
     def known(self, owner: str) -> int:
         """U or I."""
@@ -92,11 +93,11 @@ class Provider:
         """
         return {}
 
-    def of_events(self, log: Interactions, events: np.ndarray) -> NodeTable:
+    def of_events(self, log: Interactions, events: NDArray[Any]) -> NodeTable:
         """Columns of the context of rows, entry by entry of the events that tell them, [E]."""
         return {}
 
-    def next_window(self, past: Past, nodes: Mapping[str, np.ndarray]) -> Mapping[str, NodeTable]:
+    def next_window(self, past: Past, nodes: Mapping[str, NDArray[Any]]) -> Mapping[str, NodeTable]:
         """By owner, columns as the rows of the window after the past see them.
 
         For features that new nodes bring along with their first event, such as a category. Columns

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.feature import NODES, Feature, Vocabulary
 from input_pipeline.features.activity import Activity
@@ -78,7 +80,7 @@ def _empty_column(feature: Feature, features: Sequence[Feature]) -> Column:
 
 
 def tables_for_window(
-    at_cut: Mapping[str, NodeTable], past: Past, nodes: Mapping[str, np.ndarray]
+    at_cut: Mapping[str, NodeTable], past: Past, nodes: Mapping[str, NDArray[Any]]
 ) -> dict[str, NodeTable]:
     """By owner, the tables of some nodes as the rows of the window after the past see them.
 
@@ -97,7 +99,7 @@ def tables_for_window(
     }
 
 
-def table_of_events(log: Interactions, events: np.ndarray) -> NodeTable:
+def table_of_events(log: Interactions, events: NDArray[Any]) -> NodeTable:
     """The context of rows, entry by entry of the events that tell them, [E]."""
     table: NodeTable = {}
     for provider in PROVIDERS:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
-import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.feature import NODES, UNKNOWN_INT64, Feature, Transform
 from input_pipeline.features.provider import Cut, LogFacts, Provider
@@ -24,14 +25,14 @@ class SideFeatures(Provider):
     def columns(self, cut: Cut) -> Mapping[str, NodeTable]:
         return {owner: _told(cut.past, owner, cut.past.latest_event(owner)) for owner in NODES}
 
-    def next_window(self, past: Past, nodes: Mapping[str, np.ndarray]) -> Mapping[str, NodeTable]:
+    def next_window(self, past: Past, nodes: Mapping[str, NDArray[Any]]) -> Mapping[str, NodeTable]:
         return {
             owner: _told(past, owner, past.next_window_event(owner)[nodes[owner]])
             for owner in NODES
         }
 
 
-def _told(past: Past, owner: str, events: np.ndarray) -> NodeTable:
+def _told(past: Past, owner: str, events: NDArray[Any]) -> NodeTable:
     return {name: column.at(events) for name, column in past.columns(owner).items()}
 
 

@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.files.remote_file import RemoteFile
 
@@ -119,27 +120,27 @@ def write_text(path: str, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
-def load_array(path: str) -> np.ndarray:
+def load_array(path: str) -> NDArray[Any]:
     """Reads one array of a .npy file."""
     if is_remote(path):
         return np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
     return np.load(path, allow_pickle=False)
 
 
-def save_array(path: str, array: np.ndarray) -> None:
+def save_array(path: str, array: NDArray[Any]) -> None:
     """Writes one array as a .npy file."""
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     write_bytes(path, buffer.getvalue())
 
 
-def load_arrays(path: str) -> dict[str, np.ndarray]:
+def load_arrays(path: str) -> dict[str, NDArray[Any]]:
     """Reads all arrays of a .npz file by name."""
     with np.load(io.BytesIO(read_bytes(path)), allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}
 
 
-def save_arrays(path: str, arrays: Mapping[str, np.ndarray], *, compressed: bool = False) -> None:
+def save_arrays(path: str, arrays: Mapping[str, NDArray[Any]], *, compressed: bool = False) -> None:
     """Writes arrays by name as an .npz file."""
     buffer = io.BytesIO()
     (np.savez_compressed if compressed else np.savez)(buffer, **arrays)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +23,7 @@ class Balance:
     effective_number: float
 
 
-def balance(sizes: np.ndarray) -> Balance:
+def balance(sizes: NDArray[Any]) -> Balance:
     """Of macro nodes with so many members, [K]."""
     if not sizes.sum():
         return Balance(0.0, 0.0)

@@ -6,8 +6,10 @@ Axes: V rows, W columns, K clusters.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from input_pipeline.graph.node_rows import NodeRows
@@ -26,9 +28,9 @@ _EXACT = 1e-12
 class _Clusters:
     """Labels int64 [V], centers [W, K], and the weighted squared distances between them [V]."""
 
-    labels: np.ndarray
-    centers: np.ndarray
-    costs: np.ndarray
+    labels: NDArray[Any]
+    centers: NDArray[Any]
+    costs: NDArray[Any]
 
     @property
     def inertia(self) -> float:
@@ -38,12 +40,12 @@ class _Clusters:
 @threadpool_limits.wrap(limits=1, user_api="blas")
 def kmeans(
     x: NodeRows,
-    weights: np.ndarray,
+    weights: NDArray[Any],
     num_clusters: int,
     *,
     restarts: int,
     random: np.random.Generator,
-) -> np.ndarray:
+) -> NDArray[Any]:
     """Labels that minimize sum_v weight_v ||x_v - center||^2, the centers being weighted means.
 
     Lloyd's iterations from the best of several k-means++ seedings, then random swaps (Fränti,
@@ -93,11 +95,11 @@ def kmeans(
 class _Points:
     """The weighted rows."""
 
-    def __init__(self, x: NodeRows, weights: np.ndarray):
+    def __init__(self, x: NodeRows, weights: NDArray[Any]):
         self.x = x
         self.weights = weights
 
-    def sample(self, size: int, random: np.random.Generator) -> tuple[_Points, np.ndarray]:
+    def sample(self, size: int, random: np.random.Generator) -> tuple[_Points, NDArray[Any]]:
         """So many of the rows, without the columns that they leave empty, and those columns.
 
         All rows and columns where there are no more rows.
@@ -109,7 +111,7 @@ class _Points:
         x, columns = self.x.sample(rows)
         return _Points(x, self.weights[rows]), columns
 
-    def seeds(self, num_clusters: int, random: np.random.Generator) -> np.ndarray:
+    def seeds(self, num_clusters: int, random: np.random.Generator) -> NDArray[Any]:
         """Centers [W, K] by greedy k-means++ (Arthur and Vassilvitskii, 2007)."""
         trials = 2 + int(np.log(num_clusters))
         chosen = random.choice(len(self.weights), p=self.weights / self.weights.sum(), size=1)
@@ -125,7 +127,7 @@ class _Points:
             chosen, costs = np.append(chosen, candidates[best]), lowered[:, best]
         return self.x.columns_of(chosen)
 
-    def iterate(self, centers: np.ndarray, limit: int) -> _Clusters:
+    def iterate(self, centers: NDArray[Any], limit: int) -> _Clusters:
         """Lloyd's iterations until nothing changes, at most `limit`; `centers` change in place.
 
         After a few of them few rows change their label: then only their share of the sums, and
@@ -156,24 +158,26 @@ class _Points:
             found = improved
         return found
 
-    def _distances(self, centers: np.ndarray) -> np.ndarray:
+    def _distances(self, centers: NDArray[Any]) -> NDArray[Any]:
         """||x - c||^2 without ||x||^2, [V, K]."""
         distances = self.x.times(centers)
         distances *= -2
         distances += np.einsum("wk,wk->k", centers, centers)
         return distances
 
-    def _nearest(self, distances: np.ndarray, centers: np.ndarray) -> _Clusters:
+    def _nearest(self, distances: NDArray[Any], centers: NDArray[Any]) -> _Clusters:
         """The nearest center of each row; ties go to the lowest."""
         labels = distances.argmin(axis=1)
         nearest = np.take_along_axis(distances, labels[:, np.newaxis], axis=1)[:, 0]
         return _Clusters(labels, centers, self.weights * np.maximum(nearest + self.x.lengths, 0))
 
-    def _add(self, sums: np.ndarray, rows: np.ndarray, labels: np.ndarray, sign: int = 1) -> None:
+    def _add(
+        self, sums: NDArray[Any], rows: NDArray[Any], labels: NDArray[Any], sign: int = 1
+    ) -> None:
         """Adds weighted rows, or takes them away, to the sums [W, K] of their labels."""
         self.x.add_to(sums, rows, labels[rows], sign * self.weights[rows])
 
-    def _costs_of(self, rows: np.ndarray) -> np.ndarray:
+    def _costs_of(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Weighted squared distances of all rows to some of them, [V, rows]."""
         distances = self.x.times(self.x.columns_of(rows))
         distances *= -2
@@ -181,6 +185,6 @@ class _Points:
         return np.maximum(distances, 0) * self.weights[:, np.newaxis]
 
 
-def _columns(which: np.ndarray, num_columns: int) -> np.ndarray | slice:
+def _columns(which: NDArray[Any], num_columns: int) -> NDArray[Any] | slice:
     """Some columns of a matrix, distinct; all of them as a slice, which selects without a copy."""
     return which if len(which) < num_columns else slice(None)

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from input_pipeline.graph.merging_matrix import require_float32
 from input_pipeline.graph.tiled_matrix import TiledMatrix
 
-Edges: TypeAlias = tuple[np.ndarray, np.ndarray]
+Edges: TypeAlias = tuple[NDArray[Any], NDArray[Any]]
 
 
-def one_hot(macro: np.ndarray, num_macro_nodes: int) -> sparse.csr_matrix:
+def one_hot(macro: NDArray[Any], num_macro_nodes: int) -> sparse.csr_matrix:
     """The assignment matrix P, float64 CSR [V, K]; a cold node (-1) has a zero row."""
     indptr = np.concatenate([[0], np.cumsum(macro >= 0)])
     members = macro[macro >= 0]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from absl import logging
+from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
@@ -50,8 +52,8 @@ class Grouping:
       theta_high, theta_low: as used.
     """
 
-    macro: np.ndarray
-    centroids: np.ndarray
+    macro: NDArray[Any]
+    centroids: NDArray[Any]
     inertia: float
     baseline: float | None
     theta_high: float
@@ -67,13 +69,13 @@ def grouping_matrix(matrix: sparse.csr_matrix, options: GroupingOptions) -> spar
     )
 
 
-def node_activity(matrix: sparse.csr_matrix, baseline: float) -> np.ndarray:
+def node_activity(matrix: sparse.csr_matrix, baseline: float) -> NDArray[Any]:
     """a_v = sum_j S_vj [S_vj > b], float64 [V] (Eq. 8)."""
     counted = np.where(matrix.data > baseline, matrix.data, 0.0)
     return _row_sums(sparse.csr_matrix((counted, matrix.indices, matrix.indptr), matrix.shape))
 
 
-def copreference_activity(matrix: sparse.csr_matrix) -> np.ndarray:
+def copreference_activity(matrix: sparse.csr_matrix) -> NDArray[Any]:
     """a_v = sum_{j != v} (S S^T)_vj = s_v . (S^T 1) - ||s_v||^2, float64 [V] (Eq. 8 at b = 0)."""
     return matrix @ np.asarray(matrix.sum(axis=0)).ravel() - squared_lengths(matrix)
 
@@ -134,8 +136,8 @@ def group_nodes(
 
 @threadpool_limits.wrap(limits=1, user_api="blas")
 def assign_new_nodes(
-    macro: np.ndarray, matrix: sparse.csr_matrix, centroids: np.ndarray, placement: Placement
-) -> np.ndarray:
+    macro: NDArray[Any], matrix: sparse.csr_matrix, centroids: NDArray[Any], placement: Placement
+) -> NDArray[Any]:
     """Macro nodes at a later cut: assigned nodes stay, others go to the nearest centroid.
 
     Args:
@@ -159,11 +161,11 @@ def assign_new_nodes(
     return extended
 
 
-def _row_sums(matrix: sparse.csr_matrix) -> np.ndarray:
+def _row_sums(matrix: sparse.csr_matrix) -> NDArray[Any]:
     return np.asarray(matrix.sum(axis=1)).ravel()
 
 
-def _cluster(x: NodeArray, weights: np.ndarray, options: GroupingOptions) -> np.ndarray:
+def _cluster(x: NodeArray, weights: NDArray[Any], options: GroupingOptions) -> NDArray[Any]:
     """Labels of the best weighted k-means found, int [V]."""
     num_clusters = min(options.num_macro_nodes, x.shape[0])
     rows: NodeRows = DenseRows(x) if isinstance(x, np.ndarray) else SparseRows(x, num_clusters)
@@ -171,7 +173,7 @@ def _cluster(x: NodeArray, weights: np.ndarray, options: GroupingOptions) -> np.
     return kmeans(rows, weights, num_clusters, restarts=options.restarts, random=random)
 
 
-def _by_size(labels: np.ndarray) -> np.ndarray:
+def _by_size(labels: NDArray[Any]) -> NDArray[Any]:
     """Renames the clusters so that the largest is 0 (ties: the lower old name first)."""
     rank = np.empty(labels.max() + 1, np.int64)
     rank[np.argsort(-np.bincount(labels), kind="stable")] = np.arange(len(rank))
@@ -179,8 +181,8 @@ def _by_size(labels: np.ndarray) -> np.ndarray:
 
 
 def _weighted_means(
-    x: NodeArray, weights: np.ndarray, labels: np.ndarray, num_clusters: int
-) -> np.ndarray:
+    x: NodeArray, weights: NDArray[Any], labels: NDArray[Any], num_clusters: int
+) -> NDArray[Any]:
     """centroid_k = sum_{v in k} omega_v x_v / sum_{v in k} omega_v, float64 [K, W] (Eq. 9)."""
     totals = np.bincount(labels, weights, minlength=num_clusters)
     shares = weights / totals[labels]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 
@@ -19,13 +21,13 @@ class Pairs:
       latest: int64 [T, P], the time of the latest such event; anything where the bit is not set.
     """
 
-    user: np.ndarray
-    item: np.ndarray
-    behaviors: np.ndarray
-    latest: np.ndarray
+    user: NDArray[Any]
+    item: NDArray[Any]
+    behaviors: NDArray[Any]
+    latest: NDArray[Any]
 
 
-def task_places(levels: Sequence[int]) -> np.ndarray:
+def task_places(levels: Sequence[int]) -> NDArray[Any]:
     """int64 [T]: what each task adds to rho(C).
 
     Sets are compared by how many tasks of the highest level they hold, then of the next, and so on.
@@ -39,7 +41,7 @@ def task_places(levels: Sequence[int]) -> np.ndarray:
     return np.array([places[level] for level in levels], np.int64)
 
 
-def ranks(behaviors: np.ndarray, levels: Sequence[int]) -> np.ndarray:
+def ranks(behaviors: NDArray[Any], levels: Sequence[int]) -> NDArray[Any]:
     """rho(C) of each set of tasks, int64 [P]; 0 for the empty set."""
     total = np.zeros(len(behaviors), np.int64)
     for task, place in enumerate(task_places(levels)):
@@ -47,14 +49,14 @@ def ranks(behaviors: np.ndarray, levels: Sequence[int]) -> np.ndarray:
     return total
 
 
-def require_float32(values: np.ndarray, what: str) -> None:
+def require_float32(values: NDArray[Any], what: str) -> None:
     """Raises ValueError where scores, or what is summed of them, are too large for a row."""
     largest, limit = values.max(initial=0.0), np.finfo(np.float32).max
     if largest > limit:
         raise ValueError(f"--beta: {what} must not exceed {limit:.3g}, got {largest:.3g}")
 
 
-def box_cox(ranks: np.ndarray, beta: float) -> np.ndarray:
+def box_cox(ranks: NDArray[Any], beta: float) -> NDArray[Any]:
     """s = ((rho + 1)^beta - 1) / beta, float64; ln(rho + 1) at beta = 0, rho at 1 (Eq. 6).
 
     An infinity where that is too large.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.graph.stable_order import stable_order
 
@@ -19,17 +21,17 @@ class Neighbors:
       weights: float32, their scores s_vj in the merging matrix.
     """
 
-    indptr: np.ndarray
-    rows: np.ndarray
-    weights: np.ndarray
+    indptr: NDArray[Any]
+    rows: NDArray[Any]
+    weights: NDArray[Any]
 
 
 def latest_neighbors(
-    node: np.ndarray,
-    neighbor: np.ndarray,
-    time: np.ndarray,
-    weight: np.ndarray,
-    neighbor_codes: np.ndarray,
+    node: NDArray[Any],
+    neighbor: NDArray[Any],
+    time: NDArray[Any],
+    weight: NDArray[Any],
+    neighbor_codes: NDArray[Any],
     num_nodes: int,
     max_neighbors: int,
 ) -> Neighbors:
@@ -57,7 +59,7 @@ def latest_neighbors(
     )
 
 
-def _newest_first(node: np.ndarray, code: np.ndarray, time: np.ndarray) -> np.ndarray:
+def _newest_first(node: NDArray[Any], code: NDArray[Any], time: NDArray[Any]) -> NDArray[Any]:
     """The order by node, then from the latest to the earliest time, then by code; int64 [P].
 
     Two sorts of single numbers take a fraction of the time of np.lexsort.

@@ -5,9 +5,10 @@ Axes: V rows, W columns, K clusters.
 
 from __future__ import annotations
 
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from input_pipeline.graph.tiled_matrix import TiledMatrix
@@ -23,7 +24,7 @@ class NodeRows(Protocol):
       sample_rows: of so many rows a search for clusters learns enough.
     """
 
-    lengths: np.ndarray
+    lengths: NDArray[Any]
     sample_rows: int
 
     @property
@@ -33,17 +34,17 @@ class NodeRows(Protocol):
     def single(self: RowsT) -> RowsT:
         """The same rows in single precision."""
 
-    def sample(self: RowsT, rows: np.ndarray) -> tuple[RowsT, np.ndarray]:
+    def sample(self: RowsT, rows: NDArray[Any]) -> tuple[RowsT, NDArray[Any]]:
         """Some rows without the columns that they leave empty, and those columns."""
 
-    def columns_of(self, rows: list[int] | np.ndarray) -> np.ndarray:
+    def columns_of(self, rows: list[int] | NDArray[Any]) -> NDArray[Any]:
         """Some rows as columns, float64 [W, rows]."""
 
-    def times(self, columns: np.ndarray) -> np.ndarray:
+    def times(self, columns: NDArray[Any]) -> NDArray[Any]:
         """x @ columns, [W, K] -> [V, K], in the precision of the rows."""
 
     def add_to(
-        self, sums: np.ndarray, rows: np.ndarray, labels: np.ndarray, weights: np.ndarray
+        self, sums: NDArray[Any], rows: NDArray[Any], labels: NDArray[Any], weights: NDArray[Any]
     ) -> None:
         """Adds weighted rows to the sums [W, K] of their labels; all three are [rows]."""
 
@@ -69,21 +70,21 @@ class SparseRows:
     def single(self) -> SparseRows:
         return SparseRows(self._x.astype(np.float32), self._num_clusters)
 
-    def sample(self, rows: np.ndarray) -> tuple[SparseRows, np.ndarray]:
+    def sample(self, rows: NDArray[Any]) -> tuple[SparseRows, NDArray[Any]]:
         x = self._x[rows]
         columns, indices = np.unique(x.indices, return_inverse=True)
         x = sparse.csr_matrix((x.data, indices, x.indptr), shape=(len(rows), len(columns)))
         return SparseRows(x, self._num_clusters), columns
 
-    def columns_of(self, rows: list[int] | np.ndarray) -> np.ndarray:
+    def columns_of(self, rows: list[int] | NDArray[Any]) -> NDArray[Any]:
         return np.ascontiguousarray(self._x[rows].toarray().T, np.float64)
 
-    def times(self, columns: np.ndarray) -> np.ndarray:
+    def times(self, columns: NDArray[Any]) -> NDArray[Any]:
         # The clusters' axis runs fastest, so that an entry of x meets its K numbers side by side.
         return self._tiled @ np.ascontiguousarray(columns, self._x.dtype)
 
     def add_to(
-        self, sums: np.ndarray, rows: np.ndarray, labels: np.ndarray, weights: np.ndarray
+        self, sums: NDArray[Any], rows: NDArray[Any], labels: NDArray[Any], weights: NDArray[Any]
     ) -> None:
         x = self._x[rows]
         counts = np.diff(x.indptr)
@@ -96,7 +97,7 @@ class DenseRows:
 
     _SAMPLE_NUMBERS = 5_000_000
 
-    def __init__(self, x: np.ndarray):
+    def __init__(self, x: NDArray[Any]):
         self._x = x
         self.lengths = np.einsum("vw,vw->v", x, x, dtype=np.float64)
         self.sample_rows = self._SAMPLE_NUMBERS // x.shape[1]
@@ -108,17 +109,17 @@ class DenseRows:
     def single(self) -> DenseRows:
         return DenseRows(self._x.astype(np.float32))
 
-    def sample(self, rows: np.ndarray) -> tuple[DenseRows, np.ndarray]:
+    def sample(self, rows: NDArray[Any]) -> tuple[DenseRows, NDArray[Any]]:
         return DenseRows(self._x[rows]), np.arange(self.shape[1])
 
-    def columns_of(self, rows: list[int] | np.ndarray) -> np.ndarray:
+    def columns_of(self, rows: list[int] | NDArray[Any]) -> NDArray[Any]:
         return np.ascontiguousarray(self._x[rows].T, np.float64)
 
-    def times(self, columns: np.ndarray) -> np.ndarray:
+    def times(self, columns: NDArray[Any]) -> NDArray[Any]:
         return self._x @ np.ascontiguousarray(columns, self._x.dtype)
 
     def add_to(
-        self, sums: np.ndarray, rows: np.ndarray, labels: np.ndarray, weights: np.ndarray
+        self, sums: NDArray[Any], rows: NDArray[Any], labels: NDArray[Any], weights: NDArray[Any]
     ) -> None:
         # [K, rows]: one entry a column
         share = sparse.csc_matrix(

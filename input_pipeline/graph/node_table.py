@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.files import filesystem
 from input_pipeline.graph.ragged import taken
@@ -24,13 +25,13 @@ class DenseColumn:
       missing: what a node has that is not in the table: a value, or one an entry of [...].
     """
 
-    values: np.ndarray
+    values: NDArray[Any]
     missing: float | int | tuple[float, ...] = 0
 
     def __len__(self) -> int:
         return len(self.values)
 
-    def take(self, nodes: np.ndarray) -> DenseColumn:
+    def take(self, nodes: NDArray[Any]) -> DenseColumn:
         """Of some nodes, ascending; those that are not in the table have nothing."""
         known = nodes[: np.searchsorted(nodes, len(self))]
         values = np.empty((len(nodes), *self.values.shape[1:]), self.values.dtype)
@@ -52,13 +53,13 @@ class ListColumn:
       arrays: what an entry holds, by name: `rows` of a vocabulary, `weights`.
     """
 
-    indptr: np.ndarray
-    arrays: Mapping[str, np.ndarray]
+    indptr: NDArray[Any]
+    arrays: Mapping[str, NDArray[Any]]
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
 
-    def take(self, nodes: np.ndarray) -> ListColumn:
+    def take(self, nodes: NDArray[Any]) -> ListColumn:
         """Of some nodes, ascending; the lists of those that are not in the table are empty."""
         known = nodes[: np.searchsorted(nodes, len(self))]
         indptr, places = taken(self.indptr, known)
@@ -74,7 +75,7 @@ Column: TypeAlias = DenseColumn | ListColumn
 NodeTable: TypeAlias = dict[str, Column]
 
 
-def take(table: Mapping[str, Column], nodes: np.ndarray) -> NodeTable:
+def take(table: Mapping[str, Column], nodes: NDArray[Any]) -> NodeTable:
     """The table of some nodes, ascending; of those that are not in it nothing is known."""
     return {name: column.take(nodes) for name, column in table.items()}
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 
 def plain_score(
-    user_edges: np.ndarray,
-    item_edges: np.ndarray,
-    user_macro: np.ndarray,
-    item_macro: np.ndarray,
-    user: np.ndarray,
-    item: np.ndarray,
-) -> np.ndarray:
+    user_edges: NDArray[Any],
+    item_edges: NDArray[Any],
+    user_macro: NDArray[Any],
+    item_macro: NDArray[Any],
+    user: NDArray[Any],
+    item: NDArray[Any],
+) -> NDArray[Any]:
     """How much stronger a user and an item are tied than what both sides' totals tell.
 
         log(1 + W_u1[u, m(i)]) - log(1 + sum_k W_u1[u, k]) - log(1 + sum_v W_u1[v, m(i)])
@@ -38,6 +41,6 @@ def plain_score(
     return _tie(user_edges, user, user_to) + _tie(item_edges, item, item_to)
 
 
-def _tie(edges: np.ndarray, nodes: np.ndarray, macro: np.ndarray) -> np.ndarray:
+def _tie(edges: NDArray[Any], nodes: NDArray[Any], macro: NDArray[Any]) -> NDArray[Any]:
     by_node, by_macro = (np.log1p(edges.sum(axis=axis, dtype=np.float64)) for axis in (1, 0))
     return np.log1p(edges[nodes, macro].astype(np.float64)) - by_node[nodes] - by_macro[macro]

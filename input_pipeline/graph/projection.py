@@ -6,9 +6,10 @@ Axes: U users, I items, V nodes of one side, W nodes of the other, r kept dimens
 from __future__ import annotations
 
 import dataclasses
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
@@ -83,10 +84,10 @@ class SpectralPlacement:
 
     def __init__(
         self,
-        own: np.ndarray,
-        other: np.ndarray,
-        other_weights: np.ndarray,
-        singular_values: np.ndarray,
+        own: NDArray[Any],
+        other: NDArray[Any],
+        other_weights: NDArray[Any],
+        singular_values: NDArray[Any],
         power: int,
     ):
         ratios = singular_values / singular_values[0]
@@ -120,11 +121,11 @@ class Projection:
       power: p.
     """
 
-    user: np.ndarray
-    item: np.ndarray
-    singular_values: np.ndarray
-    user_degree: np.ndarray | None
-    item_degree: np.ndarray | None
+    user: NDArray[Any]
+    item: NDArray[Any]
+    singular_values: NDArray[Any]
+    user_degree: NDArray[Any] | None
+    item_degree: NDArray[Any] | None
     power: int
 
     @classmethod
@@ -162,25 +163,25 @@ class Projection:
         weights = np.ones(len(other)) if degree is None else _inverse_root(degree)
         return SpectralPlacement(own, other, weights, self.singular_values, self.power)
 
-    def arrays(self) -> dict[str, np.ndarray]:
+    def arrays(self) -> dict[str, NDArray[Any]]:
         """What `projection.npz` holds; the degrees only where later nodes need them."""
         names = ("user", "singular_values", "item", "user_degree", "item_degree")
         arrays = {name: getattr(self, name) for name in names}
         return {name: array for name, array in arrays.items() if array is not None}
 
 
-def _sums(matrix: sparse.csr_matrix, axis: int) -> np.ndarray:
+def _sums(matrix: sparse.csr_matrix, axis: int) -> NDArray[Any]:
     return np.asarray(matrix.sum(axis=axis)).ravel()
 
 
-def _inverse_root(degree: np.ndarray) -> np.ndarray:
+def _inverse_root(degree: NDArray[Any]) -> NDArray[Any]:
     """D^-1/2; 0 for a node without an interaction."""
     return np.where(degree > 0, 1 / np.sqrt(np.where(degree > 0, degree, 1)), 0)
 
 
 def _without_noise(
-    vectors: np.ndarray, singular_values: np.ndarray, squares: np.ndarray
-) -> np.ndarray:
+    vectors: NDArray[Any], singular_values: NDArray[Any], squares: NDArray[Any]
+) -> NDArray[Any]:
     """Singular vectors, float32 [V, r], zero for the nodes that lie in none of the dimensions.
 
     Args:

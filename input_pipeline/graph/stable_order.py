@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 
-def stable_order(keys: np.ndarray) -> np.ndarray:
+def stable_order(keys: NDArray[Any]) -> NDArray[Any]:
     """The order in which keys of at least 0 ascend, equal ones as they stand; int64 [N].
 
     Args:

@@ -6,8 +6,10 @@ Axes: U rows, I columns, W width of the subspace, r kept dimensions.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import linalg, sparse
 from threadpoolctl import threadpool_limits
 
@@ -29,9 +31,9 @@ class Svd:
     three.
     """
 
-    left: np.ndarray
-    singular_values: np.ndarray
-    right: np.ndarray
+    left: NDArray[Any]
+    singular_values: NDArray[Any]
+    right: NDArray[Any]
 
 
 @threadpool_limits.wrap(limits=1, user_api="blas")
@@ -66,7 +68,7 @@ def truncated_svd(x: sparse.csr_matrix, dim: int, *, random: np.random.Generator
 
 def _triplets(
     x: sparse.csr_matrix, dim: int, random: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Left vectors, singular values and right vectors of a matrix not higher than wide."""
     width = min(dim + _OVERSAMPLING, x.shape[0])
     # Scores of a large beta leave the range of single precision when they are multiplied.
@@ -91,7 +93,7 @@ def _triplets(
     return left @ (turn * found), singular_values * found * scale, right @ (turn * shares)
 
 
-def _orthonormal(columns: np.ndarray) -> np.ndarray:
+def _orthonormal(columns: NDArray[Any]) -> NDArray[Any]:
     """An orthonormal basis of the columns, of the same shape and precision."""
     basis, _ = linalg.qr(
         np.asfortranarray(columns), mode="economic", overwrite_a=True, check_finite=False
@@ -99,7 +101,7 @@ def _orthonormal(columns: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(basis)
 
 
-def _signs(columns: np.ndarray) -> np.ndarray:
+def _signs(columns: NDArray[Any]) -> NDArray[Any]:
     """-1 where the largest entry of a column is negative, else 1; float64 [r]."""
     largest = np.abs(columns).argmax(axis=0)
     return np.where(columns[largest, np.arange(columns.shape[1])] < 0, -1.0, 1.0)

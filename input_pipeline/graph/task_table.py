@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.graph.merging_matrix import Pairs
 
 
 def task_table(
-    pairs: Pairs, item_macro: np.ndarray, num_users: int, num_tasks: int, num_macro_nodes: int
-) -> np.ndarray:
+    pairs: Pairs, item_macro: NDArray[Any], num_users: int, num_tasks: int, num_macro_nodes: int
+) -> NDArray[Any]:
     """L_t[u, m], the number of distinct items of item macro node m on which u did task t.
 
     Returns:

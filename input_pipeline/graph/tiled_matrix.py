@@ -5,7 +5,10 @@ Axes: V rows, W columns, K columns of a dense matrix.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 # Of a dense matrix, what a tile reads at random: some of a cache that cores share.
@@ -42,7 +45,7 @@ class TiledMatrix:
             for rows in pieces
         ]
 
-    def __matmul__(self, dense: np.ndarray) -> np.ndarray:
+    def __matmul__(self, dense: NDArray[Any]) -> NDArray[Any]:
         """x @ dense, [W, K] -> [V, K], summed in the same order whatever K is."""
         dtype = np.result_type(self._x.dtype, dense.dtype)
         product = np.empty((self._x.shape[0], dense.shape[1]), dtype)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
-NodeArray: TypeAlias = np.ndarray | sparse.csr_matrix
+NodeArray: TypeAlias = NDArray[Any] | sparse.csr_matrix
 
 
-def squared_lengths(rows: NodeArray) -> np.ndarray:
+def squared_lengths(rows: NodeArray) -> NDArray[Any]:
     """||x_v||^2 of each row of an array or CSR matrix [V, W], float64 [V]."""
     if isinstance(rows, np.ndarray):
         return np.einsum("vw,vw->v", rows, rows, dtype=np.float64)

@@ -63,12 +63,14 @@ class ByteStrings:
         return len(self.offsets) - 1
 
     @overload
-    def __getitem__(self, index: int | np.integer) -> bytes: ...
+    def __getitem__(self, index: int | np.integer[Any]) -> bytes: ...
 
     @overload
     def __getitem__(self, index: slice | NDArray[Any]) -> ByteStrings: ...
 
-    def __getitem__(self, index: int | np.integer | slice | NDArray[Any]) -> bytes | ByteStrings:
+    def __getitem__(
+        self, index: int | np.integer[Any] | slice | NDArray[Any]
+    ) -> bytes | ByteStrings:
         """One string, or several as NumPy takes them: by a slice, by places or by a mask."""
         if isinstance(index, (int, np.integer)):
             place = range(len(self))[index]

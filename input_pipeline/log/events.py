@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.log.raw_ids import RawIds, dtype_of
 from input_pipeline.spec import SourceFile
@@ -13,12 +15,12 @@ from input_pipeline.spec import SourceFile
 class FeatureValues:
     """The values of one column of features, [N]."""
 
-    def take(self, lines: np.ndarray) -> FeatureValues:
+    def take(self, lines: NDArray[Any]) -> FeatureValues:
         """Those of some lines; a value that no line has any more is dropped too."""
         raise NotImplementedError
 
     @property
-    def key(self) -> np.ndarray:
+    def key(self) -> NDArray[Any]:
         """A number a line, [N], equal where the values are."""
         raise NotImplementedError
 
@@ -34,14 +36,14 @@ class Categorical(FeatureValues):
       values: [V], ascending and distinct.
     """
 
-    codes: np.ndarray
+    codes: NDArray[Any]
     values: RawIds
 
     @property
     def dtype(self) -> str:
         return dtype_of(self.values)
 
-    def take(self, lines: np.ndarray) -> Categorical:
+    def take(self, lines: NDArray[Any]) -> Categorical:
         codes = self.codes[lines]
         used = np.zeros(len(self.values) + 1, bool)  # The last one is of code -1.
         used[codes] = True
@@ -49,7 +51,7 @@ class Categorical(FeatureValues):
         return Categorical(new_code[codes], self.values[used[:-1]])
 
     @property
-    def key(self) -> np.ndarray:
+    def key(self) -> NDArray[Any]:
         return self.codes
 
 
@@ -63,11 +65,11 @@ class CategoricalLists(FeatureValues):
       entries: [M], of all lists.
     """
 
-    cells: np.ndarray
-    indptr: np.ndarray
+    cells: NDArray[Any]
+    indptr: NDArray[Any]
     entries: Categorical
 
-    def take(self, lines: np.ndarray) -> CategoricalLists:
+    def take(self, lines: NDArray[Any]) -> CategoricalLists:
         used, cells = np.unique(self.cells[lines], return_inverse=True)
         lengths = np.diff(self.indptr)
         kept = np.isin(np.repeat(np.arange(len(lengths)), lengths), used)
@@ -75,7 +77,7 @@ class CategoricalLists(FeatureValues):
         return CategoricalLists(cells.astype(np.int32), indptr, self.entries.take(kept))
 
     @property
-    def key(self) -> np.ndarray:
+    def key(self) -> NDArray[Any]:
         return self.cells
 
 
@@ -88,14 +90,14 @@ class Numbers(FeatureValues):
       transform: the kind of `feature.Transform` that a model reads them through.
     """
 
-    values: np.ndarray
+    values: NDArray[Any]
     transform: str = "standard"
 
-    def take(self, lines: np.ndarray) -> Numbers:
+    def take(self, lines: NDArray[Any]) -> Numbers:
         return dataclasses.replace(self, values=self.values[lines])
 
     @property
-    def key(self) -> np.ndarray:
+    def key(self) -> NDArray[Any]:
         # NaN is equal to nothing, and 0.0 has another sign than -0.0.
         same = np.where(np.isnan(self.values), np.float32(np.nan), self.values + np.float32(0))
         return same.view(np.int32)
@@ -124,9 +126,9 @@ class EventLog:
     tasks: tuple[str, ...]
     user_id: Categorical
     item_id: Categorical
-    behaviors: np.ndarray
-    unlabeled: np.ndarray | None
-    timestamp: np.ndarray | None
+    behaviors: NDArray[Any]
+    unlabeled: NDArray[Any] | None
+    timestamp: NDArray[Any] | None
     timestamp_unit: str | None
     user_features: dict[str, FeatureValues]
     item_features: dict[str, FeatureValues]

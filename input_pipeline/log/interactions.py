@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.graph.merging_matrix import Pairs
 from input_pipeline.log.events import EventLog
@@ -37,8 +39,8 @@ class Interactions:
     ids: dict[str, Column]
     features: dict[str, dict[str, FeatureValuesColumn]]
     events: Rows
-    pair_keys: np.ndarray
-    pair: np.ndarray
+    pair_keys: NDArray[Any]
+    pair: NDArray[Any]
 
     @property
     def num_items(self) -> int:
@@ -55,7 +57,7 @@ class Interactions:
             if isinstance(column, Column)
         }
 
-    def counts(self, column: Column) -> np.ndarray:
+    def counts(self, column: Column) -> NDArray[Any]:
         """int64 [known at t_{n-1}]: events by the end of training of each value known by then."""
         validation = self.windows.num_windows - 2
         num_events = int(self.windows.bounds[validation])
@@ -144,11 +146,11 @@ class Past:
             self._latest[:, self._touched],
         )
 
-    def touched_keys(self) -> np.ndarray:
+    def touched_keys(self) -> NDArray[Any]:
         """int64, ascending: the keys of all pairs so far."""
         return self._interactions.pair_keys[self._touched]
 
-    def events_of_item(self) -> np.ndarray:
+    def events_of_item(self) -> NDArray[Any]:
         """int64 [number of items of the log]: events so far."""
         return self._events_of_item.copy()
 
@@ -156,11 +158,11 @@ class Past:
         """What the events of the whole log tell of their users, or of their items, by name."""
         return self._interactions.features[owner]
 
-    def latest_event(self, owner: str) -> np.ndarray:
+    def latest_event(self, owner: str) -> NDArray[Any]:
         """int64 [known]: the latest event of each known node, which tells its side features."""
         return self._latest_event[owner][: self.known(owner)].copy()
 
-    def next_window_event(self, owner: str) -> np.ndarray:
+    def next_window_event(self, owner: str) -> NDArray[Any]:
         """The same for the next window, where new nodes are told of by their first event in it."""
         log, part = self._interactions, self._interactions.windows.slice(self.num_windows)
         size, known = int(log.ids[owner].known[self.num_windows]), self.known(owner)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 # Users who have touched nearly all that is popular are rare, and get an exact draw after so many
 # misses.
@@ -11,14 +14,14 @@ _EXACT_CELLS = 1 << 22
 
 
 def sample_negatives(
-    users: np.ndarray,
-    items: np.ndarray,
-    weights: np.ndarray,
-    touched: np.ndarray,
+    users: NDArray[Any],
+    items: NDArray[Any],
+    weights: NDArray[Any],
+    touched: NDArray[Any],
     num_items: int,
     count: int,
     random: np.random.Generator,
-) -> np.ndarray:
+) -> NDArray[Any]:
     """Draws for each row up to `count` distinct items that its user has not touched, by weight.
 
     Args:
@@ -54,13 +57,13 @@ def sample_negatives(
     return drawn
 
 
-def _pick(cumulative: np.ndarray, uniform: np.ndarray) -> np.ndarray:
+def _pick(cumulative: NDArray[Any], uniform: NDArray[Any]) -> NDArray[Any]:
     """The index that each number of [0, 1) falls on, given cumulative weights."""
     index = np.searchsorted(cumulative, uniform * cumulative[-1], side="right")
     return np.minimum(index, len(cumulative) - 1)
 
 
-def _contains(keys: np.ndarray, queries: np.ndarray) -> np.ndarray:
+def _contains(keys: NDArray[Any], queries: NDArray[Any]) -> NDArray[Any]:
     """Whether each query is among the ascending keys."""
     if not len(keys):
         return np.zeros(len(queries), bool)
@@ -69,13 +72,13 @@ def _contains(keys: np.ndarray, queries: np.ndarray) -> np.ndarray:
 
 
 def _draw_exactly(
-    drawn: np.ndarray,
+    drawn: NDArray[Any],
     slot: int,
-    missing: np.ndarray,
-    keys: np.ndarray,
-    items: np.ndarray,
-    weights: np.ndarray,
-    touched: np.ndarray,
+    missing: NDArray[Any],
+    keys: NDArray[Any],
+    items: NDArray[Any],
+    weights: NDArray[Any],
+    touched: NDArray[Any],
     random: np.random.Generator,
 ) -> None:
     """Fills `slot` of the missing rows from all of their allowed items, where there are any."""

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.log.negatives import sample_negatives
 
@@ -24,18 +25,18 @@ class Rows:
         first in the window, a sampled negative's that of its positive.
     """
 
-    user: np.ndarray
-    item: np.ndarray
-    positive: np.ndarray
-    unlabeled: np.ndarray
-    timestamp: np.ndarray | None
-    sampled: np.ndarray
-    event: np.ndarray
+    user: NDArray[Any]
+    item: NDArray[Any]
+    positive: NDArray[Any]
+    unlabeled: NDArray[Any]
+    timestamp: NDArray[Any] | None
+    sampled: NDArray[Any]
+    event: NDArray[Any]
 
     def __len__(self) -> int:
         return len(self.user)
 
-    def take(self, index: np.ndarray | slice) -> Rows:
+    def take(self, index: NDArray[Any] | slice) -> Rows:
         return Rows(
             self.user[index],
             self.item[index],
@@ -64,8 +65,8 @@ def group_pairs(rows: Rows, num_items: int) -> Rows:
 
 def add_negatives(
     pairs: Rows,
-    event_items: np.ndarray,
-    touched: np.ndarray,
+    event_items: NDArray[Any],
+    touched: NDArray[Any],
     num_items: int,
     negatives: int,
     power: float,

@@ -8,6 +8,7 @@ import math
 from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.feature import Vocabulary
 from input_pipeline.files import filesystem
@@ -35,21 +36,21 @@ class Column:
       known: int64 [n + 1]: how many had appeared by the end of each window.
     """
 
-    rows: np.ndarray
-    codes: np.ndarray
+    rows: NDArray[Any]
+    codes: NDArray[Any]
     values: RawIds
-    known: np.ndarray
+    known: NDArray[Any]
 
     @property
     def dtype(self) -> str:
         return dtype_of(self.values)
 
-    def counts(self, num_events: int, num_known: int) -> np.ndarray:
+    def counts(self, num_events: int, num_known: int) -> NDArray[Any]:
         """int64 [num_known]: how many of the first events have each of the first values."""
         rows = self.rows[:num_events]
         return np.bincount(rows[rows >= 0], minlength=num_known)
 
-    def at(self, events: np.ndarray) -> TableColumn:
+    def at(self, events: NDArray[Any]) -> TableColumn:
         """What some events tell, as a column of a table."""
         return DenseColumn(self.rows[events], -1)
 
@@ -64,16 +65,16 @@ class ListsColumn(Column):
       cells: int32 [N], the list of each event.
     """
 
-    indptr: np.ndarray
-    cells: np.ndarray
+    indptr: NDArray[Any]
+    cells: NDArray[Any]
 
-    def counts(self, num_events: int, num_known: int) -> np.ndarray:
+    def counts(self, num_events: int, num_known: int) -> NDArray[Any]:
         of_cell = np.bincount(self.cells[:num_events], minlength=len(self.indptr) - 1)
         of_entry = np.repeat(of_cell, np.diff(self.indptr))
         known = self.rows < num_known
         return np.bincount(self.rows[known], of_entry[known], num_known).astype(np.int64)
 
-    def at(self, events: np.ndarray) -> TableColumn:
+    def at(self, events: NDArray[Any]) -> TableColumn:
         indptr, places = taken(self.indptr, self.cells[events])
         return ListColumn(indptr, {"rows": self.rows[places]})
 
@@ -87,10 +88,10 @@ class NumbersColumn:
       transform: the kind of `feature.Transform` that a model reads them through.
     """
 
-    values: np.ndarray
+    values: NDArray[Any]
     transform: str
 
-    def at(self, events: np.ndarray) -> TableColumn:
+    def at(self, events: NDArray[Any]) -> TableColumn:
         """What some events tell, as a column of a table."""
         return DenseColumn(self.values[events], math.nan)
 
@@ -118,7 +119,7 @@ def lists_by_appearance(column: CategoricalLists, windows: Windows) -> ListsColu
     return ListsColumn(row_of_code[codes], **ordered, indptr=column.indptr, cells=cells)
 
 
-def _first_places(codes: np.ndarray, size: int) -> np.ndarray:
+def _first_places(codes: NDArray[Any], size: int) -> NDArray[Any]:
     """The first place of each code from 0 to `size`, int64 [size]; len(codes) where it has none."""
     first = np.full(size + 1, len(codes))  # The last one is of code -1.
     # Of equal places the one assigned last stays.
@@ -127,8 +128,8 @@ def _first_places(codes: np.ndarray, size: int) -> np.ndarray:
 
 
 def _appearance(
-    first: np.ndarray, column: Categorical, windows: Windows
-) -> tuple[np.ndarray, dict[str, Any]]:
+    first: NDArray[Any], column: Categorical, windows: Windows
+) -> tuple[NDArray[Any], dict[str, Any]]:
     """The vocabulary row of each code, int32 [V], and what else a `Column` is made of.
 
     Args:
@@ -162,7 +163,7 @@ def recode(column: FeatureValues, windows: Windows) -> FeatureValuesColumn:
 
 
 def describe(
-    name: str, owner: str, column: Column, counts: np.ndarray, min_count: int
+    name: str, owner: str, column: Column, counts: NDArray[Any], min_count: int
 ) -> Vocabulary:
     """The spec's entry for a column; `counts` are events by t_{n-1} of each id known by then."""
     embedded = column.values[: len(counts)][counts >= min_count]
@@ -187,7 +188,7 @@ def _lines(name: str, values: RawIds) -> bytes:
     return to_lines(values)
 
 
-def write(data_dir: str, name: str, column: Column, counts: np.ndarray) -> None:
+def write(data_dir: str, name: str, column: Column, counts: NDArray[Any]) -> None:
     """Writes `vocabulary/<name>.txt` and `vocabulary/<name>_counts.npy`."""
     folder = filesystem.join(data_dir, "vocabulary")
     filesystem.write_bytes(filesystem.join(folder, f"{name}.txt"), _lines(name, column.values))
@@ -229,14 +230,14 @@ def embedded_ids(data_dir: str, spec: DatasetSpec, name: str) -> RawIds:
     return from_lines(lines, spec.vocabulary(name).dtype, name)
 
 
-def _embedding_rows(data_dir: str, spec: DatasetSpec, name: str) -> np.ndarray:
+def _embedding_rows(data_dir: str, spec: DatasetSpec, name: str) -> NDArray[Any]:
     """The embedding row of each id known at t_{n-1}: int32, 0 where it has none of its own."""
     path = filesystem.join(data_dir, "vocabulary", f"{name}_counts.npy")
     embedded = filesystem.load_array(path) >= spec.flags["min_count"]
     return np.where(embedded, np.cumsum(embedded), 0).astype(np.int32)
 
 
-def embedded_side_feature(data_dir: str, spec: DatasetSpec, name: str) -> np.ndarray:
+def embedded_side_feature(data_dir: str, spec: DatasetSpec, name: str) -> NDArray[Any]:
     """The embedding row of a side feature for each embedding row of its owner.
 
     It is the side feature as it was at the first cut that knew the node, so it never tells a row

@@ -7,8 +7,10 @@ is test. The rows of window k read the graph of the events before it, that is of
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.log.events import EventLog
 
@@ -41,9 +43,9 @@ class Windows:
       cut_times: t_1 .. t_n.
     """
 
-    lines: np.ndarray
-    time: np.ndarray
-    bounds: np.ndarray
+    lines: NDArray[Any]
+    time: NDArray[Any]
+    bounds: NDArray[Any]
     cut_times: tuple[float, ...]
 
     @property
@@ -51,7 +53,7 @@ class Windows:
         return len(self.bounds) - 1
 
     @property
-    def window_of_event(self) -> np.ndarray:
+    def window_of_event(self) -> NDArray[Any]:
         """int64 [N], ascending: the window of each entry of `lines`."""
         return np.repeat(np.arange(self.num_windows), np.diff(self.bounds))
 
@@ -78,7 +80,7 @@ class Windows:
         return f"{self.name(window)} ({', '.join(limits)})"
 
 
-def permutation_ranks(log: EventLog, rows: str, seed: int) -> np.ndarray:
+def permutation_ranks(log: EventLog, rows: str, seed: int) -> NDArray[Any]:
     """int64 [N]: ranks in a seeded permutation; with `pairs`, the events of a pair share a rank."""
     random = np.random.default_rng([seed, STREAM_PERMUTATION])
     if rows != "pairs":
@@ -88,7 +90,7 @@ def permutation_ranks(log: EventLog, rows: str, seed: int) -> np.ndarray:
     return random.permutation(len(distinct))[pair]
 
 
-def user_positions(user: np.ndarray) -> np.ndarray:
+def user_positions(user: NDArray[Any]) -> NDArray[Any]:
     """float64 [N]: (0-based index among the user's rows) / (number of the user's rows)."""
     order = np.argsort(user, kind="stable")
     count = np.bincount(user)

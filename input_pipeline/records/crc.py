@@ -8,8 +8,10 @@ their bytes again.
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 _SEGMENT, _GROUP = 512, 128
 _DIGITS = 256  # Lengths are taken apart to this base.
@@ -33,7 +35,7 @@ class Crc:
         # [p][l] is the operator "append l * 256 ** p zero bytes", as its values on each byte of a
         # checksum.
         identity = np.arange(256, dtype=np.uint32) << np.array([[0], [8], [16], [24]], np.uint32)
-        self._shifts: list[np.ndarray] = []
+        self._shifts: list[NDArray[Any]] = []
         last = identity
         for power in range(4):
             operators = np.empty((_DIGITS, 4, 256), np.uint32)
@@ -46,13 +48,13 @@ class Crc:
         distance = np.repeat(np.arange(_SEGMENT), 256)
         self._by_distance = self._shift(np.tile(self._table, _SEGMENT), distance)
 
-    def _step(self, crc: np.ndarray, power: int, operator: np.ndarray) -> np.ndarray:
+    def _step(self, crc: NDArray[Any], power: int, operator: NDArray[Any]) -> NDArray[Any]:
         """Appends 256 ** power zero bytes; `operator` does so for power > 0."""
         if power == 0:
             return (crc >> np.uint32(8)) ^ self._table[crc & np.uint32(255)]
         return _apply(operator, crc)
 
-    def _shift(self, crc: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+    def _shift(self, crc: NDArray[Any], lengths: NDArray[Any]) -> NDArray[Any]:
         """Appends `lengths` zero bytes to strings with these checksums (without the inversions)."""
         power = 0
         while True:
@@ -62,14 +64,16 @@ class Crc:
                 return crc
             power += 1
 
-    def combine(self, left: np.ndarray, right: np.ndarray, right_lengths: np.ndarray) -> np.ndarray:
+    def combine(
+        self, left: NDArray[Any], right: NDArray[Any], right_lengths: NDArray[Any]
+    ) -> NDArray[Any]:
         """Checksums of left + right, uint32 [N], given those of the parts.
 
         `right_lengths` are in bytes, below 2^32.
         """
         return self._shift(left, right_lengths) ^ right
 
-    def of_strings(self, data: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    def of_strings(self, data: NDArray[Any], offsets: NDArray[Any]) -> NDArray[Any]:
         """Checksums, uint32 [N], of data[offsets[n]:offsets[n + 1]].
 
         Args:
@@ -92,7 +96,9 @@ class Crc:
             crc[filled] ^= np.bitwise_xor.reduceat(parts, first[filled])
         return crc
 
-    def _of_segments(self, data: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    def _of_segments(
+        self, data: NDArray[Any], starts: NDArray[Any], ends: NDArray[Any]
+    ) -> NDArray[Any]:
         """Checksums without the inversions of short adjoining segments, uint32 [N]."""
         crc = np.empty(len(starts), np.uint32)
         # So many at a time keep the index in the processor's cache.
@@ -100,7 +106,7 @@ class Crc:
             part = slice(group, group + _GROUP)
             low, high = int(starts[part][0]), int(ends[part][-1])
             last = np.repeat((ends[part] - low - 1).astype(np.int32), (ends - starts)[part])
-            following: np.ndarray = last - np.arange(high - low, dtype=np.int32)
+            following: NDArray[Any] = last - np.arange(high - low, dtype=np.int32)
             entry = np.left_shift(following, 8) + data[low:high]
             values = self._by_distance.take(entry)
             crc[part] = np.bitwise_xor.reduceat(values, starts[part] - low)
@@ -112,14 +118,14 @@ class Crc:
         return int(self.of_strings(np.frombuffer(data, np.uint8), offsets)[0])
 
 
-def _apply(operator: np.ndarray, crc: np.ndarray) -> np.ndarray:
+def _apply(operator: NDArray[Any], crc: NDArray[Any]) -> NDArray[Any]:
     result = operator[0][crc & np.uint32(255)]
     for byte in range(1, 4):
         result = result ^ operator[byte][(crc >> np.uint32(8 * byte)) & np.uint32(255)]
     return result
 
 
-def _apply_each(operators: np.ndarray, which: np.ndarray, crc: np.ndarray) -> np.ndarray:
+def _apply_each(operators: NDArray[Any], which: NDArray[Any], crc: NDArray[Any]) -> NDArray[Any]:
     """Applies operators[which[n]] to crc[n]."""
     flat, base = operators.reshape(-1), which.astype(np.int64) << 10
     result = flat.take(base + (crc & np.uint32(255)))

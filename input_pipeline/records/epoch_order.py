@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 
 def shuffled_by_window(
@@ -66,7 +68,7 @@ class EpochOrder:
 
     def __init__(
         self,
-        rows: Sequence[np.ndarray],
+        rows: Sequence[NDArray[Any]],
         *,
         slots: int,
         records_per_block: int,
@@ -115,7 +117,7 @@ class EpochOrder:
     def num_windows(self) -> int:
         return len(self.rows_before) - 1
 
-    def windows(self, first: int, last: int) -> list[np.ndarray]:
+    def windows(self, first: int, last: int) -> list[NDArray[Any]]:
         """The rows of each record of each block of some windows, in the order of reading.
 
         Args:
@@ -132,7 +134,7 @@ class EpochOrder:
         in_order = places.batch(end - begin).get_single_element().numpy()
         return [self._block(place) for place in in_order]
 
-    def _block(self, place: int) -> np.ndarray:
+    def _block(self, place: int) -> NDArray[Any]:
         first = int(self._turn[place]) * self.records_per_block
         return self._rows[self._slot[place]][first : first + self.records_per_block]
 
@@ -146,7 +148,7 @@ class EpochOrder:
         block = int(np.searchsorted(ends, before, side="right"))
         return Start(window, block, before - int(ends[block - 1] if block else 0))
 
-    def slots_at(self, window: int) -> tuple[list[list[tuple[int, int]]], np.ndarray]:
+    def slots_at(self, window: int) -> tuple[list[list[tuple[int, int]]], NDArray[Any]]:
         """What is left to read from the beginning of a window on.
 
         Returns:
@@ -177,7 +179,7 @@ class ShuffledRecords:
     def __init__(
         self,
         order: EpochOrder,
-        read: Callable[[list[list[tuple[int, int]]], np.ndarray], tf.data.Dataset],
+        read: Callable[[list[list[tuple[int, int]]], NDArray[Any]], tf.data.Dataset],
     ) -> None:
         self.order = order
         self._read = read

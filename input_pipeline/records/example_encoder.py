@@ -14,9 +14,11 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from input_pipeline.feature import NODES, Feature
 from input_pipeline.graph.node_table import Column, ListColumn
@@ -49,8 +51,8 @@ class Chunks:
     """
 
     data: pa.LargeBinaryArray
-    lengths: np.ndarray
-    checksums: np.ndarray
+    lengths: NDArray[Any]
+    checksums: NDArray[Any]
 
     @classmethod
     def of(cls, data: pa.LargeBinaryArray) -> Chunks:
@@ -63,7 +65,7 @@ def node_payloads(
     owner: str,
     table: Mapping[str, Column],
     encoded: Mapping[str, pa.LargeBinaryArray],
-    nodes: np.ndarray | None = None,
+    nodes: NDArray[Any] | None = None,
 ) -> dict[str, pa.LargeBinaryArray]:
     """The values of the users, of the items, or of the contexts of a window, by feature.
 
@@ -107,7 +109,7 @@ def column_payload(
 
 
 def _ids_or_missing(
-    feature: Feature, ids: pa.LargeBinaryArray, rows: np.ndarray
+    feature: Feature, ids: pa.LargeBinaryArray, rows: NDArray[Any]
 ) -> pa.LargeBinaryArray:
     """The ids of vocabulary rows; of row -1 what the feature says of missing ones."""
     absent = rows < 0
@@ -121,7 +123,7 @@ def _ids_or_missing(
     return ids.take(pa.array(np.where(absent, len(ids) - 1, rows)))
 
 
-def _offsets(lengths: np.ndarray) -> np.ndarray:
+def _offsets(lengths: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([[0], np.cumsum(lengths)])
 
 
@@ -139,12 +141,12 @@ def node_chunks(
     )
 
 
-def _taken(data: pa.LargeBinaryArray, rows: np.ndarray) -> pa.LargeBinaryArray:
+def _taken(data: pa.LargeBinaryArray, rows: NDArray[Any]) -> pa.LargeBinaryArray:
     """data[rows]; also where there are none, for which pyarrow leaves out the buffers."""
     return data.take(pa.array(rows)) if len(rows) else strings(np.zeros(0, np.uint8), np.zeros(1))
 
 
-def contexts(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+def contexts(rows: Rows) -> tuple[NDArray[Any], NDArray[Any]]:
     """The events, [E], that tell the context of rows, and which of them tells each row's, [R]."""
     return np.unique(rows.event, return_inverse=True)
 
@@ -167,7 +169,7 @@ class ExampleEncoder:
         self,
         spec: DatasetSpec,
         rows: Rows,
-        places: Mapping[str, np.ndarray],
+        places: Mapping[str, NDArray[Any]],
         payloads: Mapping[str, Mapping[str, pa.LargeBinaryArray]],
         random: np.random.Generator,
     ):
@@ -185,7 +187,7 @@ class ExampleEncoder:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def encode(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def encode(self, index: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Some rows as framed TFRecords: uint8 [bytes], and their bounds in it, int64 [N + 1].
 
         Args:
@@ -199,12 +201,12 @@ class ExampleEncoder:
         labels, label = self._outcomes
         return encode_records([*parts, (labels, label[index])])
 
-    def num_rows(self, index: np.ndarray) -> np.ndarray:
+    def num_rows(self, index: NDArray[Any]) -> NDArray[Any]:
         """One each: uint8 [N]."""
         return np.ones(len(index), np.uint8)
 
 
-def label_chunks(spec: DatasetSpec, rows: Rows) -> tuple[Chunks, np.ndarray]:
+def label_chunks(spec: DatasetSpec, rows: Rows) -> tuple[Chunks, NDArray[Any]]:
     """The labels' entries of each distinct outcome, and which of them each row has, int64 [R]."""
     outcomes = rows.positive.astype(np.uint64) << np.uint64(32) | rows.unlabeled
     distinct, which = np.unique(outcomes, return_inverse=True)
@@ -220,7 +222,9 @@ def label_chunks(spec: DatasetSpec, rows: Rows) -> tuple[Chunks, np.ndarray]:
     return Chunks.of(pa.array(parts, pa.large_binary())), which
 
 
-def encode_records(parts: Sequence[tuple[Chunks, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+def encode_records(
+    parts: Sequence[tuple[Chunks, NDArray[Any]]],
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Rows as framed TFRecords, one after the other.
 
     A record is: length (8 bytes), masked CRC-32C of the length, the Example, masked CRC-32C of the

@@ -14,9 +14,11 @@ https://protobuf.dev/programming-guides/encoding describes the bytes:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from input_pipeline.log.rows import Rows
 from input_pipeline.records.crc import crc32c
@@ -37,7 +39,9 @@ from input_pipeline.spec import MAX_CANDIDATES, DatasetSpec
 _CONTEXT, _LISTS = 1, 2
 
 
-def group_requests(user: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def group_requests(
+    user: NDArray[Any], random: np.random.Generator
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Deals the rows of each user out to requests of at most MAX_CANDIDATES rows, at random.
 
     Args:
@@ -74,7 +78,7 @@ class RequestEncoder:
         self,
         spec: DatasetSpec,
         rows: Rows,
-        places: Mapping[str, np.ndarray],
+        places: Mapping[str, NDArray[Any]],
         payloads: Mapping[str, Mapping[str, pa.LargeBinaryArray]],
         random: np.random.Generator,
     ):
@@ -83,10 +87,10 @@ class RequestEncoder:
         self._users = node_chunks(spec, "user", payloads["user"]).data
         self._names: list[str] = []
         # Of each list, the element of each row, counted from the list's first one.
-        self._which: list[np.ndarray] = []
+        self._which: list[NDArray[Any]] = []
         elements: list[pa.LargeBinaryArray] = []
 
-        def add(name: str, kind: str, values: pa.LargeBinaryArray, which: np.ndarray) -> None:
+        def add(name: str, kind: str, values: pa.LargeBinaryArray, which: NDArray[Any]) -> None:
             self._names.append(name)
             self._which.append(which)
             elements.append(_element(kind, values))
@@ -120,7 +124,7 @@ class RequestEncoder:
     def __len__(self) -> int:
         return len(self._bounds) - 1
 
-    def encode(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def encode(self, index: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Some requests as framed TFRecords: uint8 [bytes], and their bounds, int64 [N + 1].
 
         Args:
@@ -148,7 +152,7 @@ class RequestEncoder:
         context = self._users.take(pa.array(self._user[row[first]]))
         return frame(joined(_heads(_CONTEXT, context), context, _heads(_LISTS, lists), lists))
 
-    def num_rows(self, index: np.ndarray) -> np.ndarray:
+    def num_rows(self, index: NDArray[Any]) -> NDArray[Any]:
         """How many rows some requests have: uint8 [N]."""
         return (self._bounds[index + 1] - self._bounds[index]).astype(np.uint8)
 
@@ -177,7 +181,7 @@ def _heads(field: int, data: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
     return prefixes(np.diff(flat_bytes(data)[1]), lambda length: delimited(field, length))
 
 
-def frame(records: pa.LargeBinaryArray) -> tuple[np.ndarray, np.ndarray]:
+def frame(records: pa.LargeBinaryArray) -> tuple[NDArray[Any], NDArray[Any]]:
     """N serialized messages as TFRecords: uint8 [bytes], and their bounds in it, int64 [N + 1]."""
     crc = crc32c()
     flat, offsets = flat_bytes(records)

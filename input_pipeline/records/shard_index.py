@@ -9,8 +9,10 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.files import filesystem
 from input_pipeline.records.crc import crc32
@@ -37,11 +39,11 @@ class ShardIndex:
       sizes: int64 [M], bytes of what each block holds.
     """
 
-    rows: np.ndarray
-    offsets: np.ndarray
-    records: np.ndarray
-    checksums: np.ndarray
-    sizes: np.ndarray
+    rows: NDArray[Any]
+    offsets: NDArray[Any]
+    records: NDArray[Any]
+    checksums: NDArray[Any]
+    sizes: NDArray[Any]
 
     def copy_tail(self, source: str, first_record: int, target: str) -> int:
         """Copies a shard from the block that holds a record on, as a gzip file of its own.
@@ -114,7 +116,7 @@ def read_index(data_dir: str) -> dict[str, ShardIndex]:
     if not filesystem.exists(path):
         raise ValueError(f"{data_dir}: its shards have no index, expected {path}: prepare it again")
     arrays = filesystem.load_arrays(path)
-    fields: dict[str, dict[str, np.ndarray]] = {}
+    fields: dict[str, dict[str, NDArray[Any]]] = {}
     for key, array in arrays.items():
         name, field = os.path.split(key)
         fields.setdefault(name, {})[field] = array

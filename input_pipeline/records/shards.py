@@ -14,10 +14,11 @@ import contextlib
 import dataclasses
 import os
 import tempfile
-from typing import IO, NamedTuple, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 import numpy as np
 from isal import isal_zlib
+from numpy.typing import NDArray
 
 from input_pipeline.files import filesystem
 from input_pipeline.log.windows import STREAM_ROW_ORDER, STREAM_SHARDS
@@ -49,10 +50,10 @@ class Block:
     data: bytes
     checksum: int
     num_bytes: int
-    rows: np.ndarray
+    rows: NDArray[Any]
 
 
-def compress(records: np.ndarray, rows: np.ndarray) -> Block:
+def compress(records: NDArray[Any], rows: NDArray[Any]) -> Block:
     """Compresses framed records, uint8 [bytes], of so many rows each, uint8 [N]."""
     compressor = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, -isal_zlib.MAX_WBITS)
     data = compressor.compress(records) + compressor.flush(isal_zlib.Z_FULL_FLUSH)
@@ -76,13 +77,13 @@ class Encoder(Protocol):
     def __len__(self) -> int:
         """How many records there are."""
 
-    def encode(self, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def encode(self, index: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
         """Records by number, int64 [N], framed: uint8 [bytes], and where each begins and ends.
 
         Record n is bytes[bounds[n]:bounds[n + 1]], bounds being int64 [N + 1].
         """
 
-    def num_rows(self, index: np.ndarray) -> np.ndarray:
+    def num_rows(self, index: NDArray[Any]) -> NDArray[Any]:
         """How many rows records by number, int64 [N], have: uint8 [N]."""
 
 
@@ -128,7 +129,9 @@ class ShardWriter:
         random = np.random.default_rng([self._seed, STREAM_ROW_ORDER, self._num_added])
         self._num_added += 1
         order = random.permutation(len(encoder))
-        waiting: collections.deque = collections.deque()
+        waiting: collections.deque[tuple[_Shard, concurrent.futures.Future[list[Block]]]] = (
+            collections.deque()
+        )
         for number, shard in enumerate(self._shards[split]):
             records = order[number :: self._num_shards]
             for start in range(0, len(records), encoder.records_per_chunk):
@@ -152,7 +155,7 @@ class ShardWriter:
         write_index(self._data_dir, indices)
 
 
-def _blocks(encoder: Encoder, index: np.ndarray) -> list[Block]:
+def _blocks(encoder: Encoder, index: NDArray[Any]) -> list[Block]:
     """Encodes a chunk of records and compresses it in blocks."""
     records, bounds = encoder.encode(index)
     rows = encoder.num_rows(index)
@@ -214,4 +217,4 @@ class _Waiting(NamedTuple):
     length: int
     checksum: int
     num_bytes: int
-    rows: np.ndarray
+    rows: NDArray[Any]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from input_pipeline.records.bad_records import open_records
 
@@ -27,7 +28,7 @@ class Source(NamedTuple):
     begin: int
     first: int
     length: int
-    skipped: np.ndarray
+    skipped: NDArray[Any]
     is_cut: bool
 
 
@@ -44,7 +45,7 @@ def read_one_by_one(sources: Sequence[Source]) -> tf.data.Dataset:
 
 
 def read_in_turn(
-    slots: Sequence[Sequence[Source]], turns: np.ndarray, records_per_block: int
+    slots: Sequence[Sequence[Source]], turns: NDArray[Any], records_per_block: int
 ) -> tf.data.Dataset:
     """Blocks of records, string [..], that the slots give in turn.
 
@@ -61,7 +62,7 @@ def read_in_turn(
     return tf.data.Dataset.choose_from_datasets(blocks, choices, stop_on_empty_dataset=False)
 
 
-def _columns(sources: Sequence[Source]) -> tuple[np.ndarray, ...]:
+def _columns(sources: Sequence[Source]) -> tuple[NDArray[Any], ...]:
     """The fields of some sources, column by column; `skipped` is filled up with -1."""
     width = max(len(source.skipped) for source in sources)
     skipped = np.full((len(sources), width), -1, np.int64)

@@ -6,10 +6,12 @@ https://protobuf.dev/programming-guides/encoding describes them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from input_pipeline.log.byte_strings import ByteStrings
 from input_pipeline.log.raw_ids import RawIds
@@ -21,7 +23,7 @@ _BLOCK = 1 << 18
 _KINDS = {"bytes": 1, "float": 2, "int64": 3}
 
 
-def flat_bytes(data: pa.LargeBinaryArray) -> tuple[np.ndarray, np.ndarray]:
+def flat_bytes(data: pa.LargeBinaryArray) -> tuple[NDArray[Any], NDArray[Any]]:
     """The bytes, uint8, and offsets, int64 [N + 1], of an array of strings without offset."""
     _, offsets, values = data.buffers()
     offsets = np.frombuffer(offsets, np.int64, len(data) + 1, 8 * data.offset)
@@ -29,13 +31,13 @@ def flat_bytes(data: pa.LargeBinaryArray) -> tuple[np.ndarray, np.ndarray]:
     return (np.zeros(0, np.uint8) if empty else np.frombuffer(values, np.uint8)), offsets
 
 
-def strings(flat: np.ndarray, offsets: np.ndarray) -> pa.LargeBinaryArray:
+def strings(flat: NDArray[Any], offsets: NDArray[Any]) -> pa.LargeBinaryArray:
     """The strings flat[offsets[n]:offsets[n + 1]]; the buffers are shared."""
     buffers = [None, pa.py_buffer(offsets.astype(np.int64)), pa.py_buffer(flat)]
     return pa.LargeBinaryArray.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)
 
 
-def fixed_strings(matrix: np.ndarray) -> pa.LargeBinaryArray:
+def fixed_strings(matrix: NDArray[Any]) -> pa.LargeBinaryArray:
     """The bytes of each row of a matrix, little-endian."""
     flat = np.ascontiguousarray(matrix).view(np.uint8).reshape(-1)
     width = flat.size // len(matrix) if len(matrix) else 0
@@ -51,7 +53,7 @@ def varint(value: int) -> bytes:
     return bytes(result) + bytes([value])
 
 
-def varints(values: np.ndarray) -> pa.LargeBinaryArray:
+def varints(values: NDArray[Any]) -> pa.LargeBinaryArray:
     """Each int64 as a varint; negative numbers take ten bytes."""
     if len(values) > _BLOCK:
         blocks = range(0, len(values), _BLOCK)
@@ -85,7 +87,7 @@ def joined(*columns: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
     return pc.binary_join_element_wise(*columns, pa.scalar(b"", pa.large_binary()))
 
 
-def prefixes(lengths: np.ndarray, prefix: Callable[[int], bytes]) -> pa.LargeBinaryArray:
+def prefixes(lengths: NDArray[Any], prefix: Callable[[int], bytes]) -> pa.LargeBinaryArray:
     """prefix(length) of each length, computed once a distinct length."""
     distinct, which = np.unique(lengths, return_inverse=True)
     table = pa.array([prefix(length) for length in distinct.tolist()], pa.large_binary())
@@ -125,7 +127,7 @@ def feature_entry(
     return joined(prefixes(pc.binary_length(payload).to_numpy(), prefix), payload)
 
 
-def masked(checksums: np.ndarray) -> np.ndarray:
+def masked(checksums: NDArray[Any]) -> NDArray[Any]:
     """TFRecord's masked checksums as bytes, uint8 [N, 4]."""
     rotated = checksums >> np.uint32(15) | checksums << np.uint32(17)
     return (rotated + np.uint32(0xA282EAD8)).astype("<u4").view(np.uint8).reshape(-1, 4)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.exact_auc import auc_of_ranks
 from input_pipeline.files import filesystem
@@ -34,7 +36,7 @@ class BestAuc:
         self._world = make_world(preparation.users, preparation.items, preparation.seed)
         self._best: dict[str, dict[str, float | None]] = {}
 
-    def add(self, window: int, rows: Rows, touched_before: np.ndarray) -> None:
+    def add(self, window: int, rows: Rows, touched_before: NDArray[Any]) -> None:
         """Takes in the rows of a window; `touched_before` tells of pairs logged before it, [R]."""
         split = self._interactions.windows.split(window)
         if split not in ("validation", "test"):
@@ -54,7 +56,7 @@ class BestAuc:
         text = json.dumps(self._best, indent=2) + "\n"
         filesystem.write_text(filesystem.join(folder, "best_auc.json"), text)
 
-    def _probabilities(self, window: int, rows: Rows, touched_before: np.ndarray) -> np.ndarray:
+    def _probabilities(self, window: int, rows: Rows, touched_before: NDArray[Any]) -> NDArray[Any]:
         """float64 [R, T]."""
         ids = self._interactions.ids
         users, items = ids["user"].values, ids["item"].values

@@ -8,8 +8,10 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.exact_auc import auc_of_counts
 from input_pipeline.feature import Feature
@@ -26,11 +28,11 @@ Aucs = dict[str, dict[str, float | None]]
 class _Outcomes:
     """How many rows of each entry are positive, and how many negative: int64 [T, E] each."""
 
-    positives: np.ndarray
-    negatives: np.ndarray
+    positives: NDArray[Any]
+    negatives: NDArray[Any]
 
     @classmethod
-    def of(cls, rows: Rows, places: np.ndarray, size: int, num_tasks: int) -> _Outcomes:
+    def of(cls, rows: Rows, places: NDArray[Any], size: int, num_tasks: int) -> _Outcomes:
         counts = np.zeros((2, num_tasks, size), np.int64)
         for task in range(num_tasks):
             bit = np.uint32(task)
@@ -40,10 +42,10 @@ class _Outcomes:
                 counts[sign, task] = np.bincount(places[chosen], minlength=size)
         return cls(*counts)
 
-    def take(self, entries: np.ndarray) -> _Outcomes:
+    def take(self, entries: NDArray[Any]) -> _Outcomes:
         return _Outcomes(self.positives[:, entries], self.negatives[:, entries])
 
-    def auc(self, scores: np.ndarray, task: int) -> float | None:
+    def auc(self, scores: NDArray[Any], task: int) -> float | None:
         """Of the rows, given a score an entry, [E]; ties count half, None with one class."""
         _, ranks = np.unique(scores, return_inverse=True)
         return auc_of_counts(
@@ -82,7 +84,7 @@ class ColumnSignals:
         return self._spec.vocabulary(feature.vocabulary).size
 
     def add(
-        self, rows: Rows, tables: Mapping[str, NodeTable], places: Mapping[str, np.ndarray]
+        self, rows: Rows, tables: Mapping[str, NodeTable], places: Mapping[str, NDArray[Any]]
     ) -> Aucs:
         """Takes in a window's rows, and returns the AUCs that they had by what came before.
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import html
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import sparse
 
 from input_pipeline.feature import Feature
@@ -33,15 +35,15 @@ class _Graph:
       edges: of users to the macro nodes of items, [U, K_I].
     """
 
-    degrees: dict[str, np.ndarray]
-    macro: dict[str, np.ndarray]
-    edges: np.ndarray
+    degrees: dict[str, NDArray[Any]]
+    macro: dict[str, NDArray[Any]]
+    edges: NDArray[Any]
 
     @classmethod
     def read(cls, spec: DatasetSpec, data_dir: str) -> _Graph:
         folder = filesystem.join(data_dir, "graph", "latest")
 
-        def column(feature: Feature) -> np.ndarray:
+        def column(feature: Feature) -> NDArray[Any]:
             return filesystem.load_array(filesystem.join(folder, f"{feature.column}.npy"))
 
         with filesystem.open_binary(filesystem.join(folder, "merging_matrix.npz")) as file:
@@ -145,7 +147,7 @@ def _features(log: LogStatistics) -> str:
     return _section("Features", text, content) if content else ""
 
 
-def _lift(spec: DatasetSpec, graph: _Graph) -> np.ndarray:
+def _lift(spec: DatasetSpec, graph: _Graph) -> NDArray[Any]:
     """log2 of tie strength over expected tie strength, [K_U, K_I]; NaN where there is none."""
     macro = graph.macro["user"]
     ties = np.zeros((spec.num_user_macro_nodes, spec.num_item_macro_nodes))

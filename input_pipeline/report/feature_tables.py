@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.report.log_statistics import IdsStatistics, NumbersStatistics
 from input_pipeline.report.page import table
@@ -53,7 +55,7 @@ def numbers_table(columns: Sequence[NumbersStatistics]) -> str:
     return table(head, rows) if rows else ""
 
 
-def bars(counts: np.ndarray) -> str:
+def bars(counts: NDArray[Any]) -> str:
     """Counts side by side, as a small SVG element."""
     most = max(1, int(counts.max(initial=0)))
     parts = "".join(

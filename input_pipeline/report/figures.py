@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
+from numpy.typing import NDArray
 
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # Text stays text: small files, and the reader's own font.
@@ -37,7 +38,7 @@ def _axes(width: float, height: float, columns: int = 1) -> tuple[Figure, Sequen
     return figure, figure.subplots(1, columns, squeeze=False)[0]
 
 
-def lines_by_day(days: np.ndarray, counts: np.ndarray, tasks: Sequence[str]) -> str:
+def lines_by_day(days: NDArray[Any], counts: NDArray[Any], tasks: Sequence[str]) -> str:
     """Events by task over days; counts are [T, days]."""
     with matplotlib.rc_context(_STYLE):
         figure, (axes,) = _axes(10, 3)
@@ -66,7 +67,7 @@ def label_rates(windows: Sequence[str], rates: Mapping[str, Sequence[float]]) ->
         return _svg(figure)
 
 
-def degrees(users: np.ndarray, items: np.ndarray) -> str:
+def degrees(users: NDArray[Any], items: NDArray[Any]) -> str:
     """Share of users and of items with at least so many neighbours."""
     with matplotlib.rc_context(_STYLE):
         figure, panels = _axes(10, 3, columns=2)
@@ -86,7 +87,7 @@ def degrees(users: np.ndarray, items: np.ndarray) -> str:
         return _svg(figure)
 
 
-def macro_sizes(user: np.ndarray, item: np.ndarray, num_users: int, num_items: int) -> str:
+def macro_sizes(user: NDArray[Any], item: NDArray[Any], num_users: int, num_items: int) -> str:
     """Members of each macro node, given the macro node of each user and of each item."""
     with matplotlib.rc_context(_STYLE):
         figure, panels = _axes(10, 2.8, columns=2)
@@ -105,7 +106,7 @@ def macro_sizes(user: np.ndarray, item: np.ndarray, num_users: int, num_items: i
         return _svg(figure)
 
 
-def macro_edges(lift: np.ndarray) -> str:
+def macro_edges(lift: NDArray[Any]) -> str:
     """A heat map of log2 lift, [K_U, K_I]."""
     with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
         figure, (axes,) = _axes(7, 5)

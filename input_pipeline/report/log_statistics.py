@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.log.raw_ids import as_array
 from input_pipeline.log.vocabulary import Column, ListsColumn
@@ -34,7 +36,7 @@ class IdsStatistics:
     size: int
     missing: float
     frequent: tuple[tuple[int | bytes, float], ...]
-    lengths: np.ndarray | None = None
+    lengths: NDArray[Any] | None = None
 
     @classmethod
     def of(cls, name: str, owner: str, column: Column, num_events: int) -> IdsStatistics:
@@ -72,10 +74,10 @@ class NumbersStatistics:
     low: float
     median: float
     high: float
-    histogram: np.ndarray
+    histogram: NDArray[Any]
 
     @classmethod
-    def of(cls, name: str, owner: str, over: str, values: np.ndarray) -> NumbersStatistics:
+    def of(cls, name: str, owner: str, over: str, values: NDArray[Any]) -> NumbersStatistics:
         """Of values [N]; NaN is missing."""
         there = values[~np.isnan(values)]
         missing = 1 - len(there) / max(1, len(values))
@@ -96,14 +98,14 @@ class LogStatistics:
       ids, numbers: the columns of features.
     """
 
-    by_day: tuple[np.ndarray, np.ndarray] | None
+    by_day: tuple[NDArray[Any], NDArray[Any]] | None
     ids: tuple[IdsStatistics, ...]
     numbers: tuple[NumbersStatistics, ...]
 
 
 def events_by_day(
-    timestamps: np.ndarray, behaviors: np.ndarray, unit: str | None, num_tasks: int
-) -> tuple[np.ndarray, np.ndarray]:
+    timestamps: NDArray[Any], behaviors: NDArray[Any], unit: str | None, num_tasks: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Days and events by task and day, without the first and the last 0.1 % of the events.
 
     Args:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import html
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.exact_auc import auc_of_ranks
 from input_pipeline.graph.balance import balance
@@ -35,9 +37,9 @@ def edge_statistics(
     name: str,
     rows: Rows,
     tasks: Sequence[str],
-    macro: Mapping[str, np.ndarray],
-    edges: Mapping[str, np.ndarray],
-    touched_before: np.ndarray,
+    macro: Mapping[str, NDArray[Any]],
+    edges: Mapping[str, NDArray[Any]],
+    touched_before: NDArray[Any],
 ) -> EdgeStatistics:
     """Scores a window's rows by the edges that they read.
 
@@ -66,7 +68,7 @@ def edge_statistics(
     return EdgeStatistics(name, len(new), aucs)
 
 
-def balance_table(spec: DatasetSpec, macro: Mapping[str, np.ndarray]) -> str:
+def balance_table(spec: DatasetSpec, macro: Mapping[str, NDArray[Any]]) -> str:
     """How evenly users and items are spread over their macro nodes, as HTML; `macro` by owner."""
     rows = []
     for owner, number in (

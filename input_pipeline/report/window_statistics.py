@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.exact_auc import auc_of_ranks
 from input_pipeline.log.rows import Rows
@@ -17,11 +19,11 @@ SIGNALS = ("item cold", "user cold", "pair touched before", "item popularity")
 
 def signals(
     rows: Rows,
-    macro: Mapping[str, np.ndarray],
-    touched: np.ndarray,
+    macro: Mapping[str, NDArray[Any]],
+    touched: NDArray[Any],
     num_items: int,
-    events_of_item: np.ndarray,
-) -> dict[str, np.ndarray]:
+    events_of_item: NDArray[Any],
+) -> dict[str, NDArray[Any]]:
     """What is told of a row without knowing its user or item, int64 [R] by name of SIGNALS.
 
     Args:
@@ -71,7 +73,7 @@ class WindowStatistics:
 
 
 def window_statistics(
-    name: str, rows: Rows, tasks: Sequence[str], values: dict[str, np.ndarray]
+    name: str, rows: Rows, tasks: Sequence[str], values: dict[str, NDArray[Any]]
 ) -> WindowStatistics:
     """Counts one window's rows; `values` are its signals, or none for history."""
     positives, labels = {}, {}

@@ -7,9 +7,12 @@ arbitrary.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from input_pipeline.log.byte_strings import ByteStrings
 from input_pipeline.log.events import Categorical, CategoricalLists
@@ -22,13 +25,13 @@ _ZONE = "(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
 _CALENDAR = (-62_135_596_800, 253_402_300_799)  # seconds: the years 1 to 9999
 
 
-def matches(column: pa.Array, pattern: str) -> np.ndarray:
+def matches(column: pa.Array, pattern: str) -> NDArray[Any]:
     """bool [N]: whether the whole value matches the regular expression."""
     matched = pc.match_substring_regex(column, rf"\A(?:{pattern})\z")
     return matched.to_numpy(zero_copy_only=False)
 
 
-def _decimals_to_int64(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+def _decimals_to_int64(column: pa.Array) -> tuple[NDArray[Any], NDArray[Any]]:
     """Decimals to int64, and a mask of those outside its range."""
     text = column.cast(pa.large_string())
     try:
@@ -39,7 +42,7 @@ def _decimals_to_int64(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return np.where(outside, 0, np.array(numbers, object)).astype(np.int64), outside
 
 
-def parse_integers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+def parse_integers(column: pa.Array) -> tuple[NDArray[Any], NDArray[Any]]:
     """int64 [N] of decimal values, and bool [N] of those that are none or lie outside int64."""
     malformed = ~matches(column, "-?[0-9]{1,30}")
     if malformed.any():
@@ -48,14 +51,16 @@ def parse_integers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return numbers, malformed | outside
 
 
-def parse_choices(column: pa.Array, choices: tuple[bytes, ...]) -> tuple[np.ndarray, np.ndarray]:
+def parse_choices(
+    column: pa.Array, choices: tuple[bytes, ...]
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """int64 [N] of places in `choices`, and bool [N] of the values that are none of them."""
     places = pc.index_in(column, value_set=pa.array(choices, column.type))
     numbers = places.fill_null(-1).to_numpy().astype(np.int64)
     return numbers, numbers < 0
 
 
-def parse_numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+def parse_numbers(column: pa.Array) -> tuple[NDArray[Any], NDArray[Any]]:
     """float32 [N], NaN where there is none, and bool [N] of values that are none or not finite.
 
     Numbers are decimals, `true` and `false` in any case; empty cells and `nan` in any case say that
@@ -73,7 +78,7 @@ def parse_numbers(column: pa.Array) -> tuple[np.ndarray, np.ndarray]:
     return values, ~readable | np.isinf(values)
 
 
-def parse_times(column: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def parse_times(column: pa.Array, unit: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Seconds since 1970 of integers in `unit`, `s` or `ms`, and of ISO 8601 text, in UTC.
 
     Text without a zone is in UTC.
@@ -95,7 +100,7 @@ def parse_times(column: pa.Array, unit: str) -> tuple[np.ndarray, np.ndarray, np
     return seconds, empty, ~empty & (outside | ~(of_integers | of_text))
 
 
-def _iso_seconds(text: pa.Array) -> tuple[np.ndarray, np.ndarray]:
+def _iso_seconds(text: pa.Array) -> tuple[NDArray[Any], NDArray[Any]]:
     """int64 [N] of ISO 8601, and bool [N] of times that there are not, as of 30 February."""
     whole = pc.replace_substring_regex(text, r"[.,][0-9]+", "")
     whole = pc.replace_substring_regex(whole, f"^({_DATE})$", r"\1T00:00")
@@ -118,7 +123,7 @@ def _cast_or_none(value: pa.Scalar, kind: pa.DataType) -> int | None:
         return None
 
 
-def empty_cells(column: pa.Array) -> np.ndarray:
+def empty_cells(column: pa.Array) -> NDArray[Any]:
     """bool [N]: whether the cell is empty."""
     return pc.equal(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
 
@@ -153,7 +158,7 @@ def to_categorical(chunks: list[pa.DictionaryArray]) -> Categorical:
     return Categorical(which[places], strings[first])
 
 
-def _distinct(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _distinct(numbers: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """A place of each distinct number, ascending, int64 [V], and which each is, int32 [N]."""
     order = np.argsort(numbers)
     ascending = numbers[order]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from input_pipeline.feature import check_name
 from input_pipeline.log.events import Categorical, FeatureValues, Numbers
@@ -97,17 +98,17 @@ class _PartOfTime(_Kind):
         codes = np.where(parts < 0, -1, np.searchsorted(values, parts))
         return Categorical(codes.astype(np.int32), values)
 
-    def _part(self, seconds: np.ndarray) -> np.ndarray:
+    def _part(self, seconds: NDArray[Any]) -> NDArray[Any]:
         raise NotImplementedError
 
 
 class _Hour(_PartOfTime):
-    def _part(self, seconds: np.ndarray) -> np.ndarray:
+    def _part(self, seconds: NDArray[Any]) -> NDArray[Any]:
         return seconds // _SECONDS_OF_HOUR % 24
 
 
 class _Weekday(_PartOfTime):
-    def _part(self, seconds: np.ndarray) -> np.ndarray:
+    def _part(self, seconds: NDArray[Any]) -> NDArray[Any]:
         return (seconds // _SECONDS_OF_DAY + 3) % 7  # 1970 began on a Thursday.
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.sources.layout import Block
 
@@ -13,7 +15,7 @@ _ZERO_OR_ONE = (b"0", b"1", b"0.0", b"1.0")  # Tables with gaps are often writte
 
 def label_reader(
     label_columns: Sequence[str], unlabeled_cells: bool
-) -> Callable[[Block], tuple[np.ndarray, np.ndarray]]:
+) -> Callable[[Block], tuple[NDArray[Any], NDArray[Any]]]:
     """The `behaviors` of a Layout whose t-th label column tells of task t.
 
     Args:
@@ -23,7 +25,7 @@ def label_reader(
     choices = (*_ZERO_OR_ONE, b"") if unlabeled_cells else _ZERO_OR_ONE
     requirement = "0, 1 or empty" if unlabeled_cells else "0 or 1"
 
-    def behaviors(block: Block) -> tuple[np.ndarray, np.ndarray]:
+    def behaviors(block: Block) -> tuple[NDArray[Any], NDArray[Any]]:
         shown = np.zeros(len(block), np.uint32)
         unlabeled = np.zeros(len(block), np.uint32)
         for task, column in enumerate(label_columns):

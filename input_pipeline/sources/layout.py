@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from input_pipeline.log.events import EventLog, FeatureValues
 from input_pipeline.preparation_options import PreparationOptions
@@ -42,33 +44,33 @@ class Block:
     def __len__(self) -> int:
         return len(self.malformed)
 
-    def refuse(self, column: str, mask: np.ndarray, requirement: str) -> None:
+    def refuse(self, column: str, mask: NDArray[Any], requirement: str) -> None:
         """Marks the rows of `mask`; their values in `column` are not as required."""
         for row in np.flatnonzero(mask & ~self.malformed)[:5]:
             value = self.columns[column][int(row)].as_py().decode("utf-8", "replace")
             self.problems.append((int(row), column, value, requirement))
         self.malformed |= mask
 
-    def integers(self, column: str, requirement: str = _INT64_RANGE) -> np.ndarray:
+    def integers(self, column: str, requirement: str = _INT64_RANGE) -> NDArray[Any]:
         """int64 [N]."""
         numbers, malformed = columns.parse_integers(self.columns[column])
         self.refuse(column, malformed, requirement)
         return numbers
 
-    def numbers(self, column: str) -> np.ndarray:
+    def numbers(self, column: str) -> NDArray[Any]:
         """float32 [N]; NaN where there is none."""
         numbers, malformed = columns.parse_numbers(self.columns[column])
         self.refuse(column, malformed, _FLOAT_RANGE)
         return numbers
 
-    def times(self, column: str) -> tuple[np.ndarray, np.ndarray]:
+    def times(self, column: str) -> tuple[NDArray[Any], NDArray[Any]]:
         """int64 [N], seconds since 1970 in UTC, and bool [N], whether the cell is empty."""
         seconds, empty, malformed = columns.parse_times(self.columns[column], self.timestamp_unit)
         requirement = f"a time of the years 1 to 9999, in {self.timestamp_unit} or as ISO 8601"
         self.refuse(column, malformed, requirement)
         return seconds, empty
 
-    def choices(self, column: str, choices: tuple[bytes, ...], requirement: str) -> np.ndarray:
+    def choices(self, column: str, choices: tuple[bytes, ...], requirement: str) -> NDArray[Any]:
         """int64 [N]: places in `choices`; -1 in malformed rows."""
         places, malformed = columns.parse_choices(self.columns[column], choices)
         self.refuse(column, malformed, requirement)
@@ -119,7 +121,7 @@ class Layout:
     item_column: str
     timestamp_column: str | None
     timestamp_unit: str | None
-    behaviors: Callable[[Block], tuple[np.ndarray, np.ndarray]]
+    behaviors: Callable[[Block], tuple[NDArray[Any], NDArray[Any]]]
     label_columns: tuple[str, ...]
     features: tuple[FeatureColumn, ...] = ()
     has_exposures: bool | None = False
@@ -140,9 +142,9 @@ class _Parts:
         self._layout = layout
         names = ("user_id", "item_id", *(feature.name for feature in layout.features))
         self.cells: dict[str, list[pa.Array]] = {name: [] for name in names}
-        self.behaviors: list[np.ndarray] = []
-        self.unlabeled: list[np.ndarray] = []
-        self.timestamps: list[np.ndarray] = []
+        self.behaviors: list[NDArray[Any]] = []
+        self.unlabeled: list[NDArray[Any]] = []
+        self.timestamps: list[NDArray[Any]] = []
 
     def add(self, block: Block) -> None:
         layout = self._layout
@@ -206,7 +208,7 @@ def read_log(rows: Iterator[RawRows], layout: Layout, options: PreparationOption
     return drop_duplicates(log, options.duplicates)
 
 
-def _check_unit(timestamps: np.ndarray, unit: str | None) -> None:
+def _check_unit(timestamps: NDArray[Any], unit: str | None) -> None:
     median = int(np.quantile(timestamps, 0.5, method="lower"))
     if not _CALENDAR[0] <= median // (1000 if unit == "ms" else 1) <= _CALENDAR[1]:
         raise ValueError(
@@ -245,7 +247,7 @@ def _event_log(
     )
 
 
-def repeated_lines(log: EventLog) -> np.ndarray:
+def repeated_lines(log: EventLog) -> NDArray[Any]:
     """bool [N]: whether an earlier line is equal in every column."""
     keys = [log.user_id.codes, log.item_id.codes, log.behaviors]
     keys += [] if log.unlabeled is None else [log.unlabeled]
@@ -260,7 +262,7 @@ def repeated_lines(log: EventLog) -> np.ndarray:
     return repeated
 
 
-def select_lines(log: EventLog, lines: np.ndarray) -> EventLog:
+def select_lines(log: EventLog, lines: NDArray[Any]) -> EventLog:
     """The log of some of its lines; a value that no line has any more is dropped too."""
 
     def take(named: dict[str, FeatureValues]) -> dict[str, FeatureValues]:

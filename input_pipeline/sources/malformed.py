@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 from absl import logging
+from numpy.typing import NDArray
 
 _SHOWN = 5
 _VALUE_CHARACTERS = 80
@@ -85,7 +87,7 @@ class LineNumbers:
         self.skipped: list[int] = []
         self.swallowed = 0
 
-    def of(self, rows: np.ndarray) -> np.ndarray:
+    def of(self, rows: NDArray[Any]) -> NDArray[Any]:
         """Line numbers of rows, given by their 0-based index among the rows of the file."""
         skipped = np.sort(np.asarray(self.skipped, np.int64))
         # The i-th skipped line has skipped[i] - first_line - i rows before it.

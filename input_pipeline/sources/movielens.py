@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.log.events import EventLog
 from input_pipeline.preparation_options import PreparationOptions
@@ -29,7 +32,7 @@ def _dialect(path: str) -> Dialect:
     return Dialect()
 
 
-def _behaviors(block: Block) -> tuple[np.ndarray, np.ndarray]:
+def _behaviors(block: Block) -> tuple[NDArray[Any], NDArray[Any]]:
     places = block.choices("rating", _RATINGS, "0.5, 1, ... 5")
     ratings = np.array([float(text) for text in _RATINGS])[np.maximum(places, 0)]
     bits = (1 + 2 * (ratings >= _LIKE) + 4 * (ratings >= _LOVE)).astype(np.uint32)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from input_pipeline.files import filesystem
 from input_pipeline.spec import SourceFile
 
+_IGzipFile: Any = igzip.IGzipFile  # isal has no types
 _GZIP_MAGIC = b"\x1f\x8b"
 _BROKEN_GZIP: Any = (EOFError, isal_zlib.error, gzip.BadGzipFile)
 _BUFFER_BYTES = 1 << 22
@@ -80,7 +81,7 @@ class RawFile:
         self._raw = _Checksummed(file)
         self._buffered = io.BufferedReader(self._raw, _BUFFER_BYTES)
         packed = self._buffered.peek(2)[:2] == _GZIP_MAGIC
-        self._stream: Any = igzip.IGzipFile(fileobj=self._buffered) if packed else self._buffered
+        self._stream: Any = _IGzipFile(fileobj=self._buffered) if packed else self._buffered
 
     @property
     def bytes_read(self) -> int:

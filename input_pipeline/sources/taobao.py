@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.log.events import EventLog
 from input_pipeline.preparation_options import PreparationOptions
@@ -16,7 +19,7 @@ _BEHAVIORS = (b"pv", b"fav", b"cart", b"buy")
 _COLUMNS = ("user_id", "item_id", "category_id", "behavior", "timestamp")
 
 
-def _behaviors(block: Block) -> tuple[np.ndarray, np.ndarray]:
+def _behaviors(block: Block) -> tuple[NDArray[Any], NDArray[Any]]:
     tasks = block.choices("behavior", _BEHAVIORS, "pv, fav, cart or buy")
     bits = np.left_shift(1, np.maximum(tasks, 0)).astype(np.uint32)
     return bits, np.zeros_like(bits)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 from scipy import sparse
 
 from input_pipeline.dataset import open_examples
@@ -30,9 +31,9 @@ SPLITS = ("validation", "test")
 class _Rows:
     """What the model does not change: labels int8 [N] by task, users [N], slices bool [N]."""
 
-    labels: dict[str, np.ndarray]
-    users: np.ndarray
-    slices: dict[str, np.ndarray]
+    labels: dict[str, NDArray[Any]]
+    users: NDArray[Any]
+    slices: dict[str, NDArray[Any]]
 
 
 class Evaluator:
@@ -86,9 +87,9 @@ class Evaluator:
         Raises:
           ValueError: a row cannot be read, or rows are missing.
         """
-        logits: dict[str, list[np.ndarray]] = {task: [] for task in self.spec.task_names}
-        labels: dict[str, list[np.ndarray]] = {task: [] for task in self.spec.task_names}
-        facts: dict[str, list[np.ndarray]] = {}
+        logits: dict[str, list[NDArray[Any]]] = {task: [] for task in self.spec.task_names}
+        labels: dict[str, list[NDArray[Any]]] = {task: [] for task in self.spec.task_names}
+        facts: dict[str, list[NDArray[Any]]] = {}
         with self.examples.explained():
             for features, batch_labels, batch_facts in self._batches:
                 for task, value in self._predict(features).items():
@@ -141,7 +142,9 @@ class Evaluator:
 
         return self.examples.ordered_batches(BATCH_SIZE, encode=encode).map(finish)
 
-    def _collect(self, labels: dict[str, list[np.ndarray]], facts: dict[str, np.ndarray]) -> _Rows:
+    def _collect(
+        self, labels: dict[str, list[NDArray[Any]]], facts: dict[str, NDArray[Any]]
+    ) -> _Rows:
         users, items = facts[self._ids["user"]], facts[self._ids["item"]]
         cut = len(self.spec.cuts) - (self.split == "validation")
         repeated = _in_matrix(self.data_dir, cut, users, items)
@@ -167,7 +170,7 @@ def _vocabulary_table(data_dir: str, spec: DatasetSpec, name: str) -> tf.lookup.
     return tf.lookup.StaticHashTable(rows, default_value=-1)
 
 
-def _in_matrix(data_dir: str, cut: int, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+def _in_matrix(data_dir: str, cut: int, users: NDArray[Any], items: NDArray[Any]) -> NDArray[Any]:
     """Whether each (user, item) has a score in the merging matrix of a cut, bool [N]."""
     path = filesystem.join(data_dir, "graph", str(cut), "merging_matrix.npz")
     with filesystem.open_binary(path, "rb") as file:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.exact_auc import auc, gauc
 
 
-def logloss(labels: np.ndarray, logits: np.ndarray) -> float | None:
+def logloss(labels: NDArray[Any], logits: NDArray[Any]) -> float | None:
     """Mean binary cross-entropy, from logits so that no probability is rounded to 0 or 1."""
     if not len(labels):
         return None
@@ -20,7 +21,7 @@ def logloss(labels: np.ndarray, logits: np.ndarray) -> float | None:
     return float(losses.mean())
 
 
-def normalized_entropy(labels: np.ndarray, logits: np.ndarray) -> float | None:
+def normalized_entropy(labels: NDArray[Any], logits: NDArray[Any]) -> float | None:
     """Logloss over that of always predicting the mean label; None where there is one class."""
     rate = labels.mean(dtype=np.float64) if len(labels) else 0.0
     if not 0 < rate < 1:
@@ -31,7 +32,7 @@ def normalized_entropy(labels: np.ndarray, logits: np.ndarray) -> float | None:
     return float(loss / entropy)
 
 
-def calibration(labels: np.ndarray, logits: np.ndarray) -> float | None:
+def calibration(labels: NDArray[Any], logits: NDArray[Any]) -> float | None:
     """Mean prediction over mean label; None where no label is positive."""
     positives = np.count_nonzero(labels)
     if not positives:
@@ -47,10 +48,10 @@ def _mean(values: list[float | None]) -> float | None:
 
 def report(
     split: str,
-    labels: Mapping[str, np.ndarray],
-    logits: Mapping[str, np.ndarray],
-    users: np.ndarray,
-    slices: Mapping[str, np.ndarray],
+    labels: Mapping[str, NDArray[Any]],
+    logits: Mapping[str, NDArray[Any]],
+    users: NDArray[Any],
+    slices: Mapping[str, NDArray[Any]],
 ) -> dict[str, Any]:
     """The contents of metrics.json.
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from absl import logging
+from numpy.typing import NDArray
 from scipy import sparse
 
 from input_pipeline.features.provider import Cut, LogFacts
@@ -106,7 +107,7 @@ class MergingGraph:
         self._placements: dict[str, Placement] = {}
         self._groupings: dict[str, Grouping] = {}
         self._pairs: _ScoredPairs | None = None
-        self.macro: dict[str, np.ndarray] = {owner: np.zeros(0, np.int32) for owner in OWNERS}
+        self.macro: dict[str, NDArray[Any]] = {owner: np.zeros(0, np.int32) for owner in OWNERS}
         self.tables: dict[str, NodeTable] = empty_tables(spec.features)
 
     def pairs(self, name: str, past: Past) -> None:

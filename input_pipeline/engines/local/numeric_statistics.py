@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.engines.local.window_nodes import WindowNodes
 from input_pipeline.feature import Feature, Transform
@@ -55,8 +57,8 @@ class NumericStatistics:
         feature: Feature,
         part: slice,
         tables: Mapping[str, NodeTable],
-        places: Mapping[str, np.ndarray],
-    ) -> np.ndarray:
+        places: Mapping[str, NDArray[Any]],
+    ) -> NDArray[Any]:
         """float64 [events of the window, W]."""
         log, owner = self._interactions, feature.owner
         told = log.features[owner].get(feature.name)
@@ -78,7 +80,7 @@ class NumericStatistics:
         return found
 
 
-def numbers_of(feature: Feature, table: NodeTable) -> np.ndarray:
+def numbers_of(feature: Feature, table: NodeTable) -> NDArray[Any]:
     """The values of a numeric feature in a table, [V, ...]."""
     column = table[feature.column]
     assert isinstance(column, DenseColumn)
@@ -89,10 +91,10 @@ class _Moments:
     """Count, mean, sum of squares about it, least and largest of W columns of numbers."""
 
     def __init__(self) -> None:
-        self._parts: list[np.ndarray] = []
+        self._parts: list[NDArray[Any]] = []
         self._has_missing = False
 
-    def add(self, values: np.ndarray) -> None:
+    def add(self, values: NDArray[Any]) -> None:
         """Takes in float64 [N, W]; NaN is missing."""
         there = ~np.isnan(values)
         self._has_missing = self._has_missing or not there.all()

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.features import registry
 from input_pipeline.graph.node_table import NodeTable, take
@@ -25,7 +27,7 @@ class WindowNodes:
       tables: by owner, as the window's rows see them, [V, ...].
     """
 
-    nodes: Mapping[str, np.ndarray]
+    nodes: Mapping[str, NDArray[Any]]
     tables: Mapping[str, NodeTable]
 
     @classmethod
@@ -48,18 +50,18 @@ class WindowNodes:
             {owner: take(self.tables[owner], kept) for owner, kept in places.items()},
         )
 
-    def places(self, rows: Rows) -> dict[str, np.ndarray]:
+    def places(self, rows: Rows) -> dict[str, NDArray[Any]]:
         """By owner, the entry in the tables of each row's node, int32 [R]."""
         return {owner: self._places(owner, getattr(rows, owner)) for owner in OWNERS}
 
-    def _places(self, owner: str, rows: np.ndarray) -> np.ndarray:
+    def _places(self, owner: str, rows: NDArray[Any]) -> NDArray[Any]:
         nodes = self.nodes[owner]
         place = np.zeros(int(nodes.max(initial=-1)) + 1, np.int32)
         place[nodes] = np.arange(len(nodes), dtype=np.int32)
         return place[rows]
 
 
-def _distinct(nodes: np.ndarray) -> np.ndarray:
+def _distinct(nodes: NDArray[Any]) -> NDArray[Any]:
     """The distinct ones, ascending."""
     occurs = np.zeros(int(nodes.max(initial=-1)) + 1, bool)
     occurs[nodes] = True

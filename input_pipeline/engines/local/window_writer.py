@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.engines.engine import WindowDescription
 from input_pipeline.engines.local.merging_graph import MergingGraph
@@ -47,7 +49,7 @@ class _Window:
     rows: Rows
     nodes: WindowNodes
     tables: Mapping[str, NodeTable]
-    places: Mapping[str, np.ndarray]
+    places: Mapping[str, NDArray[Any]]
 
 
 class WindowWriter:
@@ -138,7 +140,7 @@ class WindowWriter:
         if self._truth:
             self._truth.save(data_dir)
 
-    def _macro(self, window: int, graph: MergingGraph) -> dict[str, np.ndarray]:
+    def _macro(self, window: int, graph: MergingGraph) -> dict[str, NDArray[Any]]:
         """The macro node of every user and of every item up to the window's end, -1: cold."""
         macro = {}
         for owner in OWNERS:
@@ -151,9 +153,9 @@ class WindowWriter:
         self,
         window: int,
         rows: Rows,
-        macro: Mapping[str, np.ndarray],
+        macro: Mapping[str, NDArray[Any]],
         graph: MergingGraph,
-        touched_before: np.ndarray,
+        touched_before: NDArray[Any],
     ) -> EdgeStatistics:
         """What the edges of users to macro nodes of items, and the other way round, say."""
         features = self._spec.select(role="macro_edges")
@@ -176,7 +178,7 @@ class WindowWriter:
             np.random.default_rng([options.seed, STREAM_NEGATIVES, window]),
         )
 
-    def _warm(self, window: int, rows: Rows, macro: Mapping[str, np.ndarray]) -> Rows:
+    def _warm(self, window: int, rows: Rows, macro: Mapping[str, NDArray[Any]]) -> Rows:
         cold = (macro["user"][rows.user] < 0) | (macro["item"][rows.item] < 0)
         if cold.all():
             name = self._interactions.windows.describe(window)
@@ -184,7 +186,7 @@ class WindowWriter:
         return rows.take(np.flatnonzero(~cold))
 
 
-def _dense(tables: Mapping[str, NodeTable], features: Iterable[Feature]) -> dict[str, np.ndarray]:
+def _dense(tables: Mapping[str, NodeTable], features: Iterable[Feature]) -> dict[str, NDArray[Any]]:
     """By owner, a feature that all its nodes have."""
     values = {}
     for feature in features:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 TASKS = ("click", "fav", "cart", "buy")
 # Of logged events, in Taobao's log (model.md 3).
@@ -14,7 +16,7 @@ _CLICK_RATE = 0.2  # Of exposures.
 _BUY_AFTER_CART = 1.5  # In the logit.
 
 
-def sigmoid(logits: np.ndarray) -> np.ndarray:
+def sigmoid(logits: NDArray[Any]) -> NDArray[Any]:
     return 1 / (1 + np.exp(-logits))
 
 
@@ -22,15 +24,15 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 class Behavior:
     """Probabilities of [N] exposures: of a click, and of the rest where there was a click."""
 
-    click: np.ndarray
-    fav: np.ndarray
-    cart: np.ndarray
-    buy_with_cart: np.ndarray
-    buy_without_cart: np.ndarray
+    click: NDArray[Any]
+    fav: NDArray[Any]
+    cart: NDArray[Any]
+    buy_with_cart: NDArray[Any]
+    buy_without_cart: NDArray[Any]
 
     @classmethod
     def of_logits(
-        cls, click: np.ndarray, fav: np.ndarray, cart: np.ndarray, buy: np.ndarray
+        cls, click: NDArray[Any], fav: NDArray[Any], cart: NDArray[Any], buy: NDArray[Any]
     ) -> Behavior:
         """From the affinities of each task, [N]."""
         return cls(
@@ -42,13 +44,13 @@ class Behavior:
         )
 
     @property
-    def after_click(self) -> np.ndarray:
+    def after_click(self) -> NDArray[Any]:
         """float64 [N, T]: of each task where there was a click."""
         buy = self.cart * self.buy_with_cart + (1 - self.cart) * self.buy_without_cart
         return np.stack([np.ones_like(self.click), self.fav, self.cart, buy], axis=1)
 
 
-def calibrate(logits: np.ndarray) -> np.ndarray:
+def calibrate(logits: NDArray[Any]) -> NDArray[Any]:
     """float64 [T]: what to add to each task's logits for the rates above.
 
     Args:

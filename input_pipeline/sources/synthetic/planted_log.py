@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.log.events import Categorical, EventLog
 from input_pipeline.preparation_options import PreparationOptions
@@ -22,12 +24,12 @@ _MEAN_DELAY_SECONDS = 300.0
 class Lines:
     """N lines of the log: rows of users and items in the world, bits of tasks, Unix seconds."""
 
-    user: np.ndarray
-    item: np.ndarray
-    behaviors: np.ndarray
-    timestamp: np.ndarray
+    user: NDArray[Any]
+    item: NDArray[Any]
+    behaviors: NDArray[Any]
+    timestamp: NDArray[Any]
 
-    def take(self, index: np.ndarray | slice) -> Lines:
+    def take(self, index: NDArray[Any] | slice) -> Lines:
         return Lines(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
 
 
@@ -70,13 +72,17 @@ def generate(world: World, events: int, exposures: bool, seed: int) -> Iterator[
             yield batch.take(np.argsort(batch.timestamp, kind="stable"))
 
 
-def _draw(random: np.random.Generator, sums: np.ndarray, size: int) -> np.ndarray:
+def _draw(random: np.random.Generator, sums: NDArray[Any], size: int) -> NDArray[Any]:
     place = np.searchsorted(sums, random.random(size) * sums[-1], side="right")
     return np.minimum(place, len(sums) - 1)
 
 
 def _expose(
-    world: World, user: np.ndarray, item: np.ndarray, time_slice: int, random: np.random.Generator
+    world: World,
+    user: NDArray[Any],
+    item: NDArray[Any],
+    time_slice: int,
+    random: np.random.Generator,
 ) -> Lines:
     """Shows items to users and draws what they do."""
     first = worlds.START_SECONDS + time_slice * worlds.SLICE_SECONDS
@@ -135,7 +141,7 @@ def read(preparation: PreparationOptions) -> EventLog:
     return drop_duplicates(log, preparation.duplicates)
 
 
-def _categorical(values: np.ndarray, rows: np.ndarray) -> Categorical:
+def _categorical(values: NDArray[Any], rows: NDArray[Any]) -> Categorical:
     """The column values[rows], without sorting the rows."""
     used = np.bincount(rows, minlength=len(values)) > 0
     distinct = np.unique(values[used])

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.sources.synthetic import world as worlds
 from input_pipeline.sources.synthetic.funnel import RATES, TASKS
@@ -22,7 +24,7 @@ _MAX_SLICES = 24
 _CLICK_SHARE = RATES["click"]
 
 
-def _by_slice(timestamps: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+def _by_slice(timestamps: NDArray[Any]) -> Iterator[tuple[int, NDArray[Any]]]:
     """Slices and the rows in each."""
     slices = worlds.slice_of(timestamps)
     order = np.argsort(slices, kind="stable")
@@ -32,8 +34,8 @@ def _by_slice(timestamps: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def exposure_probabilities(
-    world: World, user_ids: np.ndarray, item_ids: np.ndarray, timestamps: np.ndarray
-) -> np.ndarray:
+    world: World, user_ids: NDArray[Any], item_ids: NDArray[Any], timestamps: NDArray[Any]
+) -> NDArray[Any]:
     """float64 [N, T]: probability of each task on an exposure.
 
     Args:
@@ -50,8 +52,8 @@ def exposure_probabilities(
 
 
 def event_probabilities(
-    world: World, user_ids: np.ndarray, item_ids: np.ndarray, timestamps: np.ndarray
-) -> np.ndarray:
+    world: World, user_ids: NDArray[Any], item_ids: NDArray[Any], timestamps: NDArray[Any]
+) -> NDArray[Any]:
     """float64 [N, T]: probability that a logged event, one behaviour each, is of each task.
 
     A click is logged for sure and the others with their probability after it, so an event is of
@@ -85,11 +87,11 @@ class PairWindow:
 
 def pair_probabilities(
     world: World,
-    user_ids: np.ndarray,
-    item_ids: np.ndarray,
-    touched_before: np.ndarray,
+    user_ids: NDArray[Any],
+    item_ids: NDArray[Any],
+    touched_before: NDArray[Any],
     window: PairWindow,
-) -> np.ndarray:
+) -> NDArray[Any]:
     """float64 [N, T]: probability that a row of the window has each label, given its user and item.
 
     In slice s the log has n(s) clicks, and one of them is u's on i with probability
@@ -152,7 +154,7 @@ def pair_probabilities(
     return np.where(mean[:, None] > 0, shown, 0.0) * (touched / total)[:, None]
 
 
-def _loads(window: PairWindow) -> np.ndarray:
+def _loads(window: PairWindow) -> NDArray[Any]:
     """float64 [NUM_SLICES]: how the window's lines are spread over the slices."""
     starts = worlds.START_SECONDS + worlds.SLICE_SECONDS * np.arange(worlds.NUM_SLICES)
     ends = np.minimum(starts + worlds.SLICE_SECONDS, window.last + 1)
@@ -169,7 +171,7 @@ def _loads(window: PairWindow) -> np.ndarray:
     return loads / loads.sum()
 
 
-def _click_rates(world: World, time_slice: int) -> tuple[np.ndarray, np.ndarray]:
+def _click_rates(world: World, time_slice: int) -> tuple[NDArray[Any], NDArray[Any]]:
     """float64 [U], [I]: mean probability of a click, by the user shown to and the item shown.
 
     Means are over evenly spaced quantiles of the other side's shares, or over all of it where that
@@ -188,7 +190,7 @@ def _click_rates(world: World, time_slice: int) -> tuple[np.ndarray, np.ndarray]
     return user_rate, item_rate
 
 
-def _quantiles(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _quantiles(shares: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """At most _SAMPLE rows and their weights, which sum to 1."""
     if len(shares) <= _SAMPLE:
         return np.arange(len(shares)), shares
@@ -197,7 +199,7 @@ def _quantiles(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return rows, np.full(_SAMPLE, 1 / _SAMPLE)
 
 
-def expected_power(mean: np.ndarray, power: float) -> np.ndarray:
+def expected_power(mean: NDArray[Any], power: float) -> NDArray[Any]:
     """float64 [N]: E[count ** power] of a Poisson count, a count of 0 giving 0."""
     # Above 50, the second-order expansion around the mean is right to 1e-5.
     large = np.maximum(mean, 1e-12)

@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.files import filesystem
 from input_pipeline.sources.synthetic.funnel import TASKS, Behavior, calibrate, sigmoid
@@ -51,20 +53,20 @@ class World:
       float32 [U, T], [I, T]. intercept: float64 [T].
     """
 
-    user_id: np.ndarray
-    item_id: np.ndarray
-    category_id: np.ndarray
-    activity: np.ndarray
-    popularity: np.ndarray
-    user_arrival: np.ndarray
-    item_arrival: np.ndarray
-    item_life: np.ndarray
-    taste: np.ndarray
-    drift: np.ndarray
-    item_vector: np.ndarray
-    user_bias: np.ndarray
-    item_bias: np.ndarray
-    intercept: np.ndarray
+    user_id: NDArray[Any]
+    item_id: NDArray[Any]
+    category_id: NDArray[Any]
+    activity: NDArray[Any]
+    popularity: NDArray[Any]
+    user_arrival: NDArray[Any]
+    item_arrival: NDArray[Any]
+    item_life: NDArray[Any]
+    taste: NDArray[Any]
+    drift: NDArray[Any]
+    item_vector: NDArray[Any]
+    user_bias: NDArray[Any]
+    item_bias: NDArray[Any]
+    intercept: NDArray[Any]
 
     def save(self, path: str) -> None:
         """Writes the world as .npz."""
@@ -79,34 +81,34 @@ class World:
         return cls(**arrays)
 
     @functools.cached_property
-    def _user_order(self) -> np.ndarray:
+    def _user_order(self) -> NDArray[Any]:
         return np.argsort(self.user_id)
 
     @functools.cached_property
-    def _item_order(self) -> np.ndarray:
+    def _item_order(self) -> NDArray[Any]:
         return np.argsort(self.item_id)
 
-    def user_rows(self, ids: np.ndarray) -> np.ndarray:
+    def user_rows(self, ids: NDArray[Any]) -> NDArray[Any]:
         """Rows of the users with these ids; ValueError where one is unknown."""
         return _find("user", self.user_id, self._user_order, ids)
 
-    def item_rows(self, ids: np.ndarray) -> np.ndarray:
+    def item_rows(self, ids: NDArray[Any]) -> NDArray[Any]:
         """Rows of the items with these ids; ValueError where one is unknown."""
         return _find("item", self.item_id, self._item_order, ids)
 
-    def user_shares(self, time_slice: int) -> np.ndarray:
+    def user_shares(self, time_slice: int) -> NDArray[Any]:
         """float64 [U]: the probability that an exposure of the slice is this user's."""
         weights = self.activity * (self.user_arrival <= time_slice)
         return weights / weights.sum()
 
-    def item_shares(self, time_slice: int) -> np.ndarray:
+    def item_shares(self, time_slice: int) -> NDArray[Any]:
         """float64 [I]: the probability that an exposure of the slice is of this item."""
         age = np.maximum(time_slice - self.item_arrival, 0)
         fading = np.exp(-age / self.item_life)
         weights = self.popularity * fading * (self.item_arrival <= time_slice)
         return weights / weights.sum()
 
-    def tastes(self, users: np.ndarray | slice, task: int, time_slice: int) -> np.ndarray:
+    def tastes(self, users: NDArray[Any] | slice, task: int, time_slice: int) -> NDArray[Any]:
         """float32 [N, D]: x_ut(s), times the task's scale."""
         phi = _DRIFT_RADIANS * time_slice / NUM_SLICES
         turned = np.float32(np.cos(phi)) * self.taste[users, task]
@@ -114,8 +116,8 @@ class World:
         return np.float32(_SCALES[task]) * turned
 
     def logits(
-        self, users: np.ndarray, items: np.ndarray, task: int, time_slice: int
-    ) -> np.ndarray:
+        self, users: NDArray[Any], items: NDArray[Any], task: int, time_slice: int
+    ) -> NDArray[Any]:
         """float64 [N]: affinity of user and item rows in one slice."""
         if len(users) > len(self.user_id):  # Then it is cheaper to turn everybody's taste once.
             tastes = self.tastes(slice(None), task, time_slice)[users]
@@ -125,17 +127,19 @@ class World:
         bias = self.user_bias[users, task] + self.item_bias[items, task]
         return self.intercept[task] + dot.astype(np.float64) + bias
 
-    def click(self, users: np.ndarray, items: np.ndarray, time_slice: int) -> np.ndarray:
+    def click(self, users: NDArray[Any], items: NDArray[Any], time_slice: int) -> NDArray[Any]:
         """float64 [N]: probability of a click on an exposure in the slice."""
         return sigmoid(self.logits(users, items, 0, time_slice))
 
-    def click_matrix(self, users: np.ndarray, items: np.ndarray, time_slice: int) -> np.ndarray:
+    def click_matrix(
+        self, users: NDArray[Any], items: NDArray[Any], time_slice: int
+    ) -> NDArray[Any]:
         """float64 [N, M]: the same for every user with every item."""
         affinity = self.tastes(users, 0, time_slice) @ self.item_vector[items].T
         affinity += self.user_bias[users, 0, None] + self.item_bias[items, 0]
         return sigmoid(affinity.astype(np.float64) + self.intercept[0])
 
-    def behavior(self, users: np.ndarray, items: np.ndarray, time_slice: int) -> Behavior:
+    def behavior(self, users: NDArray[Any], items: NDArray[Any], time_slice: int) -> Behavior:
         """Probabilities of exposures, given by rows of users and items, in one slice."""
         click, fav, cart, buy = (
             self.logits(users, items, task, time_slice) for task in range(len(TASKS))
@@ -143,11 +147,11 @@ class World:
         return Behavior.of_logits(click, fav, cart, buy)
 
 
-def _fields() -> tuple[dataclasses.Field, ...]:
+def _fields() -> tuple[dataclasses.Field[Any], ...]:
     return dataclasses.fields(World)
 
 
-def _find(kind: str, known: np.ndarray, order: np.ndarray, ids: np.ndarray) -> np.ndarray:
+def _find(kind: str, known: NDArray[Any], order: NDArray[Any], ids: NDArray[Any]) -> NDArray[Any]:
     place = np.minimum(np.searchsorted(known, ids, sorter=order), len(known) - 1)
     rows = order[place]
     if (known[rows] != ids).any():
@@ -156,12 +160,12 @@ def _find(kind: str, known: np.ndarray, order: np.ndarray, ids: np.ndarray) -> n
     return rows
 
 
-def slice_of(timestamps: np.ndarray) -> np.ndarray:
+def slice_of(timestamps: NDArray[Any]) -> NDArray[Any]:
     """int64 [N]: the slice of each timestamp; what trails behind the end belongs to the last."""
     return np.clip((timestamps - START_SECONDS) // SLICE_SECONDS, 0, NUM_SLICES - 1)
 
 
-def slice_loads() -> np.ndarray:
+def slice_loads() -> NDArray[Any]:
     """float64 [NUM_SLICES]: the share of the log's lines in each slice; evenings are busy."""
     hour = np.arange(NUM_SLICES) % 24
     load = 1 + 0.7 * np.sin(2 * np.pi * (hour - 14) / 24)
@@ -209,20 +213,20 @@ def make_world(users: int, items: int, seed: int) -> World:
     return dataclasses.replace(world, intercept=_calibrate(world, random))
 
 
-def _normal(random: np.random.Generator, *shape: int) -> np.ndarray:
+def _normal(random: np.random.Generator, *shape: int) -> NDArray[Any]:
     return random.standard_normal(shape, np.float32)
 
 
-def _mix(*parts: tuple[float, np.ndarray]) -> np.ndarray:
+def _mix(*parts: tuple[float, NDArray[Any]]) -> NDArray[Any]:
     """A sum in which each part has a share of the variance."""
     return np.sum([np.float32(np.sqrt(share)) * values for share, values in parts], axis=0)
 
 
-def _tastes(random: np.random.Generator, user_group: np.ndarray) -> np.ndarray:
+def _tastes(random: np.random.Generator, user_group: NDArray[Any]) -> NDArray[Any]:
     """float32 [U, T, D]: half of a task's taste is common to all tasks, half is its own."""
     num_tasks = len(TASKS)
 
-    def draw(width: int) -> np.ndarray:
+    def draw(width: int) -> NDArray[Any]:
         groups = _normal(random, _USER_GROUPS, width, _DIMENSION)
         return _mix(
             (0.75, groups[user_group]), (0.25, _normal(random, len(user_group), width, _DIMENSION))
@@ -233,12 +237,12 @@ def _tastes(random: np.random.Generator, user_group: np.ndarray) -> np.ndarray:
     return taste
 
 
-def _ids(random: np.random.Generator, count: int) -> np.ndarray:
+def _ids(random: np.random.Generator, count: int) -> NDArray[Any]:
     """int64 [count]: distinct, scattered and in no order, as ids in logs are."""
     return random.permutation(1000 + np.cumsum(random.integers(1, 10, count)))
 
 
-def _calibrate(world: World, random: np.random.Generator) -> np.ndarray:
+def _calibrate(world: World, random: np.random.Generator) -> NDArray[Any]:
     """float64 [T]: intercepts by which a sample of exposures has the wanted rates."""
     logits = []
     for time_slice in range(0, NUM_SLICES, NUM_SLICES // 8):
