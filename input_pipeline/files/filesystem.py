@@ -95,6 +95,7 @@ def open_binary(path: str, mode: str = "rb") -> BinaryIO:
 
 
 def read_bytes(path: str) -> bytes:
+    """The contents of a file."""
     with open_binary(path) as file:
         return file.read()
 
@@ -153,6 +154,7 @@ def exists(path: str) -> bool:
 
 
 def is_directory(path: str) -> bool:
+    """Whether there is a directory of that path; in an object store, anything below it."""
     return _gfile(path).isdir(path) if is_remote(path) else os.path.isdir(path)
 
 

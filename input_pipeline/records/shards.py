@@ -61,6 +61,7 @@ def compress(records: NDArray[Any], rows: NDArray[Any]) -> Block:
 
 
 def shard_path(data_dir: str, split: str, shard: int, num_shards: int) -> str:
+    """Where shard number `shard`, from 0, of a split of a data set lies."""
     name = f"{split}-{shard:05d}-of-{num_shards:05d}.tfrecord.gz"
     return filesystem.join(data_dir, "examples", name)
 

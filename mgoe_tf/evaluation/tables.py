@@ -20,6 +20,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def number(value: float | None) -> str:
+    """A metric as it is shown: four digits, or a dash where it is undefined."""
     return "-" if value is None else f"{value:.4f}"
 
 

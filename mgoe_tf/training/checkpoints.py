@@ -57,6 +57,7 @@ class LoadedModel:
 
 
 def holds_run(model_dir: str) -> bool:
+    """Whether a run was begun in a model directory."""
     return filesystem.exists(filesystem.join(model_dir, CONFIG_FILE))
 
 

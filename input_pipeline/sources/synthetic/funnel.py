@@ -17,6 +17,7 @@ _BUY_AFTER_CART = 1.5  # In the logit.
 
 
 def sigmoid(logits: NDArray[Any]) -> NDArray[Any]:
+    """Probabilities of logits, entry by entry."""
     return 1 / (1 + np.exp(-logits))
 
 
