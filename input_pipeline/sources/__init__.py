@@ -26,8 +26,7 @@ def read_events(options: PreparationOptions) -> EventLog:
 
     Raises:
       ValueError: the source is unknown, nothing is there to read, a file lacks a column, or too
-      many lines are
-        malformed; the message names the flag, or the file, line, column and value.
+        many lines are malformed; the message names the flag, or the file, line, column and value.
     """
     if options.source not in SOURCES:
         raise ValueError(f"--source: must be one of {list(SOURCES)}, got {options.source!r}")

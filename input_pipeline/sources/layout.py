@@ -106,11 +106,12 @@ class Layout:
     """The meaning of a format's columns.
 
     Attributes:
-      tasks: names of the tasks, least important first. user_column, item_column, timestamp_column:
-      columns by name; the source may have no clock. timestamp_unit: of the timestamp column.
+      tasks: names of the tasks, least important first.
+      user_column, item_column: columns of the ids.
+      timestamp_column: of the time; None: the source has no clock.
+      timestamp_unit: of the timestamp column.
       behaviors: from a block to the bits of tasks shown and the bits of tasks not told about,
-      uint32 [N] each; it
-        refuses malformed rows.
+        uint32 [N] each; it refuses malformed rows.
       features: the columns that are features.
       label_columns: the columns that `behaviors` reads.
       has_exposures: whether lines may show no behaviour; None: if there is such a line.

@@ -46,11 +46,15 @@ class World:
     """Every parameter of the world. U users, I items, T tasks, D dimensions of taste.
 
     Attributes:
-      user_id, item_id: int64 [U], [I]. category_id: int64 [I]. activity, popularity: [U], [I],
-      relative. user_arrival, item_arrival: slice of arrival, [U], [I]; items of before the log have
-      negative ones. item_life: [I], slices in which the popularity of an item falls to 1/e. taste,
-      drift: float32 [U, T, D], x and x'. item_vector: float32 [I, D], y. user_bias, item_bias:
-      float32 [U, T], [I, T]. intercept: float64 [T].
+      user_id, item_id: int64 [U] and [I].
+      category_id: int64 [I].
+      activity, popularity: [U] and [I], relative.
+      user_arrival, item_arrival: slice of arrival, [U] and [I]; negative before the log.
+      item_life: [I], slices in which the popularity of an item falls to 1/e.
+      taste, drift: float32 [U, T, D], x and x'.
+      item_vector: float32 [I, D], y.
+      user_bias, item_bias: float32 [U, T] and [I, T].
+      intercept: float64 [T].
     """
 
     user_id: NDArray[Any]
