@@ -20,7 +20,8 @@ def label_reader(
 
     Args:
       label_columns: by task.
-      unlabeled_cells: whether an empty cell means that the line does not tell; else it is malformed.
+      unlabeled_cells: whether an empty cell means that the line does not tell; else it is
+        malformed.
     """
     choices = (*_ZERO_OR_ONE, b"") if unlabeled_cells else _ZERO_OR_ONE
     requirement = "0, 1 or empty" if unlabeled_cells else "0 or 1"

@@ -72,9 +72,11 @@ class PairWindow:
     """What decides which pairs become rows of a window, by `--rows=pairs` on a log of behaviours.
 
     Attributes:
-      first, last: timestamps that the window lies within, inclusive. events: how many lines of the
-      log lie in it. share: of the lines between `first` and `last`, how many are in the window: 1
-      with --split=time. negatives, negative_power: the flags.
+      first, last: timestamps that the window lies within, inclusive.
+      events: how many lines of the log lie in it.
+      share: of the lines between `first` and `last`, how many are in the window: 1 with
+        --split=time.
+      negatives, negative_power: the flags.
     """
 
     first: int
