@@ -252,3 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 print(_rank(client, options, name, signatures[name]))
     except (ValueError, OSError) as error:
         sys.exit(f"export.client: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -82,9 +82,8 @@ def test_answers_are_as_wide_as_the_request_where_the_server_padded_it(monkeypat
 
 
 _ALONE = """
-import json, sys
-from export.client import __main__
-__main__.main(sys.argv[1:])
+import json, runpy, sys
+runpy.run_module("export.client", run_name="__main__", alter_sys=True)
 names = {name.split(".")[0] for name in sys.modules} - sys.stdlib_module_names
 print(json.dumps(sorted(names)), file=sys.stderr)
 """
