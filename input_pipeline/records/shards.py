@@ -2,8 +2,8 @@
 
 A block is a run of whole deflate blocks that ends on a byte boundary and refers to nothing before
 it (a full flush), so blocks can be compressed independently, and a shard is one plain gzip member
-whatever their order. Blocks of all windows of a shard are shuffled, small ones, so that a shuffle
-buffer sees all windows: a model that meets a window's items in one burst learns them by heart.
+whatever their order. Blocks of all windows of a shard are shuffled, small ones: reading a shard
+meets the windows mixed, and any shuffle buffer then sees all of them.
 """
 
 from __future__ import annotations
