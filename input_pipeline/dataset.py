@@ -1,8 +1,8 @@
-"""Files -> interleave -> shuffle -> batch -> parse -> prefetch.
+"""Shards in turn -> shuffle -> batch -> parse -> prefetch.
 
 The order of the rows depends on the seed and the epoch: neither on threads nor on what was read
 before, so a resumed run meets the rows that an uninterrupted one would meet, and can begin reading
-in the middle of an epoch.
+in the middle of an epoch. A little long, to keep all that reads a data set's rows in one class.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What all ranking models have in common."""
+"""What all ranking models have in common.
+
+Long, because one class says all that a new model may override.
+"""
 
 from __future__ import annotations
 

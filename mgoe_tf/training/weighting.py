@@ -4,6 +4,8 @@ Axes: T tasks, P entries of the weights whose gradients are taken by task.
 
 Losses are float32 [T], each this replica's share: the shares of all replicas sum to the task's
 loss. Where a batch carries no label of a task, its loss is 0.
+
+Long, because the weightings share one interface and are read beside each other.
 """
 
 from __future__ import annotations
