@@ -19,7 +19,7 @@ from input_pipeline.sources.malformed import LineNumbers
 _QUOTE, _LINE_FEED, _RETURN = b'"'[0], b"\n"[0], b"\r"[0]
 _LINE_END = re.compile(rb"\r\n?|\n")
 _NUMBER = re.compile(rb'[\s"]*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?[\s"]*')
-_FEW = 1024  # quotes that are looked at together after one that stands for itself
+_FEW = 64  # quotes that are looked at together after some that stand for themselves
 _SHOWN_BYTES = 200
 
 
@@ -147,7 +147,9 @@ def _line_ends(data: bytes, text: NDArray[Any]) -> NDArray[Any]:
     """int64: the places of every \\n and of every \\r that no \\n follows."""
     ends = text == _LINE_FEED
     if b"\r" in data:
-        ends[:-1] |= (text[:-1] == _RETURN) & (text[1:] != _LINE_FEED)
+        returns = text == _RETURN
+        returns[:-1] &= text[1:] != _LINE_FEED
+        ends |= returns
     return np.flatnonzero(ends)
 
 
@@ -164,17 +166,17 @@ def _bounds(text: NDArray[Any], delimiter: int) -> NDArray[Any]:
     begins = (before == delimiter) | (before == _LINE_FEED) | (before == _RETURN)
     begins[0] |= quotes[0] == 0
     opens = begins | (np.diff(quotes, prepend=-2) == 1)
-    literal = []
+    starts = np.append(np.flatnonzero(begins), len(quotes))
+    stands = np.zeros(len(quotes), bool)
     at, size = 0, len(quotes)
     while at < len(quotes):
         wrong = np.flatnonzero(~opens[at : at + size : 2])
         if not len(wrong):
             at, size = at + size, 2 * size
             continue
-        # Outside of quoted cells, where no cell begins: it stands for itself.
+        # Outside of quoted cells: up to the next that begins one, they stand for themselves.
         at += 2 * int(wrong[0])
-        literal.append(at)
-        at, size = at + 1, _FEW
-        if at < len(quotes):
-            opens[at] = begins[at]
-    return np.delete(quotes, literal)
+        start = int(starts[np.searchsorted(starts, at)])
+        stands[at:start] = True
+        at, size = start, _FEW
+    return quotes[~stands]

@@ -342,7 +342,9 @@ def test_parquet(tmp_path: pathlib.Path) -> None:
 
 
 def test_parquet_faults(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ValueError, match=r"log.csv: must be a Parquet file, but begins with b.u,i,k):
+    with pytest.raises(
+        ValueError, match=r"log.csv: must be a Parquet file, but begins with b.u,i,k"
+    ):
         read(write(tmp_path, b"u,i,k,l\n1,2,1,0\n"), **{**CSV_FLAGS, "source": "parquet"})
     path = str(tmp_path / "log.parquet")
     pyarrow.parquet.write_table(pa.table({"u": [1], "i": [[2]], "k": [1], "l": [0]}), path)
