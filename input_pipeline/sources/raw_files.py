@@ -157,7 +157,8 @@ class RawFile:
 
     def source_file(self) -> SourceFile:
         """Size and checksum of the whole file as stored; reads on to its end."""
-        self._read_on()
+        if self._packing != "zip":  # which was read to its end first
+            self._read_on()
         return SourceFile(self.path, self._raw.size_bytes, self._raw.sha256.hexdigest())
 
     def _read_on(self) -> None:
