@@ -70,6 +70,10 @@ def read_files(paths: Sequence[str], dialect: Dialect, columns: Sequence[str]) -
     for path in paths:
         with open_raw(path) as raw:
             raw.check_text()
+            if len(paths) > 1 and raw.is_empty():
+                logging.warning("%s: the file is empty", path)
+                yield RawRows(path, iter(()), LineNumbers(1), [], raw.source_file)
+                continue
             table = _begin(raw, dialect, columns)
             if dialect.delimiter is None and table.delimiter not in {",", *delimiters}:
                 name = headers.delimiter_name(table.delimiter)
@@ -98,7 +102,11 @@ def read_files(paths: Sequence[str], dialect: Dialect, columns: Sequence[str]) -
 def _begin(raw: RawFile, dialect: Dialect, columns: Sequence[str]) -> _Table:
     """Reads the header, if there is one."""
     line = raw.readline()
-    if not line.strip():
+    blank_lines = 0
+    while dialect.names is None and line and not line.strip():
+        line = raw.readline()
+        blank_lines += 1
+    if not line:
         raise ValueError(f"{raw.path}: the file is empty")
     if dialect.names is not None:
         raw.unread(line)
@@ -117,7 +125,7 @@ def _begin(raw: RawFile, dialect: Dialect, columns: Sequence[str]) -> _Table:
         note = " that --columns gives" if dialect.delimiter is None else ""
     found = headers.find_columns(raw.path, names, columns, partition_values(raw.path), note)
     header_lines = 0 if dialect.names is not None else len(_LINE_END.findall(line))
-    return _Table(delimiter, len(names), found, 1 + header_lines)
+    return _Table(delimiter, len(names), found, 1 + blank_lines + header_lines)
 
 
 def _header_in_quotes(raw: RawFile, line: bytes) -> bytes:

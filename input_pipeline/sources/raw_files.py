@@ -147,6 +147,10 @@ class RawFile:
         """Has `data`, which was read last, come again."""
         self._next = data + self._next
 
+    def is_empty(self) -> bool:
+        """Whether nothing is left to be read."""
+        return not self._peek(1)
+
     def check_text(self) -> None:
         """Raises ValueError where the next bytes are not those of a text."""
         head = self._peek(packing.HEAD_BYTES)[: packing.HEAD_BYTES]

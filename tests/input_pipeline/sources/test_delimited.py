@@ -103,6 +103,24 @@ def test_a_header_over_lines(tmp_path: pathlib.Path) -> None:
         read(path, item_column="the\nitem")
 
 
+def test_blank_lines_before_a_header_and_empty_files(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = write(tmp_path / "logs" / "1", "\n \r\n" + table() + "u,i,2,3\n")
+    with pytest.raises(ValueError, match=r"logs/1:44: click must be 0, 1 or empty, got '2'"):
+        read(path)
+    write(tmp_path / "logs" / "1", table())
+    write(tmp_path / "logs" / "2", "")
+    with caplog.at_level("WARNING"):
+        log = read(tmp_path / "logs")
+    check(log)
+    assert [file.size_bytes for file in log.source_files][1:] == [0]
+    assert f"{tmp_path}/logs/2: the file is empty" in caplog.text
+    for empty in ("", "\n\n"):
+        with pytest.raises(ValueError, match="logs/2: the file is empty"):
+            read(write(tmp_path / "logs" / "2", empty))
+
+
 def test_files_without_a_header(tmp_path: pathlib.Path) -> None:
     for delimiter in ",;":
         path = write(tmp_path / "log", table(delimiter, header=False))
