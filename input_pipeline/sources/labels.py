@@ -78,7 +78,8 @@ def label_reader(
             if unlabeled_cells:
                 requirement += ", or empty"
             if not condition.comparison:
-                requirement += f" (of numbers, --task_columns='{condition.column}>0:click')"
+                name = condition.column
+                requirement += f" (of numbers: '{name}>0:click', of types: --event_column={name})"
             yes, empty = block.told(condition.column, condition.means, requirement)
             if not unlabeled_cells:
                 block.refuse(condition.column, empty, requirement)

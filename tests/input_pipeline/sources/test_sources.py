@@ -255,7 +255,10 @@ def test_columns_may_be_in_another_order_in_each_file(tmp_path: pathlib.Path) ->
         (b"u,i,k\n1,2,1\n", r"no column 'l' in the header \['u', 'i', 'k'\]"),
         (b"u,i,k,l,k\n1,2,1,0,1\n", r"2 times the column 'k' in the header"),
         (b"u,i,k,l\n1,2,2,0\n", r":2: k must be 0 or 1, true or false, or empty .*, got '2'"),
-        (b"u,i,k,l\n1,2,view,0\n", r":2: k must be .*--task_columns='k>0:click'\), got 'view'"),
+        (
+            b"u,i,k,l\n1,2,view,0\n",
+            r":2: k must be .*'k>0:click', of types: --event_column=k\), got 'view'",
+        ),
         (b'u,i,k,l\n1,2,1,"1\n1,2,1,1\n', r"a quoted cell has no end: 1 double quotes"),
     ],
 )
@@ -405,7 +408,7 @@ def test_tenrec_qb_video(tmp_path: pathlib.Path) -> None:
     assert raw(log.item_features["video_category"]) == [b"", b"5", b"5"]
     assert raw(log.user_features["gender"]) == [1, 1, 2]
     assert raw(log.user_features["age"]) == [4, 4, 0]
-    with pytest.raises(ValueError, match="like must be 0 or 1, true or false .*, got ''"):
+    with pytest.raises(ValueError, match=r"like must be 0 or 1, true or false .*, got ''"):
         read(write(tmp_path, content + b"1,2,1,0,,0,5,1,1,4\n"), source="tenrec_qb_video")
 
 
