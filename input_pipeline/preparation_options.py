@@ -29,7 +29,28 @@ class PreparationOptions:
     """Checked when made; every field is a flag of the same name."""
 
     source: str = option("", "Raw format of the log.", SOURCES)
-    input: str = option("", "Raw file, glob or directory, local or remote, plain or gzip.")
+    input: tuple[str, ...] = option(
+        (),
+        "Raw files, globs or directories, local or remote: plain text or packed as gzip, bz2, xz, "
+        "zstd, lz4 or zip, or Parquet. A list between commas, or given several times; a path that "
+        "holds a comma stands in double quotes. A directory is read whole, its folders too; "
+        "in a glob ** is any number of folders. A folder called name=value gives all lines below "
+        "it that value of a column that the files do not have.",
+        repeated=True,
+    )
+    delimiter: str = option(
+        "",
+        "csv: what is between cells: comma, tab, semicolon, pipe, space or a character. Default: "
+        "the first four of them that the header shows.",
+    )
+    columns: tuple[str, ...] = option(
+        (), "csv: the names of all columns, in their order, of files without a header."
+    )
+    quoted_cells: bool = option(
+        True,
+        "csv: cells that begin with a double quote end with the next one, and may hold delimiters "
+        "and line ends. --noquoted_cells: double quotes stand for themselves.",
+    )
     engine: str = option(
         "local",
         "What computes the data set. local: this process, in its memory.",

@@ -14,7 +14,7 @@ import numpy as np
 
 from input_pipeline.commands.command import run_command
 from input_pipeline.commands.options import option
-from input_pipeline.files import filesystem
+from input_pipeline.files import filesystem, patterns
 from mgoe_tf.evaluation import tables
 from mgoe_tf.evaluation.evaluator import SPLITS
 from mgoe_tf.training import checkpoints
@@ -74,10 +74,10 @@ def compare(options: CompareOptions) -> str:
     return tables.table([shown, "runs", *columns], lines)
 
 
-def _find(patterns: tuple[str, ...]) -> list[str]:
+def _find(model_dirs: tuple[str, ...]) -> list[str]:
     found: dict[str, None] = {}
-    for pattern in patterns:
-        runs = [path for path in filesystem.glob(pattern) if checkpoints.holds_run(path)]
+    for pattern in model_dirs:
+        runs = [path for path in patterns.glob(pattern) if checkpoints.holds_run(path)]
         if not runs:
             raise ValueError(f"--model_dirs: there is no trained model at {pattern}")
         found |= dict.fromkeys(runs)

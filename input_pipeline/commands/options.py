@@ -18,9 +18,16 @@ from absl import flags
 OptionsT = TypeVar("OptionsT")
 
 
-def option(default: Any, help: str, choices: Sequence[str] | None = None) -> Any:
-    """A dataclass field with the help text and the allowed values of its flag."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+def option(
+    default: Any, help: str, choices: Sequence[str] | None = None, *, repeated: bool = False
+) -> Any:
+    """A dataclass field with the help text and the allowed values of its flag.
+
+    Args:
+      repeated: of a list: whether a flag that is given again adds to it; else it replaces it.
+    """
+    metadata = {"help": help, "choices": choices, "repeated": repeated}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def _flag_definer(annotation: Any) -> Callable[..., Any]:
@@ -55,6 +62,15 @@ def define_flags(options_class: type, flag_values: flags.FlagValues) -> None:
                 field.metadata["help"],
                 flag_values=flag_values,
             )
+        elif field.metadata["repeated"]:
+            flags.DEFINE_multi(
+                flags.ListParser(),
+                flags.CsvListSerializer(","),
+                field.name,
+                [],
+                field.metadata["help"],
+                flag_values=flag_values,
+            )
         else:
             _flag_definer(annotations[field.name])(
                 field.name, default, field.metadata["help"], flag_values=flag_values
@@ -68,6 +84,8 @@ def _convert(name: str, value: Any, annotation: Any) -> Any:
         return ""  # an enum flag without a default
     if not isinstance(value, list):
         return value
+    if value and isinstance(value[0], list):  # of a repeated flag
+        value = [item for items in value for item in items]
     arguments = [kind for kind in typing.get_args(annotation) if typing.get_args(kind)] or [
         annotation
     ]

@@ -157,8 +157,8 @@ def read_log(rows: Iterator[RawRows], layout: Layout, options: PreparationOption
                 ]
             malformed += int(block.malformed.sum())
             row += size
-        skipped = len(file.lines.skipped) + file.lines.swallowed
-        report.add(problems + file.problems, malformed + skipped, row + skipped)
+        malformed += file.lines.malformed
+        report.add(problems + file.problems, malformed, row + file.lines.beyond_rows)
         source_files.append(file.source_file())
     report.check(options.max_malformed)
     _check_left(parts, remarks)

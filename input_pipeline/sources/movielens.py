@@ -11,8 +11,9 @@ from input_pipeline.log.events import EventLog
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.sources.block import Block
 from input_pipeline.sources.delimited import Dialect, read_files
+from input_pipeline.sources.input_files import find_files
 from input_pipeline.sources.layout import Layout, read_log
-from input_pipeline.sources.raw_files import find_files, first_line
+from input_pipeline.sources.raw_files import first_line
 
 _COLUMNS = ("userId", "movieId", "rating", "timestamp")
 _LIKE, _LOVE = 4.0, 5.0

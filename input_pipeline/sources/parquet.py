@@ -11,14 +11,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from input_pipeline.files import filesystem
+from input_pipeline.sources import headers, packing
 from input_pipeline.sources.columns import FLOAT64_INTEGERS, warn_of_imprecise_ids
-from input_pipeline.sources.delimited import check_header
+from input_pipeline.sources.input_files import partition_values
 from input_pipeline.sources.layout import RawRows
 from input_pipeline.sources.malformed import LineNumbers
-from input_pipeline.sources.raw_files import open_raw, progress
+from input_pipeline.sources.raw_files import progress, stored_file
 from input_pipeline.spec import SourceFile
 
 _BATCH_ROWS = 1 << 19
+_MAGIC = b"PAR1"
 _INT64_END = 2.0**63
 # By width in bits, up to where every integer is a float.
 _FLOAT_INTEGERS = {16: 2**11, 32: 2**24, 64: FLOAT64_INTEGERS}
@@ -119,34 +121,71 @@ def read_parquet_files(
 ) -> Iterator[RawRows]:
     """Yields each file; reads `columns` alone, as bytes.
 
+    A column that a file does not have may be in the names of its folders, as `day=2026-01-01`.
+
     Raises:
       ValueError: a file is none, lacks a column, or has values that cannot be cells.
     """
     for path in paths:
-        with open_raw(path) as raw:
-            # Parquet is read from its end, so the checksum is a pass of its own.
-            source_file = raw.source_file()
+        # Parquet is read from its end, so the checksum is a pass of its own.
+        source_file = stored_file(path)
         with filesystem.open_binary(path) as file:
+            head = file.read(packing.LONGEST_MAGIC)
+            if not head.startswith(_MAGIC):
+                packed = packing.packing(head)
+                what = f"is packed as {packed}" if packed else f"begins with {head!r}"
+                raise ValueError(
+                    f"{path}: must be a Parquet file, but {what}; --source=csv reads delimited "
+                    f"text: {packing.READ}"
+                )
+            file.seek(0)
             try:
                 table = pyarrow.parquet.ParquetFile(pa.PythonFile(file, mode="r"))
-            except pa.ArrowInvalid as error:
-                raise ValueError(f"{path}: {error}") from error
-            check_header(path, table.schema_arrow.names, columns)
-            yield _rows(path, table, columns, cells, source_file)
+            except (pa.ArrowInvalid, OSError) as error:
+                if isinstance(error, OSError) and error.errno is not None:
+                    raise
+                raise ValueError(f"{path}: broken Parquet file: {error}") from error
+            names = table.schema_arrow.names
+            trimmed = [name.strip() for name in names]
+            found = headers.find_columns(path, trimmed, columns, partition_values(path))
+            yield _rows(path, table, _named(found, names), cells, source_file)
+
+
+def _named(found: Mapping[str, int | bytes], names: Sequence[str]) -> dict[str, str | bytes]:
+    return {
+        column: names[place] if isinstance(place, int) else place for column, place in found.items()
+    }
 
 
 def _rows(
     path: str,
     table: pyarrow.parquet.ParquetFile,
-    columns: Sequence[str],
+    found: Mapping[str, str | bytes],
     cells: CellWriter,
     source_file: SourceFile,
 ) -> RawRows:
+    """The rows of a file.
+
+    Args:
+      found: by column that is wanted, its name in the file, or the cell of all rows.
+    """
+
+    def column(batch: pa.RecordBatch, name: str, place: str | bytes) -> pa.Array:
+        if isinstance(place, bytes):
+            return pa.repeat(pa.scalar(place, pa.binary()), len(batch))
+        return cells.cells(path, name, batch.column(place))
+
     def blocks() -> Iterator[tuple[dict[str, pa.Array], int]]:
+        read = sorted({place for place in found.values() if isinstance(place, str)})
         with progress(path) as bar:
-            for batch in table.iter_batches(_BATCH_ROWS, columns=list(columns)):
-                bar.update(batch.nbytes)
-                found = {name: cells.cells(path, name, batch.column(name)) for name in columns}
-                yield found, len(batch)
+            try:
+                for batch in table.iter_batches(_BATCH_ROWS, columns=read):
+                    bar.update(batch.nbytes)
+                    columns = {name: column(batch, name, place) for name, place in found.items()}
+                    yield columns, len(batch)
+            except OSError as error:
+                if error.errno is not None:
+                    raise
+                raise ValueError(f"{path}: broken Parquet file: {error}") from error
 
     return RawRows(path, blocks(), LineNumbers(1), [], lambda: source_file)

@@ -7,9 +7,10 @@ from input_pipeline.log.events import EventLog
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.sources.delimited import Dialect, read_files
 from input_pipeline.sources.feature_columns import FeatureColumn, parse_feature_columns
+from input_pipeline.sources.headers import delimiter_character
+from input_pipeline.sources.input_files import find_files
 from input_pipeline.sources.layout import Layout, read_log
 from input_pipeline.sources.parquet import CellWriter, read_parquet_files
-from input_pipeline.sources.raw_files import find_files
 from input_pipeline.sources.task_columns import parse_task_columns
 from input_pipeline.spec import INPUT_OWNERS
 
@@ -69,10 +70,14 @@ def make_layout(options: PreparationOptions) -> Layout:
 
 
 def read_csv(options: PreparationOptions) -> EventLog:
-    """Reads comma-separated files with a header each; cells may be quoted."""
+    """Reads delimited text files, with a header each unless `options.columns` names theirs."""
     layout = make_layout(options)
-    files = read_files(find_files(options.input), Dialect(quoted=True), layout.columns)
-    return read_log(files, layout, options)
+    dialect = Dialect(
+        names=options.columns or None,
+        delimiter=delimiter_character(options.delimiter),
+        quoted=options.quoted_cells,
+    )
+    return read_log(read_files(find_files(options.input), dialect, layout.columns), layout, options)
 
 
 def read_parquet(options: PreparationOptions) -> EventLog:

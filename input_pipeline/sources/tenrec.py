@@ -6,9 +6,9 @@ from input_pipeline.log.events import EventLog
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.sources.delimited import Dialect, read_files
 from input_pipeline.sources.feature_columns import FeatureColumn
+from input_pipeline.sources.input_files import find_files
 from input_pipeline.sources.labels import Condition, label_reader
 from input_pipeline.sources.layout import Layout, read_log
-from input_pipeline.sources.raw_files import find_files
 
 
 def _layout(labels: dict[str, str], item_features: tuple[str, ...]) -> Layout:

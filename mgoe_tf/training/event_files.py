@@ -6,7 +6,7 @@ import time
 
 import tensorflow as tf
 
-from input_pipeline.files import filesystem
+from input_pipeline.files import filesystem, patterns
 
 
 def cut_off(folder: str, last_step: int) -> None:
@@ -21,7 +21,7 @@ def cut_off(folder: str, last_step: int) -> None:
     """
     if not filesystem.exists(folder):
         return
-    paths = filesystem.glob(filesystem.join(folder, "events.out.tfevents.*"))
+    paths = patterns.glob(filesystem.join(folder, "events.out.tfevents.*"))
     kept = [event for path in paths for event in _events_until(path, last_step)]
     # TensorBoard reads files in the order of their names, which begin with the time
     name = f"events.out.tfevents.{int(time.time()):010d}.kept.v2"
