@@ -63,10 +63,10 @@ class DatasetSpec:
       num_user_macro_nodes, num_item_macro_nodes: K_U and K_I.
       max_neighbors: L, the most micro neighbours of a node by one task.
       cuts: the quantiles q_1 .. q_n as given.
-      cut_times: t_1 .. t_n: timestamps, positions (`order`), or ranks in the permutation
-        (`random`).
-      counts: of events, users, items, malformed lines, duplicates, rows by window, and positives
-        by window and task.
+      cut_times: t_1 .. t_n: timestamps, positions (`order`, as `log/windows.py` has them), or
+        ranks in the permutation (`random`).
+      counts: of events, users, items, malformed lines, duplicates, what else was left out or read
+        otherwise than it is written, rows by window, and labels and positives by window and task.
       source_files: what went in.
       flags: every preparation flag.
       record_layout: `example`, a tf.train.Example a row; or `request`, a tf.train.SequenceExample

@@ -19,6 +19,8 @@ from input_pipeline.report.log_statistics import LogStatistics
 from input_pipeline.report.macro_statistics import EdgeStatistics, balance_table, edges_table
 from input_pipeline.report.page import PAGE, table
 from input_pipeline.report.window_statistics import SIGNALS, WindowStatistics
+from input_pipeline.report.window_warnings import window_warnings
+from input_pipeline.sources.remarks import COUNTED
 from input_pipeline.spec import DatasetSpec
 
 # A single number that ranks labels as well as this is likely an outcome itself.
@@ -81,7 +83,8 @@ def render(
         parts.append(
             _section(
                 "Events per day",
-                "By task, in UTC, without the first and last 0.1% of the events.",
+                "By task, in UTC, without the first and last 0.1% of the events, and without times "
+                "outside the calendar.",
                 figures.lines_by_day(*log.by_day, tasks),
             )
         )
@@ -182,6 +185,7 @@ def _notices(spec: DatasetSpec, windows: Sequence[WindowStatistics]) -> str:
         f"{counts['duplicate_lines']:,} lines repeat an earlier one "
         f"(--duplicates={spec.flags['duplicates']}).",
     ]
+    facts += [f"{counts[key]:,} {text}." for key, text in COUNTED.items() if counts.get(key)]
     for key, text in (
         ("missing_negatives", "negatives are missing, their users having too few untouched items"),
         ("dropped_cold_rows", "rows with a cold user or item were dropped"),
@@ -200,8 +204,13 @@ def _notices(spec: DatasetSpec, windows: Sequence[WindowStatistics]) -> str:
             "The log has no clock: windows are cut at each user's own position, so there is no "
             "wall-clock order between users, and one user's row may read another's later events.",
         )
+        if spec.flags["cuts"] is None:
+            warnings.insert(
+                1, "Each user's last line is test, and the one before validation, if it has others."
+            )
     if spec.split == "random":
         warnings.insert(0, "Windows are cut at random: rows may read events that came after them.")
+    warnings += window_warnings(spec, windows)
     items = "".join(f"<li>{html.escape(text)}</li>" for text in facts)
     notes = "".join(f"<li class=warning>{html.escape(text)}</li>" for text in warnings)
     return f"<section><h2>Left out, and to note</h2><ul>{items}{notes}</ul></section>"

@@ -50,13 +50,22 @@ def signals(
 
 @dataclasses.dataclass(frozen=True)
 class WindowStatistics:
-    """One window's rows: how many, positives and labels by task, and the AUC by signal and task."""
+    """One window's rows.
+
+    Attributes:
+      name: of the window.
+      rows: how many.
+      positives, labels: how many by task.
+      aucs: by signal and task.
+      users: how many different ones the rows are of.
+    """
 
     name: str
     rows: int
     positives: dict[str, int]
     labels: dict[str, int]
     aucs: dict[str, dict[str, float | None]]
+    users: int = 0
 
     def rate(self, task: str) -> float:
         return self.positives[task] / max(1, self.labels[task])
@@ -84,4 +93,5 @@ def window_statistics(
         positives[task], labels[task] = int(positive.sum()), int(labelled.sum())
         for signal, value in values.items():
             aucs[signal][task] = auc_of_ranks(positive[labelled], value[labelled])
-    return WindowStatistics(name, len(rows), positives, labels, aucs)
+    users = int(np.count_nonzero(np.bincount(rows.user)))
+    return WindowStatistics(name, len(rows), positives, labels, aucs, users)

@@ -12,6 +12,7 @@ import pyarrow.parquet
 
 from input_pipeline.files import filesystem
 from input_pipeline.sources import headers, packing
+from input_pipeline.sources.columns import FLOAT64_INTEGERS, warn_of_imprecise_ids
 from input_pipeline.sources.input_files import partition_values
 from input_pipeline.sources.layout import RawRows
 from input_pipeline.sources.malformed import LineNumbers
@@ -21,6 +22,9 @@ from input_pipeline.spec import SourceFile
 _BATCH_ROWS = 1 << 19
 _MAGIC = b"PAR1"
 _INT64_END = 2.0**63
+# By width in bits, up to where every integer is a float.
+_FLOAT_INTEGERS = {16: 2**11, 32: 2**24, 64: FLOAT64_INTEGERS}
+_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,12 +32,15 @@ class CellWriter:
     """Writes typed values as cells of bytes; a null or NaN is an empty cell.
 
     Attributes:
-      timestamp_unit: `s` or `ms`, in which timestamps are written.
+      timestamp_unit: `s` or `ms`, in which timestamps are written, rounded down.
       separators: by column that may hold lists, what is written between their values.
+      id_columns: whose values are ids, of which it is said where floats cannot tell them apart.
     """
 
     timestamp_unit: str
     separators: Mapping[str, str]
+    id_columns: frozenset[str] = frozenset()
+    _warned: set[str] = dataclasses.field(default_factory=set)
 
     def cells(self, path: str, name: str, values: pa.Array) -> pa.Array:
         """A column of a file as binary, [N].
@@ -42,6 +49,8 @@ class CellWriter:
           ValueError: values of that type have no such form; names file, column and type.
         """
         origin = f"{path}: column {name!r}"
+        if name in self.id_columns - self._warned:
+            self._warn_of_floats(name, values)
         try:
             is_list = pa.types.is_list(values.type) or pa.types.is_large_list(values.type)
             if is_list and name in self.separators:
@@ -50,13 +59,23 @@ class CellWriter:
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise ValueError(f"{origin} of type {values.type} cannot be read: {error}") from error
 
+    def _warn_of_floats(self, name: str, values: pa.Array) -> None:
+        """Warns once of a column that holds floats beyond those that hold every integer."""
+        if not pa.types.is_floating(values.type):
+            return
+        end = _FLOAT_INTEGERS[values.type.bit_width]
+        numbers = values.cast(pa.float64()).fill_null(0.0).to_numpy(zero_copy_only=False)
+        imprecise = np.abs(numbers) > end
+        if imprecise.any():
+            self._warned.add(name)
+            warn_of_imprecise_ids(name, imprecise, values)
+
     def _scalars(self, values: pa.Array) -> pa.Array:
         kind = values.type
         if pa.types.is_dictionary(kind):
             return self._scalars(values.cast(kind.value_type))
         if pa.types.is_timestamp(kind):
-            values = values.cast(pa.timestamp(self.timestamp_unit, kind.tz), safe=False)
-            values = values.cast(pa.int64())
+            values = _in_unit(values, self.timestamp_unit)
         elif pa.types.is_boolean(kind):
             values = values.cast(pa.int8())
         elif pa.types.is_floating(kind):
@@ -77,6 +96,16 @@ class CellWriter:
         offsets = np.concatenate([[0], np.cumsum(lengths.to_numpy())]).astype(np.int64)
         lists = pa.LargeListArray.from_arrays(pa.array(offsets), entries)
         return pc.binary_join(lists, pa.scalar(separator.encode(), pa.binary()))
+
+
+def _in_unit(values: pa.Array, unit: str) -> pa.Array:
+    """Timestamps as int64 in `unit`, rounded down; one beyond int64 is an ArrowInvalid."""
+    kind = values.type
+    if _PER_SECOND[kind.unit] <= _PER_SECOND[unit]:
+        return values.cast(pa.timestamp(unit, kind.tz)).cast(pa.int64())
+    numbers = values.cast(pa.int64())
+    shortened = numbers.fill_null(0).to_numpy() // (_PER_SECOND[kind.unit] // _PER_SECOND[unit])
+    return pc.if_else(numbers.is_valid(), pa.array(shortened), pa.scalar(None, pa.int64()))
 
 
 def _floats(values: pa.Array, text: pa.Array) -> pa.Array:

@@ -7,7 +7,7 @@ from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.sources.delimited import Dialect, read_files
 from input_pipeline.sources.feature_columns import FeatureColumn
 from input_pipeline.sources.input_files import find_files
-from input_pipeline.sources.labels import label_reader
+from input_pipeline.sources.labels import Condition, label_reader
 from input_pipeline.sources.layout import Layout, read_log
 
 
@@ -20,7 +20,7 @@ def _layout(labels: dict[str, str], item_features: tuple[str, ...]) -> Layout:
         item_column="item_id",
         timestamp_column=None,
         timestamp_unit=None,
-        behaviors=label_reader(columns, unlabeled_cells=False),
+        behaviors=label_reader([Condition(name) for name in columns], unlabeled_cells=False),
         label_columns=columns,
         features=(
             *(FeatureColumn(name, "user") for name in ("gender", "age")),

@@ -30,7 +30,7 @@ def log_statistics(
       tables: by owner, of all nodes at the end of the log.
     """
     events, by_day = interactions.events, None
-    if events.timestamp is not None:
+    if events.timestamp is not None and spec.timestamp_unit is not None:
         by_day = events_by_day(
             events.timestamp, events.positive, spec.timestamp_unit, len(spec.tasks)
         )
