@@ -99,7 +99,7 @@ def test_blanks_around_names_in_the_header(tmp_path: pathlib.Path) -> None:
 def test_a_header_over_lines(tmp_path: pathlib.Path) -> None:
     header = 'user,"the\nitem",click,ts'
     path = write(tmp_path / "log", table().replace("user,item,click,ts", header) + "u,i,2,3\n")
-    with pytest.raises(ValueError, match=r"log:43: click must be 0, 1 or empty, got '2'"):
+    with pytest.raises(ValueError, match=r"log:43: click must be 0 or 1, .*, got .2."):
         read(path, item_column="the\nitem")
 
 
@@ -107,7 +107,7 @@ def test_blank_lines_before_a_header_and_empty_files(
     tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = write(tmp_path / "logs" / "1", "\n \r\n" + table() + "u,i,2,3\n")
-    with pytest.raises(ValueError, match=r"logs/1:44: click must be 0, 1 or empty, got '2'"):
+    with pytest.raises(ValueError, match=r"logs/1:44: click must be 0 or 1, .*, got .2."):
         read(path)
     write(tmp_path / "logs" / "1", table())
     write(tmp_path / "logs" / "2", "")
