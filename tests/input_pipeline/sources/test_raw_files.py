@@ -7,6 +7,7 @@ import hashlib
 import io
 import lzma
 import pathlib
+import random
 import tarfile
 import zipfile
 
@@ -128,10 +129,13 @@ def parquet() -> bytes:
         (b"\xff\x06\x00\x00sNaPpY" + bytes(100), "is packed as framed snappy; "),
         (b"ORC" + bytes(100), "is an ORC file; "),
         (TEXT.encode("utf-16-le"), "is UTF-16 without a byte order mark, or no text; "),
-        (
-            b"u,i\n1,\x002\n",
-            r"is no text: it holds a zero byte and begins with b'u,i\\n1,\\x002\\n'",
-        ),
+        (b"u,i\n1,\x002\n", r"is no text: it begins with b'u,i\\n1,\\x002\\n'"),
+        (bytes(random.Random(0).choices(range(1, 256), k=200)), "is no text: it begins with b"),
+        (b'{"user": 1, "item": 2}\n', "is JSON; "),
+        (b'[\n {"user": 1}]\n', "is JSON; "),
+        (b"\n<!DOCTYPE html>\n", "is an HTML page; "),
+        (b"<?xml version='1.0'?>\n", "is XML; "),
+        (b"version https://git-lfs.github.com/spec/v1\n", "is a pointer of Git LFS to a file "),
         (zipped(a=UTF8, b=UTF8), "a zip file must hold one file to be read, got 2: a, b; unpack"),
         (zipped(), "a zip file must hold one file to be read, got 0: none"),
         (zipped(**{"[Content_Types].xml": b"x", "xl/a": b"x"}), "is an Excel file, .* as csv"),
@@ -143,6 +147,14 @@ def test_what_is_not_read_is_named_in_a_line(
     with pytest.raises(ValueError, match=f"/log: {message}") as error:
         first_line(write(tmp_path, stored))
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"[user],[item]", b"{user},{item}", b"user\x01item", "nämn,på".encode("latin-1"), b"<u>,<i>"],
+)
+def test_odd_headers_are_text(tmp_path: pathlib.Path, line: bytes) -> None:
+    assert first_line(write(tmp_path, line + b"\n1,2\n")) == line.decode("utf-8", "replace")
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
