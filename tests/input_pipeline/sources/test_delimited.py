@@ -78,7 +78,7 @@ def test_a_delimiter_is_told(tmp_path: pathlib.Path, capsys: pytest.CaptureFixtu
     with pytest.raises(ValueError, match=r"--delimiter: must be one ASCII character or"):
         read(write(tmp_path / "log", table("\t")), delimiter="::")
     for flag in ({"delimiter": "tab"}, {"columns": ("user",)}):
-        with pytest.raises(ValueError, match=r"only csv has delimiters and columns .*=taobao"):
+        with pytest.raises(ValueError, match=r"only csv has (delimiter|columns) to name.*=taobao"):
             read(write(tmp_path / "log", table()), source="taobao", **flag)
 
 
@@ -119,6 +119,31 @@ def test_blank_lines_before_a_header_and_empty_files(
     for empty in ("", "\n\n"):
         with pytest.raises(ValueError, match="logs/2: the file is empty"):
             read(write(tmp_path / "logs" / "2", empty))
+
+
+def test_text_in_another_encoding(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture) -> None:
+    text = table(rows=[("ö", "é", 1, 5), ("ü", "ñ", 0, 6)]).replace("item", "größe")
+    path = write(tmp_path / "log", text.encode("latin-1"))
+    # Bytes as they are, whatever the encoding; not the names in the header.
+    assert raw(read(path, item_column="ts", timestamp_column="").user_id) == [b"\xf6", b"\xfc"]
+    log = read(path, item_column="größe", encoding="latin-1")
+    assert raw(log.user_id) == ["ö".encode(), "ü".encode()]
+    # A row that is refused is shown to nobody but by its number, for its text cannot be told.
+    path = write(tmp_path / "log", text.encode("latin-1") + b"\xf6,1\n")
+    message = (
+        r"log:4: the line must be 4 columns, got 2, and is not in UTF-8, .* --encoding=l"
+    )
+    with pytest.raises(ValueError, match=message) as error:
+        read(path, item_column="ts", timestamp_column="", max_malformed=0.9)
+    assert "\n" not in str(error.value)
+    assert "Traceback" not in capsys.readouterr().err
+    log = read(path, item_column="größe", encoding="latin-1", max_malformed=0.9)
+    assert (len(log), log.malformed_lines) == (2, 1)
+    with pytest.raises(ValueError, match="log: broken utf-8 text: 'utf-8' codec can't decode"):
+        read(path, encoding="utf-8")
+    for name, fault in (("latin-x", "unknown encoding: latin-x"), ("zip", "'zip' is not a text")):
+        with pytest.raises(ValueError, match=f"--encoding: {fault}"):
+            read(path, encoding=name)
 
 
 def test_files_without_a_header(tmp_path: pathlib.Path) -> None:
