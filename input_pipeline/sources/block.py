@@ -66,7 +66,8 @@ class Block:
         return self.columns[column][row].as_py().decode("utf-8", "replace")
 
     def refuse(self, column: str, mask: NDArray[Any], requirement: str) -> None:
-        """Marks the rows of `mask`; their values in `column` are not as required."""
+        """Marks rows of `mask` whose value in `column` is not as required, unless left out."""
+        mask = mask & ~self.left_out
         for row in np.flatnonzero(mask & ~self.malformed)[:5]:
             self.problems.append((int(row), column, self.value(column, int(row)), requirement))
         self.malformed |= mask

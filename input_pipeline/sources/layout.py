@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from absl import logging
 from numpy.typing import NDArray
 
 from input_pipeline.log.calendar import LOGGED, likely_range
@@ -98,17 +99,18 @@ class _Parts:
 
     def add(self, block: Block) -> None:
         layout = self._layout
+        # These say first which rows are no part of the log, whose other cells then do not matter.
+        behaviors, unlabeled = layout.behaviors(block)
+        numbers = None
+        if layout.timestamp_column:
+            numbers = block.timestamps(layout.timestamp_column)
+            self._time_range.cut(block, layout.timestamp_column, numbers)
         read = {
             "user_id": block.identifiers(layout.user_column),
             "item_id": block.identifiers(layout.item_column),
         }
         for feature in layout.features:
             read[feature.name] = feature.read(block)
-        behaviors, unlabeled = layout.behaviors(block)
-        numbers = None
-        if layout.timestamp_column:
-            numbers = block.timestamps(layout.timestamp_column)
-            self._time_range.cut(block, layout.timestamp_column, numbers)
         good = ~(block.malformed | block.left_out)
         whole = bool(good.all())
         keep = None if whole else pa.array(good)
@@ -193,6 +195,13 @@ def _time_remark(timestamps: NDArray[Any] | None, unit: str, remarks: Remarks) -
     """
     if timestamps is None:
         return None
+    if _are_dates(timestamps):
+        logging.warning(
+            "timestamps such as %d look like dates: they are read as numbers of %s, which order "
+            "lines as the dates do, but are times in 1970; write dates as 2024-01-31",
+            timestamps[0],
+            unit,
+        )
     seconds = likely_range(timestamps, unit)
     if seconds is None:
         (remark,) = remarks.of(TIMES_OFF_CALENDAR).values()
@@ -202,6 +211,14 @@ def _time_remark(timestamps: NDArray[Any] | None, unit: str, remarks: Remarks) -
             f"9999, as are {remark.count:,} timestamps: {remark}; are they in another unit?"
         )
     return TIMES_OFF_LOGGED if seconds == LOGGED else TIMES_OFF_CALENDAR
+
+
+def _are_dates(timestamps: NDArray[Any]) -> bool:
+    """Whether all are year, month and day as eight digits."""
+    if timestamps.min() < 1900_01_01 or timestamps.max() > 2100_12_31:
+        return False
+    month, day = timestamps // 100 % 100, timestamps % 100
+    return bool(((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all())
 
 
 def _event_log(

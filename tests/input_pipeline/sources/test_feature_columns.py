@@ -81,7 +81,7 @@ def test_flags(text: str, column: str, name: str, kind: str, transform: str) -> 
         (("tags:multi:log",), r"must follow the kind, .* got 'tags:multi:log'"),
         (("price:numeric:sqrt",), r"one of \('standard', 'log', 'none'\), got 'sqrt' in 'price:n"),
         (("Price:numeric",), r"name 'Price' must match .*; give another as Price:name"),
-        (("score",), r"feature name 'score' is reserved; give another as score:name"),
+        (("score",), r"feature name 'score' is reserved: exports .*; give another as score:name"),
         (("x:merging_matrix:multi",), r"feature name 'merging_matrix' is reserved"),
         (("ts:hour", "ts:weekday"), r"'ts' is named twice; name one column:another_name"),
     ],

@@ -78,7 +78,7 @@ def test_taobao(tmp_path: pathlib.Path) -> None:
         (b",2,3,pv,4", r":4: user_id must be a non-empty id, got ''"),
         (b"1,,3,pv,4", r":4: item_id must be a non-empty id, got ''"),
         (b"NULL,2,3,pv,4", r":4: user_id must be an id, and none of --null_markers, got 'NULL'"),
-        (b"", r":4: user_id must be a non-empty id, got ''"),
+        (b"", r":4: behavior must be pv, fav, cart or buy, got ''"),
     ],
 )
 def test_malformed_lines_are_named(tmp_path: pathlib.Path, line: bytes, message: str) -> None:

@@ -122,6 +122,17 @@ def test_types_of_events(tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixtur
     )
 
 
+def test_lines_that_are_left_out_may_lack_what_others_must_have(tmp_path: pathlib.Path) -> None:
+    # A search has no item, and an old line no user.
+    path = write(tmp_path, b"u,i,e,t\n1,2,view,5\n1,,search,x\n1,3,view,6\n,4,view,1\n")
+    flags: dict[str, Any] = {"event_column": "e", "task_columns": ("view:click",)}
+    log = read(path, **flags, timestamp_column="t", time_from="5")
+    assert (raw(log.item_id), log.malformed_lines) == ([2, 3], 0)
+    assert log.other_counts[UNKNOWN_EVENTS] == log.other_counts["lines_before_time_from"] == 1
+    with pytest.raises(ValueError, match=r"csv:5: u must be a non-empty id, got ''"):
+        read(path, **flags, timestamp_column="t")
+
+
 def test_types_of_events_as_conditions_on_text(tmp_path: pathlib.Path) -> None:
     path = csv_of(tmp_path, "view", "cart", "buy", "view", name="event")
     log = read(path, task_columns=("event=view:click", "event=buy:buy"))

@@ -179,6 +179,16 @@ def test_a_log_of_the_calendar_says_nothing(
     assert not caplog.records
 
 
+def test_dates_as_eight_digits_are_told(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert times_of(read(csv_of(tmp_path, 20240131, 20231201))) == [20240131, 20231201]
+    assert "timestamps such as 20240131 look like dates" in caplog.text
+    caplog.clear()
+    read(csv_of(tmp_path, 20240131, 20231301))
+    assert not caplog.records
+
+
 def test_times_of_features_outside_the_calendar_are_missing(
     tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
 ) -> None:
