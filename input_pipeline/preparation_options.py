@@ -196,7 +196,7 @@ class PreparationOptions:
         "s",
         "csv, parquet: unit of times that are numbers, and of the data set, whatever form its "
         "times have; what is less than one is dropped.",
-        ("s", "ms"),
+        ("s", "ms", "us", "ns"),
     )
     task_columns: tuple[str, ...] = option(
         (),

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from absl import logging
 from numpy.typing import NDArray
 
-from input_pipeline.log.calendar import LOGGED, likely_range
 from input_pipeline.log.events import EventLog, FeatureValues
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.sources import columns
@@ -20,13 +18,12 @@ from input_pipeline.sources.block import Block
 from input_pipeline.sources.feature_columns import FeatureColumn
 from input_pipeline.sources.malformed import LineNumbers, MalformedLines, Problem
 from input_pipeline.sources.remarks import (
-    TIMES_OFF_CALENDAR,
-    TIMES_OFF_LOGGED,
     TOO_EARLY,
     TOO_LATE,
     UNKNOWN_EVENTS,
     Remarks,
 )
+from input_pipeline.sources.time_checks import time_remark
 from input_pipeline.sources.time_range import TimeRange
 from input_pipeline.spec import SourceFile
 
@@ -165,7 +162,7 @@ def read_log(rows: Iterator[RawRows], layout: Layout, options: PreparationOption
     report.check(options.max_malformed)
     _check_left(parts, remarks)
     log = _event_log(parts, layout, source_files, report.malformed)
-    counts = remarks.tell(unit, _time_remark(log.timestamp, unit, remarks))
+    counts = remarks.tell(unit, time_remark(log.timestamp, unit, remarks))
     log = dataclasses.replace(log, other_counts=counts)
     return drop_duplicates(log, options.duplicates)
 
@@ -185,40 +182,6 @@ def _check_left(parts: _Parts, remarks: Remarks) -> None:
         + [f"--time_to: {r.count:,} are not before it ({r})" for r in late]
     )
     raise ValueError(f"no line is left by {flags}")
-
-
-def _time_remark(timestamps: NDArray[Any] | None, unit: str, remarks: Remarks) -> str | None:
-    """The kind of remark that tells of times out of the ordinary.
-
-    Raises:
-      ValueError: most are, so that they are likely in another unit.
-    """
-    if timestamps is None:
-        return None
-    if _are_dates(timestamps):
-        logging.warning(
-            "timestamps such as %d look like dates: they are read as numbers of %s, which order "
-            "lines as the dates do, but are times in 1970; write dates as 2024-01-31",
-            timestamps[0],
-            unit,
-        )
-    seconds = likely_range(timestamps, unit)
-    if seconds is None:
-        (remark,) = remarks.of(TIMES_OFF_CALENDAR).values()
-        median = int(np.quantile(timestamps, 0.5, method="lower"))
-        raise ValueError(
-            f"--timestamp_unit={unit}: the median timestamp {median} is outside the years 1 to "
-            f"9999, as are {remark.count:,} timestamps: {remark}; are they in another unit?"
-        )
-    return TIMES_OFF_LOGGED if seconds == LOGGED else TIMES_OFF_CALENDAR
-
-
-def _are_dates(timestamps: NDArray[Any]) -> bool:
-    """Whether all are year, month and day as eight digits."""
-    if timestamps.min() < 1900_01_01 or timestamps.max() > 2100_12_31:
-        return False
-    month, day = timestamps // 100 % 100, timestamps % 100
-    return bool(((month >= 1) & (month <= 12) & (day >= 1) & (day <= 31)).all())
 
 
 def _event_log(

@@ -144,8 +144,8 @@ def test_multi(tmp_path: pathlib.Path) -> None:
 
 
 NUMBERS = {
-    "1.5": 1.5, "-2": -2.0, "+.5": 0.5, "5.": 5.0, "1e5": 1e5, "1E-2": 0.01, "": math.nan,
-    "nan": math.nan, "NaN": math.nan, "true": 1.0, "False": 0.0, "16777217": 16777216.0,
+    "1.5": 1.5, " 2.5 ": 2.5, "-2": -2.0, "+.5": 0.5, "5.": 5.0, "1e5": 1e5, "1E-2": 0.01,
+    "": math.nan, "nan": math.nan, "NaN": math.nan, "true": 1.0, "False": 0.0, "16777217": 16777216.0,
     "1e-60": 0.0,
 }  # fmt: skip
 
@@ -159,7 +159,7 @@ def test_numbers(tmp_path: pathlib.Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "cell", ["inf", "-Infinity", "1e39", "1e999", "abc", " 1", "0x10", "1_0", "1e", ".", "1,5"]
+    "cell", ["inf", "-Infinity", "1e39", "1e999", "abc", "1 1", "0x10", "1_0", "1e", ".", "1,5"]
 )
 def test_cells_that_are_no_numbers(tmp_path: pathlib.Path, cell: str) -> None:
     cells = ["1.5", f'"{cell}"', "2"]

@@ -312,13 +312,21 @@ def test_flags_that_cannot_be(tmp_path: pathlib.Path, flags: dict, message: str)
 
 
 @pytest.mark.parametrize(
-    ("unit", "time"), [("s", 1_700_000_000_000), ("ms", 1_700_000_000_000_000)]
+    ("unit", "time", "likely"),
+    [
+        ("s", 1_700_000_000_000, "ms"),
+        ("ms", 1_700_000_000_000_000, "us"),
+        ("s", 1_700_000_000_000_000_000, "ns"),
+        ("us", 2**63 - 1, "another unit"),
+    ],
 )
-def test_timestamps_of_another_unit_are_refused(tmp_path, unit: str, time: int) -> None:
+def test_timestamps_of_another_unit_are_refused(
+    tmp_path, unit: str, time: int, likely: str
+) -> None:
     path = write(tmp_path, b"u,i,k,l,t\n1,2,1,0,%d\n" % time)
     message = (
         f"--timestamp_unit={unit}: the median timestamp {time} is outside the years 1 to 9999, as "
-        rf"are 1 timestamps: .*log.csv:2: t='{time}'; are they in another unit\?"
+        rf"are 1 timestamps: .*log.csv:2: t='{time}'; are they in {likely}\?"
     )
     with pytest.raises(ValueError, match=message):
         read(path, **CSV_FLAGS, timestamp_column="t", timestamp_unit=unit)

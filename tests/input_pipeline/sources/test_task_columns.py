@@ -30,7 +30,7 @@ LABELS = {
     "1": 1, "0": 0, "1.0": 1, "0.0": 0, "1.000": 1, "+1": 1, "0e0": 0, "True": 1, "False": 0,
     "TRUE": 1, "FALSE": 0, "true": 1, "false": 0, "t": 1, "f": 0, "T": 1, "F": 0, "yes": 1,
     "No": 0, "Y": 1, "n": 0, "": None, "NULL": None, "nan": None, "NaN": None, "\\N": None,
-    "None": None, "NA": None,
+    "None": None, "NA": None, " 1": 1, "true ": 1, "  ": None,
 }  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def test_words_for_labels(tmp_path: pathlib.Path) -> None:
     assert log.unlabeled is not None
     assert log.unlabeled.tolist() == [int(label is None) for label in LABELS.values()]
     assert log.malformed_lines == 0
-    # All that are missing but the empty one.
+    # All that are missing but the empty ones.
     assert log.other_counts["null_cells"] == 6
 
 
