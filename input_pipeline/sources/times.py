@@ -14,6 +14,7 @@ from input_pipeline.log.calendar import UNITS
 from input_pipeline.sources.columns import NUMBER, empty_cells, matches, parse_integers, trimmed
 
 _DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_SLASHES = "^([0-9]{4})/([0-9]{2})/([0-9]{2})"
 _TIME_OF_DAY = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,12})?)?"
 _ZONE = " ?(Z|UTC|GMT|[+-][0-9]{2}(:?[0-9]{2})?)"
 _ISO = f"{_DATE}({_TIME_OF_DAY}({_ZONE})?)?"
@@ -52,6 +53,7 @@ def parse_times(column: pa.Array, unit: str) -> Times:
     if not len(rest):
         return Times(values, missing, malformed, shortened)
     values, cells = values.copy(), trimmed(column.take(pa.array(rest)))
+    cells = pc.replace_substring_regex(cells, _SLASHES, r"\1-\2-\3")
     for pattern, read in ((NUMBER, _decimals), (_ISO, _iso)):
         told = matches(cells, pattern)
         places = rest[told]

@@ -31,6 +31,7 @@ TIMES = {
     "2024-01-05 12:00": ((NOON, False), (1000 * NOON, False)),
     "2024-01-05T12:00:00Z": ((NOON, False), (1000 * NOON, False)),
     "2024-01-05 12:00:00 UTC": ((NOON, False), (1000 * NOON, False)),
+    "2024/01/05 12:00:00": ((NOON, False), (1000 * NOON, False)),
     "2024-01-05 12:00:00 GMT": ((NOON, False), (1000 * NOON, False)),
     "2024-01-05 12:00:00 Z": ((NOON, False), (1000 * NOON, False)),
     "2024-01-05 14:00:00 +0200": ((NOON, False), (1000 * NOON, False)),
