@@ -145,7 +145,7 @@ def test_multi(tmp_path: pathlib.Path) -> None:
 
 NUMBERS = {
     "1.5": 1.5, " 2.5 ": 2.5, "-2": -2.0, "+.5": 0.5, "5.": 5.0, "1e5": 1e5, "1E-2": 0.01,
-    "": math.nan, "nan": math.nan, "NaN": math.nan, "true": 1.0, "False": 0.0, 
+    "": math.nan, "nan": math.nan, "NaN": math.nan, "true": 1.0, "False": 0.0,
     "16777217": 16777216.0, "1e-60": 0.0,
 }  # fmt: skip
 
