@@ -227,7 +227,7 @@ class PreparationOptions:
         ("NULL", "null", "\\N", "NA", "<NA>", "nan", "NaN", "None"),
         "Cells that say that there is no value, beside the empty one: malformed as an id or a "
         "time, unlabelled as a label, missing as a feature. Name others where one of these is an "
-        "id of yours (NA is Namibia too), or none: --null_markers=",
+        "id of yours (NA is Namibia too), or none, as --null_markers= does.",
     )
     user_feature_columns: tuple[str, ...] = option(
         (),
