@@ -1,4 +1,7 @@
-"""The options of preparation: what `python -m input_pipeline.prepare` can be told."""
+"""The options of preparation: what `python -m input_pipeline.prepare` can be told.
+
+Long, because every option is declared once, with its default and its help.
+"""
 
 from __future__ import annotations
 
@@ -76,9 +79,9 @@ class PreparationOptions:
     split: str | None = option(
         None,
         "How rows are ordered into windows. time: by timestamp. order: by position among the "
-        "user's lines, for logs without a clock: the last line of a user is test, the one before "
-        "validation, and --cuts cut the others. random: by a seeded permutation. Default: time "
-        "where the log has timestamps that differ, else order.",
+        "user's lines, in the order of their times, or of the files in logs without: the last line "
+        "of a user is test, the one before validation, and --cuts cut the others. random: by a "
+        "seeded permutation. Default: time where the log has timestamps that differ, else order.",
         ("time", "order", "random"),
     )
     cuts: tuple[float, ...] | None = option(
@@ -198,7 +201,7 @@ class PreparationOptions:
         "s",
         "csv, parquet: unit of times that are numbers, and of the data set, whatever form its "
         "times have; what is less than one is dropped.",
-        ("s", "ms"),
+        ("s", "ms", "us", "ns"),
     )
     task_columns: tuple[str, ...] = option(
         (),
@@ -229,7 +232,7 @@ class PreparationOptions:
         ("NULL", "null", "\\N", "NA", "<NA>", "nan", "NaN", "None"),
         "Cells that say that there is no value, beside the empty one: malformed as an id or a "
         "time, unlabelled as a label, missing as a feature. Name others where one of these is an "
-        "id of yours (NA is Namibia too), or none: --null_markers=",
+        "id of yours (NA is Namibia too), or none, as --null_markers= does.",
     )
     user_feature_columns: tuple[str, ...] = option(
         (),
@@ -237,8 +240,8 @@ class PreparationOptions:
         "column:name:kind. A "
         "kind is categorical (an id, the default), multi (several ids a cell, see "
         "--multi_separator), numeric (a number, scaled as numeric:standard, numeric:log or "
-        "numeric:none says), hour or weekday (of a time: integers in --timestamp_unit or ISO 8601, "
-        "UTC; Monday is 0).",
+        "numeric:none says), hour or weekday (of a time, as --timestamp_column has it, in UTC; "
+        "Monday is 0).",
     )
     item_feature_columns: tuple[str, ...] = option(
         (), "csv, parquet: facts about the item, as --user_feature_columns."

@@ -57,7 +57,7 @@ class DatasetSpec:
       source: the `--source` that the log came from.
       rows: `pairs`, `events` or `exposures`.
       split: `time`, `order` or `random`.
-      timestamp_unit: `s`, `ms`, ..., or None where the source has no clock.
+      timestamp_unit: `s`, `ms`, `us`, `ns`, or None where the source has no clock.
       tasks: from the least to the most important; also the order of the cascade.
       vocabularies: `user_id` and `item_id` first, then those of side and context features.
       features: of a row, labels and timestamp included.

@@ -36,7 +36,7 @@ class LogDescription:
     Attributes:
       tasks: names from the least to the most important.
       num_events: lines that were read.
-      timestamp_unit: `s` or `ms`; None where the source has no clock.
+      timestamp_unit: one of UNITS; None where the source has no clock.
       has_exposures: whether lines without any behaviour are part of the log.
       source_files: what was read.
       malformed_lines, duplicate_lines: how many lines were refused, and how many repeat an

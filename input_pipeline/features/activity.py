@@ -9,6 +9,7 @@ import numpy as np
 from input_pipeline.feature import NODES, Feature, Transform
 from input_pipeline.features.provider import Cut, LogFacts, Provider
 from input_pipeline.graph.node_table import DenseColumn, NodeTable
+from input_pipeline.log.calendar import UNITS
 
 _SECONDS_OF_DAY = 86_400
 _NONE = -1.0
@@ -47,7 +48,7 @@ class Activity(Provider):
             return {}
         events, num_tasks = cut.past.events(), len(cut.facts.tasks)
         assert events.timestamp is not None
-        ticks_of_day = _SECONDS_OF_DAY * (1000 if cut.facts.timestamp_unit == "ms" else 1)
+        ticks_of_day = _SECONDS_OF_DAY * UNITS[cut.facts.timestamp_unit or "s"]
         tables: dict[str, NodeTable] = {}
         for owner, nodes in (("user", events.user), ("item", events.item)):
             values = np.empty((cut.known(owner), num_tasks + 2), np.float32)

@@ -33,7 +33,7 @@ class LogFacts:
       list_lengths: of columns whose cells hold several ids, by name, how many at most.
       numbers: of columns of numbers, by name, their owner and kind of transform.
       activity: whether activity features were asked for.
-      timestamp_unit: `s` or `ms` where rows have a timestamp.
+      timestamp_unit: one of UNITS where rows have a timestamp.
     """
 
     tasks: tuple[str, ...]

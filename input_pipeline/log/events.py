@@ -114,7 +114,7 @@ class EventLog:
       unlabeled: uint32 [N]; bit t is set where the line does not tell about task t. None: every
         line tells of all.
       timestamp: int64 [N] in `timestamp_unit`, or None where the source has no clock.
-      timestamp_unit: `s` or `ms`, or None.
+      timestamp_unit: one of UNITS, or None.
       user_features, item_features: side features by name, [N] each.
       context_features: of the line itself, known when its request came.
       source_files: what was read.

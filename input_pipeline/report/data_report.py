@@ -199,10 +199,11 @@ def _notices(spec: DatasetSpec, windows: Sequence[WindowStatistics]) -> str:
         for signal, task, value in window.suspicious
     ]
     if spec.split == "order":
+        clock = "" if spec.timestamp_unit else "The log has no clock: "
         warnings.insert(
             0,
-            "The log has no clock: windows are cut at each user's own position, so there is no "
-            "wall-clock order between users, and one user's row may read another's later events.",
+            f"{clock}Windows are cut at each user's own position, so there is no wall-clock order "
+            "between users, and one user's row may read another's later events.",
         )
         if spec.flags["cuts"] is None:
             warnings.insert(

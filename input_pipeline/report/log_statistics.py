@@ -115,7 +115,7 @@ def events_by_day(
     Times outside the calendar are left out before; None: that leaves no event.
 
     Args:
-      timestamps: int64 [N], in `unit`, `s` or `ms`.
+      timestamps: int64 [N], in `unit`, one of UNITS.
       behaviors: uint32 [N]; bit t is set where the event shows task t.
       unit: of time.
       num_tasks: T.

@@ -66,7 +66,8 @@ class Block:
         return self.columns[column][row].as_py().decode("utf-8", "replace")
 
     def refuse(self, column: str, mask: NDArray[Any], requirement: str) -> None:
-        """Marks the rows of `mask`; their values in `column` are not as required."""
+        """Marks rows of `mask` whose value in `column` is not as required, unless left out."""
+        mask = mask & ~self.left_out
         for row in np.flatnonzero(mask & ~self.malformed)[:5]:
             self.problems.append((int(row), column, self.value(column, int(row)), requirement))
         self.malformed |= mask
@@ -132,15 +133,17 @@ class Block:
 
         Args:
           column: of few different values.
-          means: from different values [V] to what they mean, [V], and whether they are malformed.
+          means: from values [V], without blanks around them, to what they mean, [V], and whether
+        they are malformed.
           requirement: of a value that is not malformed.
         """
         encoded = pc.dictionary_encode(self.cells(column))
         codes = encoded.indices.to_numpy()
         if not len(encoded.dictionary):
             return np.zeros(0, bool), np.zeros(0, bool)
-        empty = columns.empty_cells(encoded.dictionary)
-        meanings, malformed = means(encoded.dictionary)
+        values = columns.trimmed(encoded.dictionary)
+        empty = columns.empty_cells(values)
+        meanings, malformed = means(values)
         self.refuse(column, (malformed & ~empty)[codes], requirement)
         return meanings[codes], empty[codes]
 

@@ -65,6 +65,11 @@ def parse_choices(
     return numbers, numbers < 0
 
 
+def trimmed(column: pa.Array) -> pa.Array:
+    """The cells without blanks around them."""
+    return pc.replace_substring_regex(column, r"\A[ \t]+|[ \t]+\z", "")
+
+
 def parse_labels(column: pa.Array) -> tuple[NDArray[Any], NDArray[Any]]:
     """bool [N], and bool [N] of the values that are neither yes nor no.
 
@@ -88,6 +93,9 @@ def parse_decimals(column: pa.Array) -> tuple[NDArray[Any], NDArray[Any]]:
     there is none.
     """
     readable = matches(column, f"(?i:{NUMBER}|nan|true|false|)")
+    if not readable.all():
+        column = trimmed(column)
+        readable = matches(column, f"(?i:{NUMBER}|nan|true|false|)")
     cells = pc.if_else(pa.array(readable), column, pa.scalar(b"", column.type))
     cells = pc.ascii_lower(cells.cast(pa.string()))
     booleans = pc.index_in(cells, value_set=pa.array(["false", "true"]))

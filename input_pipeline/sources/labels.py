@@ -112,7 +112,8 @@ def event_reader(column: str, types: Sequence[bytes], refuse_unknown: bool) -> B
     def behaviors(block: Block) -> tuple[NDArray[Any], NDArray[Any]]:
         places, empty = block.told(column, means, f"one of {named}")
         block.refuse(column, empty, "a type of event")
-        block.leave_out(UNKNOWN_EVENTS, column, (places < 0) & ~empty)
+        if not refuse_unknown:
+            block.leave_out(UNKNOWN_EVENTS, column, (places < 0) & ~empty)
         bits = np.left_shift(1, np.maximum(places, 0)).astype(np.uint32)
         return bits, np.zeros_like(bits)
 

@@ -11,7 +11,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from input_pipeline.log.calendar import LOGGED, likely_range
 from input_pipeline.log.events import EventLog, FeatureValues
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.sources import columns
@@ -19,13 +18,12 @@ from input_pipeline.sources.block import Block
 from input_pipeline.sources.feature_columns import FeatureColumn
 from input_pipeline.sources.malformed import LineNumbers, MalformedLines, Problem
 from input_pipeline.sources.remarks import (
-    TIMES_OFF_CALENDAR,
-    TIMES_OFF_LOGGED,
     TOO_EARLY,
     TOO_LATE,
     UNKNOWN_EVENTS,
     Remarks,
 )
+from input_pipeline.sources.time_checks import time_remark
 from input_pipeline.sources.time_range import TimeRange
 from input_pipeline.spec import SourceFile
 
@@ -98,17 +96,18 @@ class _Parts:
 
     def add(self, block: Block) -> None:
         layout = self._layout
+        # These say first which rows are no part of the log, whose other cells then do not matter.
+        behaviors, unlabeled = layout.behaviors(block)
+        numbers = None
+        if layout.timestamp_column:
+            numbers = block.timestamps(layout.timestamp_column)
+            self._time_range.cut(block, layout.timestamp_column, numbers)
         read = {
             "user_id": block.identifiers(layout.user_column),
             "item_id": block.identifiers(layout.item_column),
         }
         for feature in layout.features:
             read[feature.name] = feature.read(block)
-        behaviors, unlabeled = layout.behaviors(block)
-        numbers = None
-        if layout.timestamp_column:
-            numbers = block.timestamps(layout.timestamp_column)
-            self._time_range.cut(block, layout.timestamp_column, numbers)
         good = ~(block.malformed | block.left_out)
         whole = bool(good.all())
         keep = None if whole else pa.array(good)
@@ -163,7 +162,7 @@ def read_log(rows: Iterator[RawRows], layout: Layout, options: PreparationOption
     report.check(options.max_malformed)
     _check_left(parts, remarks)
     log = _event_log(parts, layout, source_files, report.malformed)
-    counts = remarks.tell(unit, _time_remark(log.timestamp, unit, remarks))
+    counts = remarks.tell(unit, time_remark(log.timestamp, unit, remarks))
     log = dataclasses.replace(log, other_counts=counts)
     return drop_duplicates(log, options.duplicates)
 
@@ -183,25 +182,6 @@ def _check_left(parts: _Parts, remarks: Remarks) -> None:
         + [f"--time_to: {r.count:,} are not before it ({r})" for r in late]
     )
     raise ValueError(f"no line is left by {flags}")
-
-
-def _time_remark(timestamps: NDArray[Any] | None, unit: str, remarks: Remarks) -> str | None:
-    """The kind of remark that tells of times out of the ordinary.
-
-    Raises:
-      ValueError: most are, so that they are likely in another unit.
-    """
-    if timestamps is None:
-        return None
-    seconds = likely_range(timestamps, unit)
-    if seconds is None:
-        (remark,) = remarks.of(TIMES_OFF_CALENDAR).values()
-        median = int(np.quantile(timestamps, 0.5, method="lower"))
-        raise ValueError(
-            f"--timestamp_unit={unit}: the median timestamp {median} is outside the years 1 to "
-            f"9999, as are {remark.count:,} timestamps: {remark}; are they in another unit?"
-        )
-    return TIMES_OFF_LOGGED if seconds == LOGGED else TIMES_OFF_CALENDAR
 
 
 def _event_log(

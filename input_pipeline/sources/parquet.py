@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from input_pipeline.files import filesystem
+from input_pipeline.log.calendar import UNITS
 from input_pipeline.sources import headers, packing
 from input_pipeline.sources.columns import FLOAT64_INTEGERS, warn_of_imprecise_ids
 from input_pipeline.sources.input_files import partition_values
@@ -24,7 +25,6 @@ _MAGIC = b"PAR1"
 _INT64_END = 2.0**63
 # By width in bits, up to where every integer is a float.
 _FLOAT_INTEGERS = {16: 2**11, 32: 2**24, 64: FLOAT64_INTEGERS}
-_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +32,7 @@ class CellWriter:
     """Writes typed values as cells of bytes; a null or NaN is an empty cell.
 
     Attributes:
-      timestamp_unit: `s` or `ms`, in which timestamps are written, rounded down.
+      timestamp_unit: one of UNITS, in which timestamps are written, rounded down.
       separators: by column that may hold lists, what is written between their values.
       id_columns: whose values are ids, of which it is said where floats cannot tell them apart.
     """
@@ -101,10 +101,10 @@ class CellWriter:
 def _in_unit(values: pa.Array, unit: str) -> pa.Array:
     """Timestamps as int64 in `unit`, rounded down; one beyond int64 is an ArrowInvalid."""
     kind = values.type
-    if _PER_SECOND[kind.unit] <= _PER_SECOND[unit]:
+    if UNITS[kind.unit] <= UNITS[unit]:
         return values.cast(pa.timestamp(unit, kind.tz)).cast(pa.int64())
     numbers = values.cast(pa.int64())
-    shortened = numbers.fill_null(0).to_numpy() // (_PER_SECOND[kind.unit] // _PER_SECOND[unit])
+    shortened = numbers.fill_null(0).to_numpy() // (UNITS[kind.unit] // UNITS[unit])
     return pc.if_else(numbers.is_valid(), pa.array(shortened), pa.scalar(None, pa.int64()))
 
 

@@ -11,14 +11,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from input_pipeline.log.calendar import UNITS
-from input_pipeline.sources.columns import NUMBER, empty_cells, matches, parse_integers
+from input_pipeline.sources.columns import NUMBER, empty_cells, matches, parse_integers, trimmed
 
 _DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
+_SLASHES = "^([0-9]{4})/([0-9]{2})/([0-9]{2})"
 _TIME_OF_DAY = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,12})?)?"
 _ZONE = " ?(Z|UTC|GMT|[+-][0-9]{2}(:?[0-9]{2})?)"
 _ISO = f"{_DATE}({_TIME_OF_DAY}({_ZONE})?)?"
-# Digits of a fraction of a second that the unit holds, and a fraction that it does not hold whole.
-_FRACTION_DIGITS = {"s": 0, "ms": 3}
+# Digits of a fraction of a second that the unit holds.
+_FRACTION_DIGITS = {"s": 0, "ms": 3, "us": 6, "ns": 9}
 _INT64_END = 2.0**63
 
 
@@ -40,9 +41,10 @@ class Times:
 
 
 def parse_times(column: pa.Array, unit: str) -> Times:
-    """Times as numbers in `unit`, `s` or `ms`, whole or not, and as ISO 8601 text.
+    """Times as numbers in `unit`, one of UNITS, whole or not, and as ISO 8601 text.
 
-    Text without a zone is in UTC. What is less than the unit is dropped: times are rounded down.
+    Text without a zone is in UTC. Of times that int64 cannot hold in the unit there are none. What
+    is less than the unit is dropped: times are rounded down.
     """
     values, unread = parse_integers(column)
     missing = empty_cells(column)
@@ -50,7 +52,8 @@ def parse_times(column: pa.Array, unit: str) -> Times:
     rest = np.flatnonzero(malformed)
     if not len(rest):
         return Times(values, missing, malformed, shortened)
-    values, cells = values.copy(), column.take(pa.array(rest))
+    values, cells = values.copy(), trimmed(column.take(pa.array(rest)))
+    cells = pc.replace_substring_regex(cells, _SLASHES, r"\1-\2-\3")
     for pattern, read in ((NUMBER, _decimals), (_ISO, _iso)):
         told = matches(cells, pattern)
         places = rest[told]
@@ -73,7 +76,8 @@ def _iso(text: pa.Array, unit: str) -> tuple[NDArray[Any], NDArray[Any], NDArray
     seconds, impossible = _iso_seconds(text)
     digits = _FRACTION_DIGITS[unit]
     shortened = matches(text, rf".*[.,][0-9]{{{digits}}}[0-9]*[1-9].*")
-    times = seconds * UNITS[unit]
+    impossible |= np.abs(seconds) >= _INT64_END // UNITS[unit]
+    times = np.where(impossible, 0, seconds) * UNITS[unit]
     if digits:
         parts = pc.struct_field(pc.extract_regex(text, "[.,](?P<part>[0-9]+)"), "part")
         parts = pc.utf8_slice_codeunits(pc.utf8_rpad(parts, digits, "0"), 0, digits)

@@ -72,6 +72,25 @@ def test_order_tests_the_last_line_of_each_user_by_default():
     assert windows.time.tolist() == windows.lines.tolist()
 
 
+def test_order_goes_by_time_where_there_is_one():
+    # User 1 has lines 0, 1 and 3 at 30, 10 and 20, user 2 lines 2, 4 and 5 at 5, 5 and 1.
+    lines = [
+        dataclasses.replace(line, user=user, timestamp=timestamp)
+        for line, user, timestamp in zip(
+            random_lines(0, num_lines=6), (1, 1, 2, 1, 2, 2), (30, 10, 5, 20, 5, 1), strict=True
+        )
+    ]
+    # In the order of time: 5, 2, 4, 1, 3, 0; the first lines of both users are the others.
+    windows = cut_windows(event_log(lines), "order", "pairs", (0.3, 0.6, 0.8), 0, from_the_end=True)
+    assert [windows.lines[windows.slice(w)].tolist() for w in range(4)] == [
+        [5],
+        [1],
+        [2, 3],
+        [4, 0],
+    ]
+    assert windows.time.tolist() == [0, 3, 1, 4, 2, 5]
+
+
 def test_no_window_of_order_is_empty_by_default_however_short_the_users_are():
     # 25 users of 3 lines: 25 lines are cut into 7 windows.
     user = np.repeat(np.arange(25), 3)

@@ -78,7 +78,7 @@ def test_taobao(tmp_path: pathlib.Path) -> None:
         (b",2,3,pv,4", r":4: user_id must be a non-empty id, got ''"),
         (b"1,,3,pv,4", r":4: item_id must be a non-empty id, got ''"),
         (b"NULL,2,3,pv,4", r":4: user_id must be an id, and none of --null_markers, got 'NULL'"),
-        (b"", r":4: user_id must be a non-empty id, got ''"),
+        (b"", r":4: behavior must be pv, fav, cart or buy, got ''"),
     ],
 )
 def test_malformed_lines_are_named(tmp_path: pathlib.Path, line: bytes, message: str) -> None:
@@ -312,13 +312,21 @@ def test_flags_that_cannot_be(tmp_path: pathlib.Path, flags: dict, message: str)
 
 
 @pytest.mark.parametrize(
-    ("unit", "time"), [("s", 1_700_000_000_000), ("ms", 1_700_000_000_000_000)]
+    ("unit", "time", "likely"),
+    [
+        ("s", 1_700_000_000_000, "ms"),
+        ("ms", 1_700_000_000_000_000, "us"),
+        ("s", 1_700_000_000_000_000_000, "ns"),
+        ("us", 2**63 - 1, "another unit"),
+    ],
 )
-def test_timestamps_of_another_unit_are_refused(tmp_path, unit: str, time: int) -> None:
+def test_timestamps_of_another_unit_are_refused(
+    tmp_path, unit: str, time: int, likely: str
+) -> None:
     path = write(tmp_path, b"u,i,k,l,t\n1,2,1,0,%d\n" % time)
     message = (
         f"--timestamp_unit={unit}: the median timestamp {time} is outside the years 1 to 9999, as "
-        rf"are 1 timestamps: .*log.csv:2: t='{time}'; are they in another unit\?"
+        rf"are 1 timestamps: .*log.csv:2: t='{time}'; are they in {likely}\?"
     )
     with pytest.raises(ValueError, match=message):
         read(path, **CSV_FLAGS, timestamp_column="t", timestamp_unit=unit)

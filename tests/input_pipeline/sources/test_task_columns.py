@@ -30,7 +30,7 @@ LABELS = {
     "1": 1, "0": 0, "1.0": 1, "0.0": 0, "1.000": 1, "+1": 1, "0e0": 0, "True": 1, "False": 0,
     "TRUE": 1, "FALSE": 0, "true": 1, "false": 0, "t": 1, "f": 0, "T": 1, "F": 0, "yes": 1,
     "No": 0, "Y": 1, "n": 0, "": None, "NULL": None, "nan": None, "NaN": None, "\\N": None,
-    "None": None, "NA": None,
+    "None": None, "NA": None, " 1": 1, "true ": 1, "  ": None,
 }  # fmt: skip
 
 
@@ -40,7 +40,7 @@ def test_words_for_labels(tmp_path: pathlib.Path) -> None:
     assert log.unlabeled is not None
     assert log.unlabeled.tolist() == [int(label is None) for label in LABELS.values()]
     assert log.malformed_lines == 0
-    # All that are missing but the empty one.
+    # All that are missing but the empty ones.
     assert log.other_counts["null_cells"] == 6
 
 
@@ -120,6 +120,17 @@ def test_types_of_events(tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixtur
         "3 lines are left out, whose event is none of --task_columns (--unknown_events=refuse "
         "counts them as malformed): 'remove' 2, 'hover' 1" in caplog.text
     )
+
+
+def test_lines_that_are_left_out_may_lack_what_others_must_have(tmp_path: pathlib.Path) -> None:
+    # A search has no item, and an old line no user.
+    path = write(tmp_path, b"u,i,e,t\n1,2,view,5\n1,,search,x\n1,3,view,6\n,4,view,1\n")
+    flags: dict[str, Any] = {"event_column": "e", "task_columns": ("view:click",)}
+    log = read(path, **flags, timestamp_column="t", time_from="5")
+    assert (raw(log.item_id), log.malformed_lines) == ([2, 3], 0)
+    assert log.other_counts[UNKNOWN_EVENTS] == log.other_counts["lines_before_time_from"] == 1
+    with pytest.raises(ValueError, match=r"csv:5: u must be a non-empty id, got ''"):
+        read(path, **flags, timestamp_column="t")
 
 
 def test_types_of_events_as_conditions_on_text(tmp_path: pathlib.Path) -> None:

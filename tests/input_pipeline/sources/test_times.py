@@ -31,6 +31,7 @@ TIMES = {
     "2024-01-05 12:00": ((NOON, False), (1000 * NOON, False)),
     "2024-01-05T12:00:00Z": ((NOON, False), (1000 * NOON, False)),
     "2024-01-05 12:00:00 UTC": ((NOON, False), (1000 * NOON, False)),
+    "2024/01/05 12:00:00": ((NOON, False), (1000 * NOON, False)),
     "2024-01-05 12:00:00 GMT": ((NOON, False), (1000 * NOON, False)),
     "2024-01-05 12:00:00 Z": ((NOON, False), (1000 * NOON, False)),
     "2024-01-05 14:00:00 +0200": ((NOON, False), (1000 * NOON, False)),
@@ -47,6 +48,18 @@ TIMES = {
     "-1.5": ((-2, True), (-2, True)),
     ".5": ((0, True), (0, True)),
 }
+
+
+def test_finer_units() -> None:
+    cells = pa.array([b"2024-01-05T12:00:00.1234567891", b" 2024-01-05T12:00:00.5Z ", b"77"])
+    for unit, scale in (("us", 10**6), ("ns", 10**9)):
+        times = parse_times(cells, unit)
+        fraction = 123_456_789 * scale // 10**9
+        assert times.values.tolist() == [NOON * scale + fraction, NOON * scale + scale // 2, 77]
+        assert times.shortened.tolist() == [True, False, False]
+    # Nanoseconds of the year 2263 are beyond int64.
+    times = parse_times(pa.array([b"2263-01-01", b"2262-01-01"]), "ns")
+    assert times.malformed.tolist() == [True, False]
 
 
 @pytest.mark.parametrize(("place", "unit"), [(0, "s"), (1, "ms")])
@@ -176,6 +189,28 @@ def test_a_log_of_the_calendar_says_nothing(
     # A log that is mostly older is of another calendar.
     log = read(csv_of(tmp_path, -5, -6, -7, NOON))
     assert log.other_counts["times_outside_the_calendar"] == 0
+    assert not caplog.records
+
+
+def test_seconds_that_are_called_milliseconds_are_told(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    read(csv_of(tmp_path, NOON, NOON + 1), timestamp_unit="ms")
+    assert f"--timestamp_unit=ms: the median timestamp {NOON} is a time in 1970; are they in s" in (
+        caplog.text
+    )
+    caplog.clear()
+    read(csv_of(tmp_path, 5000, 86_400_000), timestamp_unit="ms")  # from the start of a study, say
+    assert not caplog.records
+
+
+def test_dates_as_eight_digits_are_told(
+    tmp_path: pathlib.Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert times_of(read(csv_of(tmp_path, 20240131, 20231201))) == [20240131, 20231201]
+    assert "timestamps such as 20240131 look like dates" in caplog.text
+    caplog.clear()
+    read(csv_of(tmp_path, 20240131, 20231301))
     assert not caplog.records
 
 
