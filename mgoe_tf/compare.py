@@ -44,7 +44,9 @@ class CompareOptions:
     metric: str = option(
         "auc", "Metric by task.", ("auc", "gauc", "logloss", "normalized_entropy", "calibration")
     )
-    slice: str = option("", "Compare auc or logloss within this slice of the rows.")
+    slice: str = option(
+        "", "Compare auc or logloss within this slice of the rows, such as cold_item or cold_user."
+    )
 
     def __post_init__(self) -> None:
         if not self.model_dirs:

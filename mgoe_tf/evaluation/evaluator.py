@@ -153,6 +153,7 @@ class Evaluator:
             "new_pairs": ~repeated,
             "repeated_pairs": repeated,
             "cold_item": item_macro < 0,
+            "cold_user": user_macro < 0,
             "warm": (item_macro >= 0) & (user_macro >= 0),
         }
         return _Rows({task: np.concatenate(v) for task, v in labels.items()}, users + 1, slices)
