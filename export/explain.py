@@ -21,6 +21,7 @@ from export.client.ranking import parse_ids
 from input_pipeline.commands.command import run_command
 from input_pipeline.commands.options import option
 from input_pipeline.commands.text_table import table
+from input_pipeline.files.literal_path import literal_path
 from mgoe_tf.layers.neighbor_sets import NEIGHBOR_SETS
 
 _SIGNATURE = "explain"
@@ -76,7 +77,7 @@ def explain(explain_options: ExplainOptions) -> dict[str, NDArray[Any]]:
 def _of_directory(export_dir: str) -> tuple[Mapping[str, Input], Ask]:
     import tensorflow as tf  # a server is asked without it
 
-    loaded = tf.saved_model.load(export_dir)
+    loaded = tf.saved_model.load(literal_path(export_dir))
     if _SIGNATURE not in loaded.signatures:
         raise ValueError(
             f"--export_dir: {export_dir} has the signatures {sorted(loaded.signatures)}, not "

@@ -49,6 +49,11 @@ class PreparationOptions:
     columns: tuple[str, ...] = option(
         (), "csv: the names of all columns, in their order, of files without a header."
     )
+    encoding: str = option(
+        "",
+        "csv: the encoding of text without a byte order mark, as latin-1; ids are read into UTF-8. "
+        "Default: bytes are taken as they are, delimiters and line ends being those of ASCII.",
+    )
     quoted_cells: bool = option(
         True,
         "csv: cells that begin with a double quote end with the next one, and may hold delimiters "
@@ -303,6 +308,10 @@ class PreparationOptions:
             raise ValueError(
                 f"--item_column: must be another column than --user_column={self.user_column}"
             )
+        try:
+            "".encode(self.encoding or "utf-8")
+        except LookupError as error:
+            raise ValueError(f"--encoding: {error}") from None
         if not self.multi_separator:
             raise ValueError("--multi_separator: must be at least one character, got ''")
         if not 0 <= self.max_malformed < 1:

@@ -37,10 +37,10 @@ def read_events(options: PreparationOptions) -> EventLog:
     """
     if options.source not in SOURCES:
         raise ValueError(f"--source: must be one of {list(SOURCES)}, got {options.source!r}")
-    for flag in ("delimiter", "columns"):
+    for flag in ("delimiter", "columns", "encoding"):
         if getattr(options, flag) and options.source != "csv":
             raise ValueError(
-                f"--{flag}: only csv has delimiters and columns to name, got "
+                f"--{flag}: only csv has {flag} to name, got "
                 f"--source={options.source}, which knows its own"
             )
     for flag in _OF_TABLES:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
+import contextlib
 import re
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,49 +14,15 @@ import pyarrow.csv
 from absl import logging
 
 from input_pipeline.sources import headers
-from input_pipeline.sources.input_files import partition_values
+from input_pipeline.sources.dialect import Dialect, Table, begin_table
 from input_pipeline.sources.layout import RawRows
 from input_pipeline.sources.malformed import LineNumbers, Problem
 from input_pipeline.sources.quoted_cells import QuotedCells
 from input_pipeline.sources.raw_files import RawFile, open_raw, progress
 
 _BLOCK_BYTES = 1 << 24
-_LINE_END = re.compile(rb"\r\n?|\n")
-_MOST_HEADER_LINES = 100
+_REFUSED_ROW = re.compile(r"CSV parse error: Row #(\d+): Expected (\d+) columns, got (\d+)")
 _NO_QUOTES = "with --noquoted_cells double quotes stand for themselves"
-
-
-@dataclasses.dataclass(frozen=True)
-class Dialect:
-    """How lines become cells.
-
-    Attributes:
-      names: the columns of a file without a header; None: the first line names them.
-      delimiter: one character; None: the one of headers.DELIMITERS that the first line of each file
-        shows, which is told on the terminal where it is not a comma.
-      quoted: whether cells may be in double quotes, and then hold delimiters and line ends.
-    """
-
-    names: tuple[str, ...] | None = None
-    delimiter: str | None = ","
-    quoted: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class _Table:
-    """One file, whose header was read.
-
-    Attributes:
-      delimiter: one character.
-      num_columns: of the file.
-      found: by column that is wanted, its place or the cell of all rows.
-      first_line: the number of the line that the first row is on.
-    """
-
-    delimiter: str
-    num_columns: int
-    found: dict[str, int | bytes]
-    first_line: int
 
 
 def read_files(paths: Sequence[str], dialect: Dialect, columns: Sequence[str]) -> Iterator[RawRows]:
@@ -68,9 +36,13 @@ def read_files(paths: Sequence[str], dialect: Dialect, columns: Sequence[str]) -
     delimiters: set[str] = set()
     reaching: list[tuple[str, int, int, int]] = []
     for path in paths:
-        with open_raw(path) as raw:
+        with open_raw(path, dialect.encoding) as raw:
             raw.check_text()
-            table = _begin(raw, dialect, columns)
+            if len(paths) > 1 and raw.is_empty():
+                logging.warning("%s: the file is empty", path)
+                yield RawRows(path, iter(()), LineNumbers(1), [], raw.source_file)
+                continue
+            table = begin_table(raw, dialect, columns)
             if dialect.delimiter is None and table.delimiter not in {",", *delimiters}:
                 name = headers.delimiter_name(table.delimiter)
                 print(f"{path}: seen --delimiter={name} in its first line", flush=True)
@@ -93,46 +65,6 @@ def read_files(paths: Sequence[str], dialect: Dialect, columns: Sequence[str]) -
             sum(more_lines for _, _, _, more_lines in reaching),
             _NO_QUOTES,
         )
-
-
-def _begin(raw: RawFile, dialect: Dialect, columns: Sequence[str]) -> _Table:
-    """Reads the header, if there is one."""
-    line = raw.readline()
-    if not line.strip():
-        raise ValueError(f"{raw.path}: the file is empty")
-    if dialect.names is not None:
-        raw.unread(line)
-    elif dialect.quoted:
-        line = _header_in_quotes(raw, line)
-    text = line.decode("utf-8", errors="replace").rstrip("\r\n")
-    try:
-        delimiter = dialect.delimiter or headers.see_delimiter(
-            text, columns, dialect.names or (), dialect.quoted
-        )
-        names = dialect.names or headers.cells_of(text, delimiter, dialect.quoted)
-    except ValueError as error:
-        raise ValueError(f"{raw.path}: {error}") from None
-    note = f", cut at each {headers.delimiter_name(delimiter)}"
-    if dialect.names is not None:
-        note = " that --columns gives" if dialect.delimiter is None else ""
-    found = headers.find_columns(raw.path, names, columns, partition_values(raw.path), note)
-    header_lines = 0 if dialect.names is not None else len(_LINE_END.findall(line))
-    return _Table(delimiter, len(names), found, 1 + header_lines)
-
-
-def _header_in_quotes(raw: RawFile, line: bytes) -> bytes:
-    """A header's first line with those that its quoted cells reach over."""
-    lines = [line]
-    while sum(part.count(b'"') for part in lines) % 2 and len(lines) < _MOST_HEADER_LINES:
-        more = raw.readline()
-        if not more:
-            break
-        lines.append(more)
-    header = b"".join(lines)
-    if header.count(b'"') % 2 == 0:
-        return header
-    raw.unread(header[len(line) :])  # A quote that stands for itself.
-    return line
 
 
 class _Watched:
@@ -162,7 +94,7 @@ class _Watched:
         )
 
 
-def _rows(raw: RawFile, table: _Table, quoted: bool, lines: LineNumbers) -> RawRows:
+def _rows(raw: RawFile, table: Table, quoted: bool, lines: LineNumbers) -> RawRows:
     problems: list[Problem] = []
     places = sorted({place for place in table.found.values() if isinstance(place, int)})
     cells = QuotedCells(table.delimiter.encode(), table.num_columns, lines) if quoted else None
@@ -192,30 +124,35 @@ def _rows(raw: RawFile, table: _Table, quoted: bool, lines: LineNumbers) -> RawR
 
     def blocks() -> Iterator[tuple[dict[str, pa.Array], int]]:
         try:
-            reader = pyarrow.csv.open_csv(
-                pa.PythonFile(_Watched(raw, cells, lines) if cells else raw, mode="r"),
-                # One thread: only then does a refused row know its number.
-                read_options=pyarrow.csv.ReadOptions(
-                    use_threads=False,
-                    block_size=_BLOCK_BYTES,
-                    column_names=[str(place) for place in range(table.num_columns)],
-                ),
-                parse_options=pyarrow.csv.ParseOptions(
-                    delimiter=table.delimiter,
-                    quote_char='"' if quoted else False,
-                    newlines_in_values=quoted,
-                    ignore_empty_lines=False,
-                    invalid_row_handler=skip,
-                ),
-                convert_options=pyarrow.csv.ConvertOptions(
-                    column_types={str(place): pa.binary() for place in places},
-                    include_columns=[str(place) for place in places],
-                    strings_can_be_null=False,
-                ),
-            )
+            with _errors_told_once(skip):
+                reader = pyarrow.csv.open_csv(
+                    pa.PythonFile(_Watched(raw, cells, lines) if cells else raw, mode="r"),
+                    # One thread: only then does a refused row know its number.
+                    read_options=pyarrow.csv.ReadOptions(
+                        use_threads=False,
+                        block_size=_BLOCK_BYTES,
+                        column_names=[str(place) for place in range(table.num_columns)],
+                    ),
+                    parse_options=pyarrow.csv.ParseOptions(
+                        delimiter=table.delimiter,
+                        quote_char='"' if quoted else False,
+                        newlines_in_values=quoted,
+                        ignore_empty_lines=False,
+                        invalid_row_handler=skip,
+                    ),
+                    convert_options=pyarrow.csv.ConvertOptions(
+                        column_types={str(place): pa.binary() for place in places},
+                        include_columns=[str(place) for place in places],
+                        strings_can_be_null=False,
+                    ),
+                )
             kept = 0
             with progress(raw.path) as bar:
-                for batch in reader:
+                while True:
+                    with _errors_told_once(skip):
+                        batch = next(reader, None)
+                    if batch is None:
+                        break
                     bar.update(raw.bytes_read - bar.n)
                     batch = without_joined(batch, kept)
                     kept += len(batch)
@@ -223,15 +160,43 @@ def _rows(raw: RawFile, table: _Table, quoted: bool, lines: LineNumbers) -> RawR
         except pa.ArrowInvalid as error:
             if str(error) == "Empty CSV file":  # A header alone.
                 return
-            if "straddling" in str(error):
-                size = f"{_BLOCK_BYTES >> 20} MiB"
-                raise ValueError(f"{raw.path}: a line is longer than {size}") from error
-            raise ValueError(f"{raw.path}: {error}") from error
+            raise ValueError(_explained(raw.path, lines, str(error))) from error
 
     return RawRows(raw.path, blocks(), lines, problems, raw.source_file)
 
 
-def _named(batch: pa.RecordBatch, table: _Table, places: list[int]) -> dict[str, pa.Array]:
+@contextlib.contextmanager
+def _errors_told_once(handler: Callable[..., str]) -> Iterator[None]:
+    """Keeps quiet what pyarrow raises before it calls a handler of rows, as it raises again."""
+    told = sys.unraisablehook
+
+    def tell(unraisable: Any) -> None:
+        if unraisable.object is not handler:
+            told(unraisable)
+
+    sys.unraisablehook = tell
+    try:
+        yield
+    finally:
+        sys.unraisablehook = told
+
+
+def _explained(path: str, lines: LineNumbers, message: str) -> str:
+    """What pyarrow's refusal of a file means."""
+    refused = _REFUSED_ROW.match(message)
+    if refused:
+        row, expected, got = map(int, refused.groups())
+        line = int(lines.lines(np.array([row - 1]))[0])
+        return (
+            f"{path}:{line}: the line must be {expected} columns, got {got}, and is not in UTF-8, "
+            "so that it cannot be counted as malformed; --encoding=latin-1, say, names the file's"
+        )
+    if "straddling" in message:
+        return f"{path}: a line is longer than {_BLOCK_BYTES >> 20} MiB"
+    return f"{path}: {message}"
+
+
+def _named(batch: pa.RecordBatch, table: Table, places: list[int]) -> dict[str, pa.Array]:
     """The columns by the names that are wanted."""
     columns = {}
     for name, found in table.found.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import io
 import re
 from collections.abc import Mapping, Sequence
 
@@ -42,9 +43,10 @@ def cells_of(line: str, delimiter: str, quoted: bool) -> list[str]:
     """
     if not quoted:
         return [cell.strip() for cell in line.split(delimiter)]
+    text = io.StringIO(line, newline="")
     try:
-        # A list of one line may hold line ends in quoted cells.
-        return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))]
+        cells = next(csv.reader(text, delimiter=delimiter, skipinitialspace=True))
+        return [cell.strip() for cell in cells]
     except csv.Error as error:
         raise ValueError(f"the first line is no header: {error}") from None
 

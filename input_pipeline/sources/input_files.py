@@ -48,12 +48,11 @@ def _files_of(path: str) -> list[str]:
         found += _files_below(match) if filesystem.is_directory(match) else [match]
     if found:
         return sorted(set(found))
-    place = f"in {beginning}" if beginning else "here"
     if beginning and not filesystem.exists(beginning):
-        place = f": there is no {beginning}"
+        raise ValueError(f"--input: no files match {path}: there is no {beginning}")
     raise ValueError(
-        f"--input: no files match {path}: nothing {place} is like {rest} (* is within a name, ** "
-        "any number of folders; names that begin with '.' or '_' are no data)"
+        f"--input: no files match {path}: nothing in {beginning or '.'} is like {rest} (* is "
+        "within a name, ** any number of folders; names that begin with '.' or '_' are no data)"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import lzma
+import re
 import zipfile
 import zlib
 from typing import Any, BinaryIO
@@ -24,7 +25,7 @@ _PACKINGS = {
     b"PK\x05\x06": "zip",
     **{b"BZh%d1AY&SY" % level: "bz2" for level in range(1, 10)},
 }
-# What a file is in which a zero byte was found, by the bytes that it begins with.
+# What a file is that holds bytes of no text, by those that it begins with.
 _NO_TEXT = {
     b"PAR1": "a Parquet file, which --source=parquet reads",
     b"ORC": "an ORC file",
@@ -43,8 +44,18 @@ _NO_TEXT = {
     b"\xd0\xcf\x11\xe0": "an Excel file",
 }
 LONGEST_MAGIC = max(map(len, _PACKINGS))
+# What a text is that is no table, by its beginning.
+_NO_TABLE = {
+    rb"\s*\[?\s*\{\s*[\"}]": "JSON",
+    rb"(?i)\s*<(!doctype|html)": "an HTML page",
+    rb"\s*<\?xml": "XML",
+    rb"version https://git-lfs": "a pointer of Git LFS to a file elsewhere",
+}
 HEAD_BYTES = 4096
 _TAR = slice(257, 262)
+# Those that separate cells in some tables, as \x01 does in Hive's, are none of them.
+_CONTROLS = bytes([0, *range(3, 9), *range(14, 27)])
+_MOST_CONTROLS = 0.02
 
 # What the readers raise for a file that is cut off or damaged, besides an OSError without a number.
 BROKEN: tuple[Any, ...] = (
@@ -105,14 +116,21 @@ def _only_member(archive: zipfile.ZipFile) -> Any:
 
 
 def check_text(head: bytes) -> None:
-    """Raises ValueError where the first HEAD_BYTES of an unpacked file are those of no text."""
-    if b"\0" not in head:
-        return
+    """Raises ValueError where the first HEAD_BYTES of an unpacked file are of no table of lines."""
+    what = _no_table(head)
+    if what:
+        raise ValueError(f"is {what}; {READ} are read as a table of lines, in UTF-8 or UTF-16")
+
+
+def _no_table(head: bytes) -> str | None:
+    """What a file is, if it is no table."""
+    controls = len(head) - len(head.translate(None, _CONTROLS))
+    if b"\0" not in head and controls <= _MOST_CONTROLS * len(head):
+        known = (what for pattern, what in _NO_TABLE.items() if re.match(pattern, head))
+        return next(known, None)
     if head[_TAR] == b"ustar":
-        what = "a tar archive"
-    else:
-        known = (what for magic, what in _NO_TEXT.items() if head.startswith(magic))
-        what = next(known, f"no text: it holds a zero byte and begins with {head[:16]!r}")
-        if what.startswith("no text") and head.count(0) > len(head) / 3:
-            what = "UTF-16 without a byte order mark, or no text"
-    raise ValueError(f"is {what}; {READ} are read as a table of lines, in UTF-8 or UTF-16")
+        return "a tar archive"
+    known = (what for magic, what in _NO_TEXT.items() if head.startswith(magic))
+    if head.count(0) > len(head) / 3:
+        return next(known, "UTF-16 without a byte order mark, or no text")
+    return next(known, f"no text: it begins with {head[:16]!r}")

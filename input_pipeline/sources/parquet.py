@@ -141,14 +141,19 @@ def read_parquet_files(
             file.seek(0)
             try:
                 table = pyarrow.parquet.ParquetFile(pa.PythonFile(file, mode="r"))
-            except (pa.ArrowInvalid, OSError) as error:
-                if isinstance(error, OSError) and error.errno is not None:
-                    raise
-                raise ValueError(f"{path}: broken Parquet file: {error}") from error
+            except (pa.ArrowException, OSError) as error:
+                raise _broken(path, error) from error
             names = table.schema_arrow.names
             trimmed = [name.strip() for name in names]
             found = headers.find_columns(path, trimmed, columns, partition_values(path))
             yield _rows(path, table, _named(found, names), cells, source_file)
+
+
+def _broken(path: str, error: Exception) -> Exception:
+    """What is to be raised for an error of pyarrow's, in a line."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error  # of the disk or the network
+    return ValueError(f"{path}: broken Parquet file: {' '.join(str(error).split())}")
 
 
 def _named(found: Mapping[str, int | bytes], names: Sequence[str]) -> dict[str, str | bytes]:
@@ -183,9 +188,7 @@ def _rows(
                     bar.update(batch.nbytes)
                     columns = {name: column(batch, name, place) for name, place in found.items()}
                     yield columns, len(batch)
-            except OSError as error:
-                if error.errno is not None:
-                    raise
-                raise ValueError(f"{path}: broken Parquet file: {error}") from error
+            except (pa.ArrowException, OSError) as error:
+                raise _broken(path, error) from error
 
     return RawRows(path, blocks(), LineNumbers(1), [], lambda: source_file)

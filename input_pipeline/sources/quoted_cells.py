@@ -32,8 +32,9 @@ class QuotedCells:
       lines: is told the rows that are found.
 
     Attributes:
-      joined: the beginnings, by row, of those that are several rows which stray quotes joined: each
-        of their lines has as many cells as a row, and numbers where this row has numbers.
+      joined: the beginnings, by row, of those that are several rows which stray quotes joined: the
+        first, the last and at least half of their lines have as many cells as a row of the table,
+        and these have numbers where this row has numbers.
     """
 
     def __init__(self, delimiter: bytes, num_columns: int, lines: LineNumbers) -> None:
@@ -117,8 +118,9 @@ class QuotedCells:
         cells = 1 + np.searchsorted(delimiters, line_ends)
         cells -= np.searchsorted(delimiters, line_begins)
         firsts = np.cumsum(counts + 1) - (counts + 1)
-        alike = np.logical_and.reduceat(cells == self._num_columns, firsts)
-        for place in np.flatnonzero(alike):
+        alike = cells == self._num_columns
+        most = 2 * np.add.reduceat(alike.astype(np.int64), firsts) > counts
+        for place in np.flatnonzero(most & alike[firsts] & alike[firsts + counts]):
             begin, end = int(begins[place]), int(ends[place])
             cuts = delimiters[slice(*np.searchsorted(delimiters, (begin, end)))]
             cuts = cuts[np.searchsorted(bounds, cuts) % 2 == 0]
@@ -129,7 +131,10 @@ class QuotedCells:
 
 
 def _are_rows(lines: list[list[bytes]], row: list[bytes]) -> bool:
-    """Whether the cells of lines are numbers just where those of a row within a line are."""
+    """Whether lines with as many cells as a row have numbers just where the row has numbers.
+
+    Cells of the row that reach over a line end tell nothing.
+    """
     numbers = {
         place: bool(_NUMBER.fullmatch(cell))
         for place, cell in enumerate(row)
@@ -138,8 +143,8 @@ def _are_rows(lines: list[list[bytes]], row: list[bytes]) -> bool:
     return all(
         not line[place].strip() or bool(_NUMBER.fullmatch(line[place])) == is_number
         for line in lines
+        if len(line) == len(row)
         for place, is_number in numbers.items()
-        if place < len(line)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import contextlib
+import errno
 import hashlib
 import io
 import re
@@ -82,11 +83,12 @@ class RawFile:
     Args:
       path: told in messages.
       file: its bytes as they are stored; closed by the caller.
+      encoding: of text without a byte order mark; None: its bytes are taken as they are.
     """
 
     closed = False
 
-    def __init__(self, path: str, file: BinaryIO) -> None:
+    def __init__(self, path: str, file: BinaryIO, encoding: str | None = None) -> None:
         self.path = path
         self._raw = _Checksummed(file)
         self._buffered = io.BufferedReader(self._raw, _BUFFER_BYTES)
@@ -102,11 +104,11 @@ class RawFile:
             elif self._packing:
                 self._stream = packing.unpack(self._packing, self._buffered)
         mark = self._peek(len(codecs.BOM_UTF32_LE))
-        for bom, encoding in _ENCODINGS.items():
-            if mark.startswith(bom):
-                self._stream = _InUtf8(_Ahead(self._next, self._stream), encoding)
-                self._next = b""
-                break
+        marked = (name for bom, name in _ENCODINGS.items() if mark.startswith(bom))
+        encoding = None if mark.startswith(codecs.BOM_UTF8) else next(marked, encoding)
+        if encoding:
+            self._stream = _InUtf8(_Ahead(self._next, self._stream), encoding)
+            self._next = b""
         self._next = self._next.removeprefix(codecs.BOM_UTF8)
 
     @property
@@ -147,6 +149,10 @@ class RawFile:
         """Has `data`, which was read last, come again."""
         self._next = data + self._next
 
+    def is_empty(self) -> bool:
+        """Whether nothing is left to be read."""
+        return not self._peek(1)
+
     def check_text(self) -> None:
         """Raises ValueError where the next bytes are not those of a text."""
         head = self._peek(packing.HEAD_BYTES)[: packing.HEAD_BYTES]
@@ -157,7 +163,8 @@ class RawFile:
 
     def source_file(self) -> SourceFile:
         """Size and checksum of the whole file as stored; reads on to its end."""
-        self._read_on()
+        if self._packing != "zip":  # which was read to its end first
+            self._read_on()
         return SourceFile(self.path, self._raw.size_bytes, self._raw.sha256.hexdigest())
 
     def _read_on(self) -> None:
@@ -184,8 +191,9 @@ class RawFile:
         except UnicodeDecodeError as error:
             raise ValueError(f"{self.path}: broken {error.encoding} text: {error}") from error
         except OSError as error:
-            # One with a number is the disk's or the network's.
-            if error.errno is not None or not self._packing:
+            # One with a number is the disk's or the network's; or a zip file tells places that
+            # are none.
+            if error.errno not in (None, errno.EINVAL) or not self._packing:
                 raise
             raise ValueError(f"{broken}: {error}") from error
         except ValueError as error:
@@ -193,10 +201,10 @@ class RawFile:
 
 
 @contextlib.contextmanager
-def open_raw(path: str) -> Iterator[RawFile]:
-    """Opens a raw file of any packing."""
+def open_raw(path: str, encoding: str | None = None) -> Iterator[RawFile]:
+    """Opens a raw file of any packing; `encoding` as RawFile has it."""
     with filesystem.open_binary(path) as file:
-        yield RawFile(path, file)
+        yield RawFile(path, file, encoding)
 
 
 def stored_file(path: str) -> SourceFile:

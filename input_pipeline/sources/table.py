@@ -5,7 +5,8 @@ from __future__ import annotations
 from input_pipeline.features.registry import other_features
 from input_pipeline.log.events import EventLog
 from input_pipeline.preparation_options import PreparationOptions
-from input_pipeline.sources.delimited import Dialect, read_files
+from input_pipeline.sources.delimited import read_files
+from input_pipeline.sources.dialect import Dialect
 from input_pipeline.sources.feature_columns import FeatureColumn, parse_feature_columns
 from input_pipeline.sources.headers import delimiter_character
 from input_pipeline.sources.input_files import find_files
@@ -76,6 +77,7 @@ def read_csv(options: PreparationOptions) -> EventLog:
         names=options.columns or None,
         delimiter=delimiter_character(options.delimiter),
         quoted=options.quoted_cells,
+        encoding=options.encoding or None,
     )
     return read_log(read_files(find_files(options.input), dialect, layout.columns), layout, options)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from input_pipeline.log.events import EventLog
 from input_pipeline.preparation_options import PreparationOptions
-from input_pipeline.sources.delimited import Dialect, read_files
+from input_pipeline.sources.delimited import read_files
+from input_pipeline.sources.dialect import Dialect
 from input_pipeline.sources.feature_columns import FeatureColumn
 from input_pipeline.sources.input_files import find_files
 from input_pipeline.sources.labels import Condition, label_reader

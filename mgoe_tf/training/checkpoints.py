@@ -22,6 +22,7 @@ from typing import Any
 import tensorflow as tf
 
 from input_pipeline.files import filesystem
+from input_pipeline.files.literal_path import literal_path
 from input_pipeline.log import vocabulary
 from input_pipeline.spec import SPEC_FILE, DatasetSpec, read_spec
 from mgoe_tf.layers.id_lookup import IdLookup
@@ -217,7 +218,10 @@ def manager(
 ) -> tf.train.CheckpointManager:
     """Keeps the last checkpoints of a kind: `latest` or `best`."""
     folder = filesystem.join(model_dir, "checkpoints", kind)
-    return tf.train.CheckpointManager(checkpoint, folder, max_to_keep=keep)
+    path = literal_path(folder)
+    if path != folder:
+        filesystem.make_dirs(folder)  # TensorFlow makes no directory through a link.
+    return tf.train.CheckpointManager(checkpoint, path, max_to_keep=keep)
 
 
 def restore(checkpoint: tf.train.Checkpoint, path: str) -> Any:

@@ -99,7 +99,10 @@ def test_many_quotes_that_stand_for_themselves() -> None:
         (b'u1,i1,"b, c, d\ne, f",0,17\n', []),
         (b'u1,i1,1,17,"b\nc, d, e, f, g"\n', []),
         (b'u1,i1,1,17,"b\n\nc, d, e, f, g"\n', []),
-        # All lines, also the last, need the cells of a row.
+        # One line of three or two of four may be another, but neither the first nor the last.
+        (b'u1,i1,"b,0,17\nu2,c,0,17\nu3,i3,"d,1,17\n', [0]),
+        (b'u1,i1,"b,0,17\n\n,\nu3,i3,"d,1,17\n', [0]),
+        (b'u1,i1,"b,0,17\n\n,\n,\nu3,i3,"d,1,17\n', []),
         (b'u1,i1,"b,0,17\nu2,i2,c,0,17\nd",1,17\n', []),
     ],
 )
