@@ -71,6 +71,8 @@ def define_flags(options_class: type, flag_values: flags.FlagValues) -> None:
                 field.metadata["help"],
                 flag_values=flag_values,
             )
+            # absl has added a sentence of its own.
+            flag_values[field.name].help = field.metadata["help"]
         else:
             _flag_definer(annotations[field.name])(
                 field.name, default, field.metadata["help"], flag_values=flag_values

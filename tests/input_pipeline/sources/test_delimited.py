@@ -130,9 +130,7 @@ def test_text_in_another_encoding(tmp_path: pathlib.Path, capsys: pytest.Capture
     assert raw(log.user_id) == ["ö".encode(), "ü".encode()]
     # A row that is refused is shown to nobody but by its number, for its text cannot be told.
     path = write(tmp_path / "log", text.encode("latin-1") + b"\xf6,1\n")
-    message = (
-        r"log:4: the line must be 4 columns, got 2, and is not in UTF-8, .* --encoding=l"
-    )
+    message = r"log:4: the line must be 4 columns, got 2, and is not in UTF-8, .* --encoding=l"
     with pytest.raises(ValueError, match=message) as error:
         read(path, item_column="ts", timestamp_column="", max_malformed=0.9)
     assert "\n" not in str(error.value)
