@@ -71,8 +71,7 @@ def define_flags(options_class: type, flag_values: flags.FlagValues) -> None:
                 field.metadata["help"],
                 flag_values=flag_values,
             )
-            # absl has added a sentence of its own.
-            flag_values[field.name].help = field.metadata["help"]
+            flag_values[field.name].help = field.metadata["help"]  # absl adds to it.
         else:
             _flag_definer(annotations[field.name])(
                 field.name, default, field.metadata["help"], flag_values=flag_values
