@@ -6,13 +6,11 @@ that come with the package (mgoe_tf/configs) are found by their name from any fo
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 import tensorflow as tf
 from absl import app, flags
@@ -24,6 +22,7 @@ from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import prepare
 from mgoe_tf import flags as train_flags
 from mgoe_tf.evaluation import tables
+from mgoe_tf.evaluation.best_possible import best_possible_auc
 from mgoe_tf.training import checkpoints
 from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.threads import set_intra_op_threads
@@ -44,12 +43,6 @@ def prepare_if_missing(flag_values: flags.FlagValues, preparation: PreparationOp
             f"--data_dir={data_dir} does not exist: prepare it with input_pipeline.prepare, or "
             "name a --source"
         )
-
-
-def best_possible_auc(data_dir: str, split: str) -> dict[str, Any] | None:
-    """AUC of the true probabilities, which a synthetic world tells; None for other data."""
-    path = filesystem.join(data_dir, "world", "best_auc.json")
-    return json.loads(filesystem.read_text(path))[split] if filesystem.exists(path) else None
 
 
 def model_to_compare_with(model: str) -> str:

@@ -193,6 +193,13 @@ class MGOE(RankingModel):
         return (self.fusion.experts.kernels[-1],)
 
     @property
+    def expert_names(self) -> tuple[str, ...]:
+        options = self.options
+        shared = (f"shared_{number}" for number in range(options.num_shared_experts))
+        own = (f"own_{number}" for number in range(options.num_task_experts))
+        return (*shared, *own)
+
+    @property
     def lookups(self) -> tuple[Lookup, ...]:
         neighbors = (
             Lookup(

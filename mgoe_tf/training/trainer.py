@@ -13,6 +13,8 @@ from input_pipeline.spec import DatasetSpec
 from mgoe_tf.evaluation.evaluator import Evaluator
 from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.options import ModelOptions
+from mgoe_tf.reports import run_report
+from mgoe_tf.reports.run_facts import RunFacts
 from mgoe_tf.training import assets, checkpoints, event_files, hooks, loop, summaries
 from mgoe_tf.training.batches import WINDOWS, TrainingBatches
 from mgoe_tf.training.optimizers import LazyAdam
@@ -257,6 +259,8 @@ def _evaluate_best(spec: DatasetSpec, options: TrainOptions) -> dict[str, Any]:
         lookup=loaded.lookup,
         skip_bad_records=options.skip_bad_records,
     )
-    metrics = evaluator.evaluate()
+    scored = evaluator.score()
+    metrics = scored.metrics()
     checkpoints.write_json(filesystem.join(options.model_dir, f"metrics_{split}.json"), metrics)
+    run_report.write(RunFacts.gather(options.model_dir, loaded, evaluator, scored))
     return metrics
