@@ -25,6 +25,8 @@ _NOT_A_SETTING = frozenset(
         "model_dir",
         "resume",
         "evaluate_test",
+        "report",
+        "profile_steps",
         "intra_op_threads",
         "skip_bad_records",
         "distribution",

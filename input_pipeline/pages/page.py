@@ -22,10 +22,12 @@ section {{ border-top: 1px solid #ddd; padding: 1.2rem 0; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 th, td {{ text-align: right; padding: .25rem .8rem; border-bottom: 1px solid #eee; }}
 th {{ color: #666; font-weight: 600; }}
-th:first-child, td:first-child, tr th:nth-child(2), .text td, .text th {{ text-align: left; }}
+th:first-child, td:first-child, td + th, .text td, .text th {{ text-align: left; }}
+.text td:last-child {{ min-width: 14rem; }} td code {{ white-space: nowrap; }}
+td:first-child {{ min-width: 6rem; }}
 .scroll {{ overflow-x: auto; margin-top: .8rem; }} .scroll > svg {{ min-width: 38rem; }}
 .panels {{ display: grid; gap: 1rem 1.5rem; margin-top: .8rem;
-  grid-template-columns: repeat(auto-fit, minmax(min(100%, 18rem), 1fr)); }}
+  grid-template-columns: repeat(auto-fit, minmax(min(100%, 24rem), 1fr)); }}
 figure {{ margin: 0; max-width: 30rem; }} figcaption {{ font-weight: 600; font-size: .95rem; }}
 .panels svg {{ width: 100%; }} svg {{ max-width: 100%; height: auto; }}
 pre {{ background: #f4f6f8; border-radius: .5rem; padding: .7rem .9rem; white-space: pre-wrap;

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from mgoe_tf.evaluation import metrics
 
+# Parts of the rows that are looked at by themselves.
+SLICES = ("new_pairs", "repeated_pairs", "cold_item", "warm")
+
 
 @dataclasses.dataclass(frozen=True)
 class Rows:

@@ -171,6 +171,10 @@ class RankingModel(tf.keras.Model):
         """
         return ()
 
+    def macro_embeddings(self) -> dict[str, tf.Tensor]:
+        """`{"user": [T, K_U, D], "item": [T, K_I, D]}` of a model that has them, else {}."""
+        return {}
+
     def embedded(self, owner: str) -> tuple[Feature, ...]:
         """The features of an owner that are read by their embeddings: its id, its side features.
 

@@ -199,6 +199,9 @@ class MGOE(RankingModel):
         own = (f"own_{number}" for number in range(options.num_task_experts))
         return (*shared, *own)
 
+    def macro_embeddings(self) -> dict[str, tf.Tensor]:
+        return {owner: tf.cast(table, tf.float32) for owner, table in self.bottom.tables().items()}
+
     @property
     def lookups(self) -> tuple[Lookup, ...]:
         neighbors = (

@@ -8,7 +8,13 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import (
+    FormatStrFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    PercentFormatter,
+)
 from numpy.typing import NDArray
 
 from input_pipeline.pages.drawing import BLUE, style, subplots
@@ -43,13 +49,16 @@ def curves(
             axes.axvline(marked, color="#999", linewidth=1, linestyle="--")
         if logarithmic:
             axes.set_yscale("log")
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+            axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         figure.legend(loc="outside lower center", ncols=4, fontsize=8)
         return figure
 
 
-def reliability(bins: Sequence[Bin]) -> Figure:
+def reliability(bins: Sequence[Bin], title: str = "") -> Figure:
     """Shares that were positive over predicted probabilities, with 95 % intervals."""
     with style():
         figure, (axes,) = subplots(_WIDTH, _HEIGHT)
@@ -61,7 +70,7 @@ def reliability(bins: Sequence[Bin]) -> Figure:
         axes.plot([0, most], [0, most], color="#999", linewidth=1, linestyle="--")
         errors = np.maximum(np.stack([observed - low, high - observed]), 0.0)
         axes.errorbar(predicted, observed, errors, color=BLUE, marker="o", markersize=4, capsize=2)
-        axes.set(xlim=(0, most), ylim=(0, most))
+        axes.set(xlim=(0, most), ylim=(0, most), title=title)
         axes.set_xlabel("predicted")
         axes.set_ylabel("came true")
         for axis in (axes.xaxis, axes.yaxis):
@@ -107,12 +116,13 @@ def _colors(experts: Sequence[str]) -> list[tuple[float, ...]]:
     return colors
 
 
-def shares_map(shares: Mapping[str, NDArray[Any]], most: float) -> Figure:
+def shares_map(shares: Mapping[str, NDArray[Any]], most: float, title: str = "") -> Figure:
     """Shares over macro nodes, a row each, compared with equal ones: log2 of K times the share.
 
     Args:
       shares: by name of the row, [K].
       most: where the colours end, above 0.
+      title: above the figure.
     """
     with style(grid=False):
         figure, (axes,) = subplots(_WIDTH, 1.1 + 0.26 * len(shares))
@@ -123,6 +133,7 @@ def shares_map(shares: Mapping[str, NDArray[Any]], most: float) -> Figure:
         axes.set_yticks(range(len(shares)), list(shares), fontsize=8)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("macro node", fontsize=8)
+        axes.set_title(title)
         axes.tick_params(axis="x", labelsize=8)
         figure.colorbar(image, ax=axes, extend="both", aspect=10)
         return figure
