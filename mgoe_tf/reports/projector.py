@@ -85,7 +85,7 @@ def _items(
     macro[rows.nodes["item"]] = rows.macro["item"]
     told = {
         "item": raw[known].tolist(),
-        "macro node": macro[chosen].tolist(),
+        "macro node": [_group(node) for node in macro[chosen].tolist()],
         "rows": counts[chosen].tolist(),
         **_rates(facts, rows.nodes["item"], chosen),
     }
@@ -105,7 +105,7 @@ def _macro_nodes(facts: RunFacts) -> tuple[NDArray[Any], Mapping[str, Sequence[A
                 {
                     "name": f"{owner} {node} {task}",
                     "side": owner,
-                    "macro node": node,
+                    "macro node": _group(node),
                     "task": task,
                     "members": int(members[node]),
                     **{name: values[node] for name, values in rates.items()},
@@ -113,6 +113,11 @@ def _macro_nodes(facts: RunFacts) -> tuple[NDArray[Any], Mapping[str, Sequence[A
                 for node in range(number)
             ]
     return np.concatenate(points), {name: [row[name] for row in told] for name in told[0]}
+
+
+def _group(node: int) -> str:
+    """A macro node as text: the projector has a colour for each then, not shades of a number."""
+    return f"group {node}" if node >= 0 else "none"
 
 
 def _rates(facts: RunFacts, groups: NDArray[Any], chosen: NDArray[Any]) -> dict[str, list[float]]:

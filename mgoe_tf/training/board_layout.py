@@ -14,9 +14,12 @@ from tensorboard.plugins.hparams import api as hparams
 
 from mgoe_tf.evaluation.scored import SLICES
 
-# What a run is not told apart by.
+# What says where a run is, when it stops and what it writes, not what it learns.
 _NO_HYPERPARAMETERS = frozenset(
-    {"data_dir", "model_dir", "resume", "checkpoint_steps", "keep_checkpoints", "profile_steps"}
+    {
+        *("data_dir", "model_dir", "resume", "checkpoint_steps", "keep_checkpoints"),
+        *("evaluate_test", "report", "profile_steps", "skip_bad_records", "intra_op_threads"),
+    }
 )
 
 
@@ -44,6 +47,8 @@ def layout(tasks: Sequence[str]) -> layout_pb2.Layout:
     workings = {
         **{f"gates of {task}": [f"gates/{re.escape(task)}/"] for task in tasks},
         **{f"fusion gates of {task}": [f"fusion_gates/{re.escape(task)}/"] for task in tasks},
+        "attention (0: even, 1: all on one group)": ["concentration/attention/"],
+        "macro weights alpha (0: even, 1: all on one group)": ["concentration/alpha/"],
         "theta, what is passed on by the task before": ["theta/"],
         "kappa, the weight of the adjustment": ["kappa/"],
     }

@@ -40,7 +40,7 @@ def write_diagnostics(
     step: int,
     experts: Sequence[str],
 ) -> None:
-    """Gates expert by expert; other vectors, such as macro weights, as histograms.
+    """Gates expert by expert; of other shares, such as macro weights, how concentrated they are.
 
     Args:
       writer: of TensorBoard.
@@ -56,4 +56,10 @@ def write_diagnostics(
                 for expert, entry in zip(experts, tf.unstack(value), strict=True):
                     tf.summary.scalar(f"{name}/{expert}", entry)
             else:
-                tf.summary.histogram(name, value)
+                tf.summary.scalar(f"concentration/{name}", concentration(value))
+
+
+def concentration(shares: tf.Tensor) -> tf.Tensor:
+    """1 - H / log K of shares [K] that sum to 1: 0 where all are equal, 1 where one is all."""
+    entropy = -tf.reduce_sum(tf.math.xlogy(shares, shares))
+    return 1.0 - entropy / tf.math.log(tf.cast(tf.maximum(tf.size(shares), 2), shares.dtype))
