@@ -39,7 +39,7 @@ def write(facts: RunFacts, evaluator: Evaluator) -> None:
     for folder in folders.values():
         filesystem.remove_tree(folder)
     folder = folders[facts.scored.split]
-    step = round(facts.best_epoch * facts.steps_per_epoch)
+    step = round(facts.history.best_epoch * facts.history.steps_per_epoch)
     writer = tf.summary.create_file_writer(folder)
     summaries.write_metrics(writer, facts.metrics, step)
     with writer.as_default(step=step):

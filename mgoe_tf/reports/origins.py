@@ -112,7 +112,7 @@ def _commands(facts: RunFacts) -> str:
     texts = "".join(f"<pre>{html.escape(command)}</pre>" for command in commands)
     flags = [
         row([f"<code>--{name}</code>", html.escape(str(value))])
-        for name, value in facts.card["flags"].items()
+        for name, value in facts.history.card["flags"].items()
     ]
     return section(
         "How to make it again",
@@ -125,17 +125,17 @@ def _commands(facts: RunFacts) -> str:
 
 
 def _versions(facts: RunFacts) -> str:
-    last = facts.card["sessions"][-1]
+    last = facts.history.card["sessions"][-1]
     told = {
         **last["versions"],
         "platform": last["platform"],
         "processors": last["cpus"],
         "devices": ", ".join(last["devices"]),
         "threads of an operation": last["intra_op_threads"] or "TensorFlow's choice",
-        "begun": facts.card["sessions"][0]["begun"],
+        "begun": facts.history.card["sessions"][0]["begun"],
         "ended": last.get("ended", ""),
-        "parts that a process trained": len(facts.card["sessions"]),
-        "SHA-256 of the data set's spec": facts.card["data"]["checksum"],
+        "parts that a process trained": len(facts.history.card["sessions"]),
+        "SHA-256 of the data set's spec": facts.history.card["data"]["checksum"],
     }
     rows = [row([html.escape(name), html.escape(str(value))]) for name, value in told.items()]
     return section("Versions and machine", "", table(["", ""], rows, of_text=True))

@@ -105,27 +105,23 @@ def slices_section(facts: RunFacts) -> str:
 
 def curves_section(facts: RunFacts) -> str:
     """How metrics and losses went from epoch to epoch."""
-    tasks, per_epoch = facts.spec.task_names, facts.steps_per_epoch
+    best = facts.history.best_epoch
 
     def lines(part: str, name: str) -> dict[str, list[tuple[float, float]]]:
-        found = facts.curves[part]
-        return {
-            task: [(step / per_epoch, value) for step, value in found[f"{name}/{task}"]]
-            for task in tasks
-            if f"{name}/{task}" in found
+        found = {
+            task: facts.history.by_epoch(part, f"{name}/{task}") for task in facts.spec.task_names
         }
+        return {task: points for task, points in found.items() if points}
 
     shown = {
-        "validation AUC": figures.curves(lines("validation", "auc"), marked=facts.best_epoch),
+        "validation AUC": figures.curves(lines("validation", "auc"), marked=best),
         "validation normalized entropy": figures.curves(
-            lines("validation", "normalized_entropy"), marked=facts.best_epoch
+            lines("validation", "normalized_entropy"), marked=best
         ),
         "validation calibration (1 is right)": figures.curves(
-            lines("validation", "calibration"), marked=facts.best_epoch
+            lines("validation", "calibration"), marked=best
         ),
-        "training loss": figures.curves(
-            lines("train", "loss"), marked=facts.best_epoch, logarithmic=True
-        ),
+        "training loss": figures.curves(lines("train", "loss"), marked=best, logarithmic=True),
     }
     return section(
         "How it learnt",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 import html
-from typing import Any
 
 from input_pipeline.files import filesystem
 from input_pipeline.pages.page import cards, document
@@ -56,20 +54,13 @@ def _head(facts: RunFacts, title: str) -> str:
         f"{facts.metrics['rows']:,} rows of the {facts.scored.split} window ({window}), what it "
         "goes by, and how to make it again."
     )
-    auc, sessions = facts.metrics["average"]["auc"], facts.card["sessions"]
+    auc, history = facts.metrics["average"]["auc"], facts.history
     values = {
         "mean AUC of the tasks": "none" if auc is None else f"{auc:.4f}",
         "rows trained on": f"{sum(counts.get(name, 0) for name in WINDOWS[options.train_rows]):,}",
         "weights": f"{facts.loaded.model.count_params():,}",
-        "best epoch": f"{facts.best_epoch} of {sessions[-1].get('epochs_finished', 0)}",
-        "time": duration(sum(map(_seconds, sessions))),
+        "best epoch": f"{history.best_epoch} of {history.epochs}",
+        "time": duration(history.seconds),
         "seed": f"{options.seed}",
     }
     return f"<h1>{html.escape(title)}</h1><p>{html.escape(text)}</p>{cards(values)}"
-
-
-def _seconds(session: dict[str, Any]) -> float:
-    """How long a process trained and validated."""
-    begun, ended = (session.get(name, session["begun"]) for name in ("begun", "ended"))
-    moments = [datetime.datetime.fromisoformat(text) for text in (begun, ended)]
-    return (moments[1] - moments[0]).total_seconds()
