@@ -25,6 +25,7 @@ from mgoe_tf.training.run_card import data_checksum
 
 # With more groups than this, each is compared with the first alone.
 _MOST_PAIRED = 5
+_MOST_LETTERS = 26
 _SMALLER_IS_BETTER = frozenset({"logloss", "normalized_entropy"})
 METRICS = ("auc", "gauc", "logloss", "normalized_entropy", "calibration")
 
@@ -46,6 +47,18 @@ class Question:
     metric: str
     part: str = ""
     data_dir: str = ""
+
+    @property
+    def letters(self) -> dict[str, str]:
+        """A short name of each group, by its title: A, B, C, ..."""
+        return {
+            group.title: chr(ord("A") + place) if place < _MOST_LETTERS else str(place + 1)
+            for place, group in enumerate(self.groups)
+        }
+
+    def named(self, group: Group) -> str:
+        """A group's short name and its title, as HTML."""
+        return f"<b>{self.letters[group.title]}</b> {html.escape(group.title)}"
 
     @property
     def title(self) -> str:
@@ -76,9 +89,9 @@ def render(question: Question) -> str:
         _metrics_section(question, values, columns),
         _differences_section(question, values, columns),
         _others_section(question),
-        _curves_section(groups),
-        _flags_section(groups),
-        _runs_section(groups),
+        _curves_section(question),
+        _flags_section(question),
+        _runs_section(question),
         _data_section(groups),
     ]
     return document("Comparison of runs", parts)
@@ -101,13 +114,18 @@ def _metrics_section(
     question: Question, values: dict[str, list[dict[str, float]]], columns: Sequence[str]
 ) -> str:
     rows, shown = [], {}
+    models = {group.title: group.settings["model"] for group in question.groups}
     for column in columns:
-        found = {title: _of(runs, column) for title, runs in values.items()}
-        found = {title: of_group for title, of_group in found.items() if of_group}
+        found = {
+            f"{question.letters[title]} {models[title]}": _of(runs, column)
+            for title, runs in values.items()
+        }
+        found = {name: of_group for name, of_group in found.items() if of_group}
         shown[column] = svg(figures.runs(found, label=question.title))
-    for title, runs in values.items():
+    for group in question.groups:
+        runs = values[group.title]
         cells = [_spread(_of(runs, column)) for column in columns]
-        rows.append(row([html.escape(title), str(len(runs)), *cells]))
+        rows.append(row([question.named(group), str(len(runs)), *cells]))
     return section(
         "Side by side",
         "Mean and, of several seeds, &plusmn; the standard deviation over them. Below, each dot is "
@@ -141,7 +159,8 @@ def _differences_section(
             found = between(ours, theirs, influences.get(column))
             rules[found.rule] = RULES[found.rule]
             cells.append(_cell(found, question.metric))
-        name = f"{html.escape(second.title)} <small>less</small> {html.escape(first.title)}"
+        letters = (question.letters[group.title] for group in (second, first))
+        name = " <small>less</small> ".join(letters)
         rows.append(row([name, *cells]))
     texts = "".join(f"<li>{html.escape(text)}</li>" for text in rules.values())
     texts += "".join(
@@ -179,7 +198,7 @@ def _others_section(question: Question) -> str:
         for metric in METRICS:
             found = [metrics_of(path, question.split, metric) for path in group.model_dirs]
             cells.append(_spread(_of(found, "mean")))
-        rows.append(row([html.escape(group.title), *cells]))
+        rows.append(row([question.named(group), *cells]))
     return section(
         "All metrics",
         "Means over tasks.",
@@ -187,13 +206,13 @@ def _others_section(question: Question) -> str:
     )
 
 
-def _curves_section(groups: Sequence[Group]) -> str:
+def _curves_section(question: Question) -> str:
     """Mean validation AUC of every run after each epoch."""
     lines = {
-        f"{group.title}, seed {_seed(path)}": RunHistory.read(path).by_epoch(
+        f"{question.letters[group.title]}, seed {_seed(path)}": RunHistory.read(path).by_epoch(
             "validation", "average/auc"
         )
-        for group in groups
+        for group in question.groups
         for path in group.model_dirs
     }
     figure = figures.curves({name: points for name, points in lines.items() if points})
@@ -204,7 +223,8 @@ def _seed(model_dir: str) -> int:
     return checkpoints.read_options(model_dir)[1].seed
 
 
-def _flags_section(groups: Sequence[Group]) -> str:
+def _flags_section(question: Question) -> str:
+    groups = question.groups
     names = ["model", *varying([group.settings for group in groups])]
     rows = [
         row([f"<code>--{name}</code>"] + [_value(group.settings, name) for group in groups])
@@ -216,7 +236,7 @@ def _flags_section(groups: Sequence[Group]) -> str:
     return section(
         "In what they differ",
         "Flags; a dash where a model has none of the name.",
-        table(["flag", *(group.title for group in groups)], rows, of_text=True),
+        table(["flag", *question.letters.values()], rows, of_text=True),
     )
 
 
@@ -224,15 +244,15 @@ def _value(settings: dict[str, Any], name: str) -> str:
     return html.escape(str(settings[name])) if name in settings else "&ndash;"
 
 
-def _runs_section(groups: Sequence[Group]) -> str:
+def _runs_section(question: Question) -> str:
     """Where each run is, and how it went."""
     rows, commands = [], ""
-    for group in groups:
+    for group in question.groups:
         for path in group.model_dirs:
             history = RunHistory.read(path)
             versions = history.sessions[-1]["versions"]
             cells = (
-                *(html.escape(group.title), f"<code>{html.escape(path)}</code>"),
+                *(question.letters[group.title], f"<code>{html.escape(path)}</code>"),
                 *(str(_seed(path)), f"{history.best_epoch} of {history.epochs}"),
                 *(duration(history.seconds), f"{versions['mgoe_tf']}, {versions['tensorflow']}"),
             )

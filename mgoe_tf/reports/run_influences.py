@@ -104,8 +104,8 @@ def influences(scored: Scored, metric: str, part: str = "") -> Influences:
         if not _both_classes(labels[chosen]) and metric == "auc":
             continue
         moved = user_errors.INFLUENCES[metric](labels[chosen], scored.logits[task][chosen])
-        of_users: NDArray[np.float64] = np.bincount(place[chosen], moved, int(place.max()) + 1)
-        found[task] = of_users
+        of_users = np.bincount(place[chosen], moved, int(place.max()) + 1)
+        found[task] = of_users.astype(np.float64)
     if found:
         found["mean"] = _mean(list(found.values()))
     return found
