@@ -18,6 +18,7 @@ from input_pipeline.files import filesystem
 from mgoe_tf.evaluation import tables
 from mgoe_tf.evaluation.evaluator import SPLITS
 from mgoe_tf.reports import comparison_report, run_groups
+from mgoe_tf.training.quiet import quiet_tensorflow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,6 +87,7 @@ def _spread(values: list[float | None]) -> str:
 
 
 def _print(options: CompareOptions) -> None:
+    quiet_tensorflow()
     print(compare(options))
     if options.report:
         print(f"\nwrote {options.report}", file=sys.stderr)

@@ -15,6 +15,7 @@ from mgoe_tf.evaluation.evaluator import SPLITS, Evaluator
 from mgoe_tf.reports import run_report
 from mgoe_tf.reports.run_facts import RunFacts
 from mgoe_tf.training import checkpoints
+from mgoe_tf.training.quiet import quiet_tensorflow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +68,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
 
 
 def _print_metrics(options: EvaluateOptions) -> None:
+    quiet_tensorflow()
     print(tables.of_metrics(evaluate(options)))
     if options.report:
         path = filesystem.join(options.model_dir, run_report.REPORT_FILE)

@@ -208,15 +208,19 @@ def _others_section(question: Question) -> str:
 
 def _curves_section(question: Question) -> str:
     """Mean validation AUC of every run after each epoch."""
-    lines = {
-        f"{question.letters[group.title]}, seed {_seed(path)}": RunHistory.read(path).by_epoch(
-            "validation", "average/auc"
-        )
-        for group in question.groups
-        for path in group.model_dirs
-    }
-    figure = figures.curves({name: points for name, points in lines.items() if points})
-    return section("How they learnt", "", panels({"mean validation AUC": svg(figure)}))
+    lines, colors = {}, {}
+    for place, group in enumerate(question.groups):
+        for path in group.model_dirs:
+            points = RunHistory.read(path).by_epoch("validation", "average/auc")
+            if points:
+                name = f"{question.letters[group.title]}, seed {_seed(path)}"
+                lines[name], colors[name] = points, place
+    figure = figures.curves(lines, colors=colors)
+    return section(
+        "How they learnt",
+        "Runs of one kind have one colour.",
+        panels({"mean validation AUC": svg(figure)}),
+    )
 
 
 def _seed(model_dir: str) -> int:

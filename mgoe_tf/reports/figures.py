@@ -31,6 +31,7 @@ def curves(
     *,
     marked: float | None = None,
     logarithmic: bool = False,
+    colors: Mapping[str, int] | None = None,
 ) -> Figure:
     """Values over epochs, a line each.
 
@@ -38,13 +39,15 @@ def curves(
       lines: (epoch, value) points by name.
       marked: an epoch to mark.
       logarithmic: the axis of values.
+      colors: by name, the number of the line's colour; None: each its own.
     """
     with style():
         figure, (axes,) = subplots(_WIDTH, _HEIGHT)
         for name, points in lines.items():
             epochs, values = zip(*points, strict=True) if points else ((), ())
             marker = "." if len(points) < 30 else None
-            axes.plot(epochs, values, label=name, marker=marker)
+            color = None if colors is None else f"C{colors[name]}"
+            axes.plot(epochs, values, label=name, marker=marker, color=color)
         if marked is not None:
             axes.axvline(marked, color="#999", linewidth=1, linestyle="--")
         if logarithmic:
@@ -53,7 +56,7 @@ def curves(
             axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
             axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         figure.legend(loc="outside lower center", ncols=4, fontsize=8)
         return figure
 
