@@ -20,7 +20,7 @@ from export.client.context import context_inputs, filled_context, parse_context
 from export.client.ranking import parse_ids
 from input_pipeline.commands.command import run_command
 from input_pipeline.commands.options import option
-from mgoe_tf.evaluation import tables
+from input_pipeline.commands.text_table import table
 from mgoe_tf.layers.neighbor_sets import NEIGHBOR_SETS
 
 _SIGNATURE = "explain"
@@ -133,14 +133,14 @@ def as_table(answer: Answer, top: int) -> str:
                 )
                 rows.append([task, name, str(node), *(f"{number:.4f}" for number in numbers)])
     header = ["task", "neighbour set", "macro node", "alpha", "attention", "share of weight"]
-    text = tables.table(header, rows)
+    text = table(header, rows)
     adjustments = [
         [task, f"{answer[f'adjustment_{task}']:+.4f}"]
         for task in tasks_of(answer)
         if f"adjustment_{task}" in answer
     ]
     if adjustments:
-        text += "\n\n" + tables.table(["task", "adjustment of the logit"], adjustments)
+        text += "\n\n" + table(["task", "adjustment of the logit"], adjustments)
     return text
 
 

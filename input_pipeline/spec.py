@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from input_pipeline.feature import NODES, Feature, Vocabulary, check_name
+from input_pipeline.files import filesystem
 
 FORMAT_VERSION = 2
 SPEC_FILE = "dataset_spec.json"
@@ -194,3 +195,15 @@ class DatasetSpec:
         for name, parse in parsers.items():
             fields[name] = tuple(parse(value) for value in fields[name])
         return cls(**fields)
+
+
+def read_spec(folder: str) -> DatasetSpec:
+    """The spec in a data set directory or a model directory.
+
+    Raises:
+      ValueError: there is none, or it is broken or of another version.
+    """
+    path = filesystem.join(folder, SPEC_FILE)
+    if not filesystem.exists(path):
+        raise ValueError(f"{folder!r} is not a data set directory: it has no {SPEC_FILE}")
+    return DatasetSpec.from_json(filesystem.read_text(path), path)

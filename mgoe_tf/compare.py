@@ -14,6 +14,7 @@ import numpy as np
 
 from input_pipeline.commands.command import run_command
 from input_pipeline.commands.options import option
+from input_pipeline.commands.text_table import table
 from input_pipeline.files import filesystem
 from mgoe_tf.evaluation import tables
 from mgoe_tf.evaluation.evaluator import SPLITS
@@ -76,7 +77,7 @@ def compare(options: CompareOptions) -> str:
         for title, runs in values.items()
     ]
     shown = " ".join(filter(None, [options.split, options.metric, options.slice]))
-    return tables.table([shown, "runs", *columns], lines)
+    return table([shown, "runs", *columns], lines)
 
 
 def _spread(values: list[float | None]) -> str:

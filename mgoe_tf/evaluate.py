@@ -10,6 +10,7 @@ from typing import Any
 from input_pipeline.commands.command import run_command
 from input_pipeline.commands.options import option
 from input_pipeline.files import filesystem
+from input_pipeline.spec import read_spec
 from mgoe_tf.evaluation import tables
 from mgoe_tf.evaluation.evaluator import SPLITS, Evaluator
 from mgoe_tf.reports import run_report
@@ -47,7 +48,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
     if options.output:
         filesystem.make_dirs(os.path.dirname(options.output) or ".")
     loaded = checkpoints.load_model(options.model_dir, best=options.best)
-    spec = checkpoints.read_spec(options.data_dir)
+    spec = read_spec(options.data_dir)
     checkpoints.require_same_data(loaded.spec, spec, options.data_dir)
     evaluator = Evaluator(
         options.data_dir,

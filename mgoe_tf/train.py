@@ -17,6 +17,7 @@ from input_pipeline.commands.command import refuse_arguments, run_main
 from input_pipeline.files import filesystem
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import prepare
+from input_pipeline.spec import read_spec
 from mgoe_tf import flags as train_flags
 from mgoe_tf.evaluation import tables
 from mgoe_tf.evaluation.best_possible import best_possible_auc
@@ -31,7 +32,7 @@ def prepare_if_missing(flag_values: flags.FlagValues, preparation: PreparationOp
     """Prepares the data set that does not exist; one that does must be as the flags say."""
     data_dir = preparation.data_dir
     if filesystem.exists(data_dir):
-        spec = checkpoints.read_spec(data_dir)
+        spec = read_spec(data_dir)
         train_flags.require_prepared_so(flag_values, preparation, spec)
     elif preparation.source:
         print(f"--data_dir={data_dir} does not exist yet: preparing it", flush=True)

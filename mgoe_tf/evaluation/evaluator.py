@@ -16,7 +16,7 @@ from input_pipeline.log import vocabulary
 from input_pipeline.log.byte_strings import ByteStrings
 from input_pipeline.log.raw_ids import to_lines
 from input_pipeline.records.example_parsing import Column
-from input_pipeline.records.request_parsing import by_row
+from input_pipeline.records.request_parsing import expand_users
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.evaluation.scored import Rows, Scored
 from mgoe_tf.layers.id_lookup import IdLookup
@@ -121,7 +121,7 @@ class Evaluator:
                 known[name] = tf.cast(known[name], tf.int32)
             for name, table in self._vocabulary_rows.items():
                 known[name] = table.lookup(known[name])
-            known = by_row(known, of_user=(self._ids["user"], self._macro["user"]))
+            known = expand_users(known, of_user=(self._ids["user"], self._macro["user"]))
             return {
                 **self.lookup(columns),
                 **{facts[name]: value for name, value in known.items()},

@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from input_pipeline.files import filesystem
 from input_pipeline.log import vocabulary
-from input_pipeline.spec import SPEC_FILE, DatasetSpec
+from input_pipeline.spec import SPEC_FILE, DatasetSpec, read_spec
 from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.options import ModelOptions, from_json
@@ -93,14 +93,6 @@ def write_run(
         "assets": assets.copy_assets(train_options.data_dir, model_dir, names),
     }
     write_json(filesystem.join(model_dir, CONFIG_FILE), config)
-
-
-def read_spec(folder: str) -> DatasetSpec:
-    """The data set spec in a data set directory or a model directory."""
-    path = filesystem.join(folder, SPEC_FILE)
-    if not filesystem.exists(path):
-        raise ValueError(f"{folder} is not a data set directory: it has no {SPEC_FILE}")
-    return DatasetSpec.from_json(filesystem.read_text(path), path)
 
 
 def read_options(model_dir: str) -> tuple[ModelOptions, TrainOptions]:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from input_pipeline.dataset import open_examples
 from input_pipeline.files import filesystem
-from input_pipeline.spec import DatasetSpec
+from input_pipeline.spec import DatasetSpec, read_spec
 from mgoe_tf.evaluation.evaluator import Evaluator
 from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.options import ModelOptions
@@ -66,7 +66,7 @@ def train(model_options: ModelOptions, options: TrainOptions) -> dict[str, Any]:
       Interrupted: the process was told to end; the run is saved and can be resumed.
     """
     with StopRequest().listening() as stop:
-        spec = checkpoints.read_spec(options.data_dir)
+        spec = read_spec(options.data_dir)
         tf.keras.utils.set_random_seed(options.seed)
         strategy = make_strategy(options)
         with strategy.scope():
@@ -158,7 +158,7 @@ def _begin_run(spec: DatasetSpec, model_options: ModelOptions, options: TrainOpt
             f"--model_dir={options.model_dir} already holds a run: name another directory, or go "
             "on with --resume"
         )
-    trained_on = checkpoints.read_spec(options.model_dir)
+    trained_on = read_spec(options.model_dir)
     checkpoints.require_same_data(trained_on, spec, options.data_dir)
     checkpoints.require_same_rows(trained_on, spec, options.data_dir)
     old_model_options, old_options = checkpoints.read_options(options.model_dir)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from export.signatures import ServedModel, score_weights
-from mgoe_tf.training import checkpoints
+from input_pipeline.spec import read_spec
 
 
 class _Known:
@@ -37,7 +37,7 @@ class _Known:
 
 
 def _served(run, model=None, **options):
-    spec = checkpoints.read_spec(run.data_dir)
+    spec = read_spec(run.data_dir)
     lookup = types.SimpleNamespace(variables=(), tables={})
     return ServedModel(model=model or _Known(), lookup=lookup, spec=spec, **options)
 

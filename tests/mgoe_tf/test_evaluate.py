@@ -11,6 +11,7 @@ import tensorflow as tf
 from scipy import sparse
 
 from input_pipeline.log import vocabulary
+from input_pipeline.spec import read_spec
 from mgoe_tf.evaluate import EvaluateOptions, evaluate
 from mgoe_tf.training import checkpoints
 from tests.data_sets import write_small_data_set
@@ -40,7 +41,7 @@ def test_evaluation_writes_what_training_wrote(trained, data_dir, tmp_path, spli
 
 @pytest.mark.parametrize(("split", "cut"), [("validation", 3), ("test", 4)])
 def test_slices_equal_a_loop_over_the_rows(trained, data_dir, split, cut) -> None:
-    spec = checkpoints.read_spec(data_dir)
+    spec = read_spec(data_dir)
     users, items = (
         {raw: row for row, raw in enumerate(vocabulary.read_ids(data_dir, spec, name))}
         for name in ("user_id", "item_id")
@@ -114,7 +115,7 @@ def test_data_of_another_spec_are_refused_saying_what_differs(trained, tmp_path)
 def test_data_grouped_otherwise_are_refused(trained, data_dir, tmp_path) -> None:
     # The same log, ids and shapes, but the macro nodes are other groups.
     write_small_data_set(str(tmp_path), seed=1)
-    ours, theirs = (checkpoints.read_spec(folder) for folder in (data_dir, str(tmp_path)))
+    ours, theirs = (read_spec(folder) for folder in (data_dir, str(tmp_path)))
     assert ours.vocabularies == theirs.vocabularies
     message = f"grouping into macro nodes: {ours.grouping[:12]} there, {theirs.grouping[:12]} here"
     with pytest.raises(ValueError, match=message):
