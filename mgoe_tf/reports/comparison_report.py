@@ -12,6 +12,7 @@ import numpy as np
 
 from input_pipeline.pages.drawing import svg
 from input_pipeline.pages.page import document, panels, row, section, table
+from input_pipeline.spec import read_spec
 from mgoe_tf.reports import figures
 from mgoe_tf.reports.commands import train_command
 from mgoe_tf.reports.differences import RULES, Difference, between
@@ -273,7 +274,7 @@ def _runs_section(question: Question) -> str:
 
 def _data_section(groups: Sequence[Group]) -> str:
     """What the runs were trained on, if it is the same."""
-    specs = [checkpoints.read_spec(path) for group in groups for path in group.model_dirs]
+    specs = [read_spec(path) for group in groups for path in group.model_dirs]
     same = len({data_checksum(spec) for spec in specs}) == 1
     warning = (
         ""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from input_pipeline.files import filesystem
-from input_pipeline.spec import SPEC_FILE
+from input_pipeline.spec import SPEC_FILE, read_spec
 from mgoe_tf.evaluation import user_errors
 from mgoe_tf.evaluation.evaluator import Evaluator
 from mgoe_tf.evaluation.scored import Scored
@@ -56,14 +56,14 @@ class RunInfluences:
         """Why the predictions of two runs on the same rows cannot be had; "": they can."""
         if self._metric not in SLICE_METRICS:
             return f"the error over users is known of {', '.join(SLICE_METRICS)} alone"
-        specs = [checkpoints.read_spec(path) for path in (first, second)]
+        specs = [read_spec(path) for path in (first, second)]
         if data_checksum(specs[0]) != data_checksum(specs[1]):
             return "they were trained on different data sets"
         for path, spec in zip((first, second), specs, strict=True):
             data_dir = self._data_of(path)
             if not filesystem.exists(filesystem.join(data_dir, SPEC_FILE)):
                 return f"there is no data set at {data_dir}"
-            if data_checksum(checkpoints.read_spec(data_dir)) != data_checksum(spec):
+            if data_checksum(read_spec(data_dir)) != data_checksum(spec):
                 return f"{data_dir} holds another data set than the one trained on"
         return ""
 
