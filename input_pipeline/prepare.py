@@ -31,6 +31,7 @@ from input_pipeline.files.temporary_directory import temporary_directory
 from input_pipeline.log.windows import split_of
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.report import data_report as report
+from input_pipeline.report import telling
 from input_pipeline.report.window_warnings import window_warnings
 from input_pipeline.spec import SPEC_FILE, DatasetSpec, Task
 
@@ -214,9 +215,9 @@ def complete(
     filesystem.write_text(filesystem.join(data_dir, "report.html"), page)
     for text in window_warnings(spec, by_window):
         logging.warning("%s", text)
-    suspicious = sum(len(window.suspicious) for window in by_window)
-    if suspicious:
-        logging.warning("%d single numbers rank labels by themselves: see report.html", suspicious)
+    told = telling.warning(telling.find(by_window, spec.task_names))
+    if told:
+        logging.warning("%s", told)
     return spec
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import sys
 from typing import Any
 
 from input_pipeline.commands.command import run_command
@@ -12,7 +13,10 @@ from input_pipeline.files import filesystem
 from input_pipeline.spec import read_spec
 from mgoe_tf.evaluation import tables
 from mgoe_tf.evaluation.evaluator import SPLITS, Evaluator
+from mgoe_tf.reports import run_report
+from mgoe_tf.reports.run_facts import RunFacts
 from mgoe_tf.training import checkpoints
+from mgoe_tf.training.quiet import quiet_tensorflow
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +27,9 @@ class EvaluateOptions:
     data_dir: str = option("", "Data set directory, with the spec that the model was trained with.")
     split: str = option("test", "Which window's rows.", SPLITS)
     output: str = option("", "JSON file to write the metrics to. Default: print them only.")
+    report: bool = option(
+        False, "Write the page about the run anew, <model_dir>/report.html, with these rows."
+    )
     best: bool = option(True, "Evaluate the best epoch by validation; --nobest: the latest.")
     skip_bad_records: int = option(0, "Go on past at most this many unreadable records.")
 
@@ -51,14 +58,22 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         lookup=loaded.lookup,
         skip_bad_records=options.skip_bad_records,
     )
-    metrics = evaluator.evaluate()
+    scored = evaluator.score()
+    metrics = scored.metrics()
+    if options.report:
+        facts = RunFacts.gather(options.model_dir, loaded, evaluator, scored)
+        run_report.write(facts)
     if options.output:
         checkpoints.write_json(options.output, metrics)
     return metrics
 
 
 def _print_metrics(options: EvaluateOptions) -> None:
+    quiet_tensorflow()
     print(tables.of_metrics(evaluate(options)))
+    if options.report:
+        path = filesystem.join(options.model_dir, run_report.REPORT_FILE)
+        print(f"\nwrote {path}", file=sys.stderr)
 
 
 def main() -> None:

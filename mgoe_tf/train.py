@@ -6,17 +6,12 @@ that come with the package (mgoe_tf/configs) are found by their name from any fo
 
 from __future__ import annotations
 
-import json
-import logging
 import os
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import Any
 
-import tensorflow as tf
 from absl import app, flags
-from absl import logging as absl_logging
 
 from input_pipeline.commands.command import refuse_arguments, run_main
 from input_pipeline.files import filesystem
@@ -25,8 +20,10 @@ from input_pipeline.prepare import prepare
 from input_pipeline.spec import read_spec
 from mgoe_tf import flags as train_flags
 from mgoe_tf.evaluation import tables
+from mgoe_tf.evaluation.best_possible import best_possible_auc
 from mgoe_tf.training import checkpoints
 from mgoe_tf.training.options import TrainOptions
+from mgoe_tf.training.quiet import quiet_tensorflow
 from mgoe_tf.training.threads import set_intra_op_threads
 from mgoe_tf.training.trainer import train
 
@@ -45,12 +42,6 @@ def prepare_if_missing(flag_values: flags.FlagValues, preparation: PreparationOp
             f"--data_dir={data_dir} does not exist: prepare it with input_pipeline.prepare, or "
             "name a --source"
         )
-
-
-def best_possible_auc(data_dir: str, split: str) -> dict[str, Any] | None:
-    """AUC of the true probabilities, which a synthetic world tells; None for other data."""
-    path = filesystem.join(data_dir, "world", "best_auc.json")
-    return json.loads(filesystem.read_text(path))[split] if filesystem.exists(path) else None
 
 
 def model_to_compare_with(model: str) -> str:
@@ -105,15 +96,9 @@ def _first_line(path: str) -> str:
     return line.decode("utf-8", "backslashreplace")
 
 
-def _quiet_tensorflow() -> None:
-    """Leaves out what TensorFlow tells about its own workings (timing of callbacks, of saving)."""
-    tf.get_logger().setLevel(logging.ERROR)
-    absl_logging.get_absl_logger().addFilter(lambda record: record.module != "functional_saver")
-
-
 def _run(argv: list[str]) -> None:
     refuse_arguments(argv)
-    _quiet_tensorflow()
+    quiet_tensorflow()
     model_options, options, preparation = train_flags.read_train_flags(flags.FLAGS)
     set_intra_op_threads(options.intra_op_threads)
     prepare_if_missing(flags.FLAGS, preparation)

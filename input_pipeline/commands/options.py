@@ -7,10 +7,12 @@ therefore agree by construction.
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from absl import flags
@@ -115,3 +117,32 @@ def given(options_class: type, flag_values: flags.FlagValues) -> set[str]:
     return {
         field.name for field in dataclasses.fields(options_class) if flag_values[field.name].present
     }
+
+
+def as_flags(options_class: type, values: Mapping[str, Any]) -> list[str]:
+    """The flags that give options these values: those that differ from their defaults, in order.
+
+    Args:
+      options_class: whose flags.
+      values: by name, as the class or its JSON has them; a missing one has its default.
+    """
+    found = []
+    for field in dataclasses.fields(options_class):
+        value = values.get(field.name, field.default)
+        if isinstance(value, list):
+            value = tuple(value)
+        if value == field.default or value is None:
+            continue
+        if isinstance(value, bool):
+            found.append(f"--{'' if value else 'no'}{field.name}")
+        else:
+            found.append(f"--{field.name}={_as_text(value)}")
+    return found
+
+
+def _as_text(value: Any) -> str:
+    if not isinstance(value, tuple):
+        return str(value)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(value)
+    return text.getvalue()

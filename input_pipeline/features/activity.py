@@ -43,6 +43,15 @@ class Activity(Provider):
             for owner in NODES
         )
 
+    def entry_names(self, feature: Feature, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        if feature.name not in {f"{owner}_activity" for owner in NODES}:
+            return ()
+        return (
+            *(f"events by {task}" for task in tasks),
+            "days since the first event",
+            "days since the latest event",
+        )
+
     def columns(self, cut: Cut) -> Mapping[str, NodeTable]:
         if not cut.facts.activity:
             return {}

@@ -83,6 +83,17 @@ class Provider:
         """
         return ()
 
+    def entry_names(self, feature: Feature, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        """What the entries of a feature are, in words; () for features of other providers.
+
+        Only of features of a fixed number of entries with a meaning each.
+
+        Args:
+          feature: any of the data set's.
+          tasks: names in task order.
+        """
+        return ()
+
     def columns(self, cut: Cut) -> Mapping[str, NodeTable]:
         """By owner, the columns of the table of all nodes known at a cut, [U, ...] or [I, ...].
 

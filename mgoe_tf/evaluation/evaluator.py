@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import numpy as np
@@ -19,21 +18,12 @@ from input_pipeline.log.raw_ids import to_lines
 from input_pipeline.records.example_parsing import Column
 from input_pipeline.records.request_parsing import expand_users
 from input_pipeline.spec import DatasetSpec
-from mgoe_tf.evaluation import metrics
+from mgoe_tf.evaluation.scored import Rows, Scored
 from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import RankingModel
 
 BATCH_SIZE = 8192
 SPLITS = ("validation", "test")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Rows:
-    """What the model does not change: labels int8 [N] by task, users [N], slices bool [N]."""
-
-    labels: dict[str, NDArray[Any]]
-    users: NDArray[Any]
-    slices: dict[str, NDArray[Any]]
 
 
 class Evaluator:
@@ -71,7 +61,7 @@ class Evaluator:
         self.examples = open_examples(
             data_dir, spec, [split], names, skip_bad_records=skip_bad_records
         )
-        self._rows: _Rows | None = None
+        self._rows: Rows | None = None
         self._predict = tf.function(self._logits, reduce_retracing=True, autograph=False)
         self._vocabulary_rows = {
             name: _vocabulary_table(data_dir, spec, name) for name in self._ids.values()
@@ -79,10 +69,11 @@ class Evaluator:
         self._batches = self._make_batches()
 
     def evaluate(self) -> dict[str, Any]:
-        """One pass over the window.
+        """The contents of metrics.json; see `score`."""
+        return self.score().metrics()
 
-        Returns:
-          The contents of metrics.json.
+    def score(self) -> Scored:
+        """One pass over the window.
 
         Raises:
           ValueError: a row cannot be read, or rows are missing.
@@ -102,13 +93,17 @@ class Evaluator:
         if self._rows is None:
             self._rows = self._collect(labels, {k: np.concatenate(v) for k, v in facts.items()})
         predictions = {task: np.concatenate(parts) for task, parts in logits.items()}
-        rows = self._rows
-        return metrics.report(self.split, rows.labels, predictions, rows.users, rows.slices)
+        return Scored(self.split, self._rows, predictions)
 
     def first_features(self) -> dict[str, tf.Tensor]:
         """The encoded features of the first batch."""
         with self.examples.explained():
             return next(iter(self._batches))[0]
+
+    def graph(self) -> tf.Graph:
+        """The computation from encoded features to logits, for whoever wants to look at it."""
+        spec = self._batches.element_spec[0]
+        return self._predict.get_concrete_function(spec).graph
 
     def _logits(self, features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         logits = self.model(features, training=False)
@@ -144,7 +139,7 @@ class Evaluator:
 
     def _collect(
         self, labels: dict[str, list[NDArray[Any]]], facts: dict[str, NDArray[Any]]
-    ) -> _Rows:
+    ) -> Rows:
         users, items = facts[self._ids["user"]], facts[self._ids["item"]]
         cut = len(self.spec.cuts) - (self.split == "validation")
         repeated = _in_matrix(self.data_dir, cut, users, items)
@@ -156,7 +151,12 @@ class Evaluator:
             "cold_user": user_macro < 0,
             "warm": (item_macro >= 0) & (user_macro >= 0),
         }
-        return _Rows({task: np.concatenate(v) for task, v in labels.items()}, users + 1, slices)
+        return Rows(
+            labels={task: np.concatenate(v) for task, v in labels.items()},
+            nodes={"user": users, "item": items},
+            macro={"user": user_macro, "item": item_macro},
+            slices=slices,
+        )
 
 
 def _vocabulary_table(data_dir: str, spec: DatasetSpec, name: str) -> tf.lookup.StaticHashTable:

@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from input_pipeline.files import filesystem, patterns
 
+_LAST = 2**63 - 1
+
 
 def cut_off(folder: str, last_step: int) -> None:
     """Removes all points behind a step from the event files of a folder.
@@ -33,6 +35,19 @@ def cut_off(folder: str, last_step: int) -> None:
             writer.write(event)
     for path in paths:
         filesystem.remove(path)
+
+
+def read_scalars(folder: str) -> dict[str, list[tuple[int, float]]]:
+    """Every (step, value) in the event files of a folder, by tag, in the order of the steps."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for path in patterns.glob(filesystem.join(folder, "events.out.tfevents.*")):
+        for serialized in _events_until(path, _LAST):
+            event = tf.compat.v1.Event.FromString(serialized)
+            for value in event.summary.value:
+                if value.metadata.plugin_data.plugin_name == "scalars":
+                    number = float(tf.make_ndarray(value.tensor))
+                    found.setdefault(value.tag, []).append((event.step, number))
+    return {tag: sorted(points) for tag, points in found.items()}
 
 
 def _events_until(path: str, last_step: int) -> list[bytes]:

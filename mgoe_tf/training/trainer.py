@@ -13,11 +13,14 @@ from input_pipeline.spec import DatasetSpec, read_spec
 from mgoe_tf.evaluation.evaluator import Evaluator
 from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.options import ModelOptions
-from mgoe_tf.training import assets, checkpoints, event_files, hooks, loop, summaries
+from mgoe_tf.reports import best_run, run_report
+from mgoe_tf.reports.run_facts import RunFacts
+from mgoe_tf.training import assets, board_layout, checkpoints, event_files, hooks, loop, summaries
 from mgoe_tf.training.batches import WINDOWS, TrainingBatches
 from mgoe_tf.training.optimizers import LazyAdam
 from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.position import Position
+from mgoe_tf.training.profile import Profile
 from mgoe_tf.training.progress import ProgressLine
 from mgoe_tf.training.run_card import RunCard, flags_of
 from mgoe_tf.training.run_checkpoints import RunCheckpoints
@@ -40,6 +43,8 @@ _MAY_CHANGE = frozenset(
         "intra_op_threads",
         "skip_bad_records",
         "evaluate_test",
+        "report",
+        "profile_steps",
     }
 )
 
@@ -196,6 +201,10 @@ def _train(
         line.print(f"going on after step {position.step}, in epoch {position.epoch + 1}")
     else:
         summaries.write_options(train_writer, training=options, model=model_options)
+        board_layout.write_layout(train_writer, spec.task_names)
+        board_layout.write_hyperparameters(
+            validation_writer, spec.task_names, options, model_options
+        )
     line.print(
         f"training {options.model} ({step.model.count_params():,} weights) on "
         f"{source.examples.num_rows:,} rows; watch it: tensorboard --logdir={options.model_dir}"
@@ -207,6 +216,8 @@ def _train(
         bad_records=len(source.examples.bad_records) + len(validation.examples.bad_records),
     )
     metrics_file = filesystem.join(options.model_dir, "metrics_validation.json")
+    folder = filesystem.join(options.model_dir, "events", "profile")
+    profile = [Profile(folder, *options.profile_steps)] if options.profile_steps else []
     loop.train_steps(
         step,
         source,
@@ -223,6 +234,7 @@ def _train(
             ),
             hooks.Checkpoints(saved, log, train_writer, every_steps=options.checkpoint_steps),
             line,
+            *profile,
             RunCard(options.model_dir, spec, flags_of(model_options, options)),
         ],
         strategy=strategy,
@@ -257,6 +269,11 @@ def _evaluate_best(spec: DatasetSpec, options: TrainOptions) -> dict[str, Any]:
         lookup=loaded.lookup,
         skip_bad_records=options.skip_bad_records,
     )
-    metrics = evaluator.evaluate()
+    scored = evaluator.score()
+    metrics = scored.metrics()
     checkpoints.write_json(filesystem.join(options.model_dir, f"metrics_{split}.json"), metrics)
+    if options.report:
+        facts = RunFacts.gather(options.model_dir, loaded, evaluator, scored)
+        run_report.write(facts)
+        best_run.write(facts, evaluator)
     return metrics

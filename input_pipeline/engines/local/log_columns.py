@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from input_pipeline.features.registry import table_of_events
+from input_pipeline.features.registry import table_of_events, value_names
 from input_pipeline.graph.node_table import DenseColumn, NodeTable
 from input_pipeline.log.interactions import Interactions
 from input_pipeline.log.vocabulary import Column, NumbersColumn
@@ -58,6 +58,6 @@ def _numbers(
         else:
             over, column = "nodes at the end", tables[feature.owner][feature.column]
         assert isinstance(column, DenseColumn)
-        for entry, values in enumerate(column.values.reshape(len(column), -1).T):
-            name = feature.name if feature.length is None else f"{feature.name}[{entry}]"
+        names = value_names(feature, spec.task_names)
+        for name, values in zip(names, column.values.reshape(len(column), -1).T, strict=True):
             yield NumbersStatistics.of(name, feature.owner, over, values)

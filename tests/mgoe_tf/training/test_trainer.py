@@ -59,7 +59,8 @@ def test_mgoe_learns_and_leaves_a_complete_model_directory(train_options) -> Non
         "logloss/buy",
         "calibration/click",
         "auc_new_pairs/buy",
-        "gates/click/expert_0",
+        "gates/click/shared_0",
+        "concentration/attention/buy/user_1hop",
         "theta/buy",
         "kappa/click",
     }
