@@ -70,7 +70,7 @@ class MGOEOptions(ModelOptions):
     )
     macro_match: bool = option(
         True,
-        "Fusion also reads how well the macro edges of user and item match, and how many they have.",
+        "Fusion also reads how well the macro edges of user and item match, and their number.",
     )
     cascade: bool = option(True, "Feed each tower the logit of the task before it (Eq. 21).")
     adjustment: bool = option(
