@@ -185,7 +185,7 @@ def _explain(explain_options: ExplainOptions) -> None:
 
 def main() -> None:
     """The command."""
-    run_command(_explain, ExplainOptions)
+    run_command(_explain, ExplainOptions, doc=__doc__)
 
 
 if __name__ == "__main__":

@@ -41,11 +41,14 @@ _TEST_METRICS = "metrics_test.json"
 class ExportOptions:
     """What is exported, and where to."""
 
-    model_dir: str = option("", "Trained model, as `mgoe_tf.train` wrote it; required.")
+    model_dir: str = option(
+        "", "Trained model, as `mgoe_tf.train` wrote it; required.", is_path=True
+    )
     export_base: str = option(
         "",
         "Directory of exported models, local or remote; required. A version appears whole as "
         "<export_base>/<model_name>/<version>; for a remote one, TMPDIR must have room for it.",
+        is_path=True,
     )
     model_name: str = option("mgoe", "Name of the model under --export_base and on servers.")
     version: int | None = option(
@@ -56,6 +59,7 @@ class ExportOptions:
         "Data set of the model. If given, its graph goes into the model for the signatures "
         "rank_ids and explain, the export is compared with the Keras model on validation rows "
         "before it is published, and warm-up requests are made of real rows.",
+        is_path=True,
     )
     snapshot: str = option("latest", "Graph of --data_dir that goes into the model.")
     max_graph_bytes: int = option(
@@ -225,7 +229,7 @@ def _export(export_options: ExportOptions) -> None:
 
 def main() -> None:
     """The command."""
-    run_command(_export, ExportOptions)
+    run_command(_export, ExportOptions, doc=__doc__)
 
 
 if __name__ == "__main__":

@@ -26,13 +26,15 @@ class PreparationOptions:
     """Checked when made; every field is a flag of the same name."""
 
     source: str = option("", "Raw format of the log.", SOURCES)
-    input: str = option("", "Raw file, glob or directory, local or remote, plain or gzip.")
+    input: str = option(
+        "", "Raw file, glob or directory, local or remote, plain or gzip.", is_path=True
+    )
     engine: str = option(
         "local",
         "What computes the data set. local: this process, in its memory.",
         tuple(ENGINES),
     )
-    data_dir: str = option("", "Data set directory to write; it must not exist yet.")
+    data_dir: str = option("", "Data set directory to write; it must not exist yet.", is_path=True)
     seed: int = option(
         0, "Seed of every random draw: negatives, grouping, permutation, synthetic log."
     )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import json
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ _NOT_A_SETTING = frozenset(
         "seed",
         "model_dir",
         "resume",
+        "allow_empty_tasks",
         "evaluate_test",
         "intra_op_threads",
         "skip_bad_records",
@@ -37,7 +37,7 @@ class CompareOptions:
     """Which runs, on which rows."""
 
     model_dirs: tuple[str, ...] = option(
-        (), "Model directories that mgoe_tf.train wrote, or globs of them."
+        (), "Model directories that mgoe_tf.train wrote, or globs of them.", is_path=True
     )
     split: str = option("test", "Compare metrics_<split>.json of each run.", SPLITS)
     metric: str = option(
@@ -52,7 +52,7 @@ class CompareOptions:
 
 def compare(options: CompareOptions) -> str:
     """A table: one line per group of runs, one column per task and one for the mean over tasks."""
-    groups: dict[str, list[dict[str, float]]] = collections.defaultdict(list)
+    groups: dict[str, list[dict[str, float | None]]] = collections.defaultdict(list)
     settings = {path: _settings(path) for path in _find(options.model_dirs)}
     names = {name for values in settings.values() for name in values}
     # Models have options of their own: those vary where the runs that have them differ.
@@ -65,7 +65,13 @@ def compare(options: CompareOptions) -> str:
         shown_options = [f"{name}={values[name]}" for name in varying if name in values]
         title = " ".join([values["model"], *shown_options])
         groups[title].append(_metrics(path, options))
-    columns = list(dict.fromkeys(name for runs in groups.values() for run in runs for name in run))
+    by_run = [run for runs in groups.values() for run in runs]
+    names_found = dict.fromkeys(name for run in by_run for name in run)
+    # tasks in their order, but for those that no run has a value of, then the mean
+    columns = sorted(
+        (name for name in names_found if any(run.get(name) is not None for run in by_run)),
+        key=lambda name: name == "mean",
+    )
     lines = [
         [title, str(len(runs)), *(_spread([run.get(name) for run in runs]) for name in columns)]
         for title, runs in groups.items()
@@ -91,11 +97,11 @@ def _settings(model_dir: str) -> dict[str, Any]:
     return {name: value for name, value in values.items() if name not in _NOT_A_SETTING}
 
 
-def _metrics(model_dir: str, options: CompareOptions) -> dict[str, float]:
-    path = filesystem.join(model_dir, f"metrics_{options.split}.json")
-    if not filesystem.exists(path):
+def _metrics(model_dir: str, options: CompareOptions) -> dict[str, float | None]:
+    metrics = checkpoints.read_metrics(model_dir, options.split)
+    if metrics is None:
+        path = filesystem.join(model_dir, f"metrics_{options.split}.json")
         raise ValueError(f"{path} is missing: the run in {model_dir} has not been finished")
-    metrics = json.loads(filesystem.read_text(path))
     if options.slice and options.slice not in metrics["slices"]:
         raise ValueError(
             f"--slice: must be one of {list(metrics['slices'])}, got {options.slice!r}"
@@ -104,8 +110,9 @@ def _metrics(model_dir: str, options: CompareOptions) -> dict[str, float]:
     if any(options.metric not in values for values in part["tasks"].values()):
         raise ValueError(f"--metric: a slice has auc and logloss only, got {options.metric!r}")
     values = {task: values[options.metric] for task, values in part["tasks"].items()}
-    known = {task: value for task, value in values.items() if value is not None}
-    return {**known, "mean": float(np.mean(list(known.values())))} if known else {}
+    averaged = [values[task] for task in metrics.get("averaged_tasks", values)]
+    known = [value for value in averaged if value is not None]
+    return {**values, "mean": float(np.mean(known)) if known else None}
 
 
 def _spread(values: list[float | None]) -> str:
@@ -117,7 +124,7 @@ def _spread(values: list[float | None]) -> str:
 
 def main() -> None:
     """The command."""
-    run_command(lambda options: print(compare(options)), CompareOptions)
+    run_command(lambda options: print(compare(options)), CompareOptions, doc=__doc__)
 
 
 if __name__ == "__main__":

@@ -12,16 +12,21 @@ from input_pipeline.files import filesystem
 from mgoe_tf.evaluation import tables
 from mgoe_tf.evaluation.evaluator import SPLITS, Evaluator
 from mgoe_tf.training import checkpoints
+from mgoe_tf.training.trained_tasks import trained_tasks
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateOptions:
     """What is evaluated on what."""
 
-    model_dir: str = option("", "Model directory that mgoe_tf.train wrote.")
-    data_dir: str = option("", "Data set directory, with the spec that the model was trained with.")
+    model_dir: str = option("", "Model directory that mgoe_tf.train wrote.", is_path=True)
+    data_dir: str = option(
+        "", "Data set directory, with the spec that the model was trained with.", is_path=True
+    )
     split: str = option("test", "Which window's rows.", SPLITS)
-    output: str = option("", "JSON file to write the metrics to. Default: print them only.")
+    output: str = option(
+        "", "JSON file to write the metrics to. Default: print them only.", is_path=True
+    )
     best: bool = option(True, "Evaluate the best epoch by validation; --nobest: the latest.")
     skip_bad_records: int = option(0, "Go on past at most this many unreadable records.")
 
@@ -49,6 +54,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         model=loaded.model,
         lookup=loaded.lookup,
         skip_bad_records=options.skip_bad_records,
+        averaged=trained_tasks(loaded.spec, loaded.train_options),
     )
     metrics = evaluator.evaluate()
     if options.output:
@@ -62,7 +68,7 @@ def _print_metrics(options: EvaluateOptions) -> None:
 
 def main() -> None:
     """The command."""
-    run_command(_print_metrics, EvaluateOptions)
+    run_command(_print_metrics, EvaluateOptions, doc=__doc__)
 
 
 if __name__ == "__main__":

@@ -155,6 +155,7 @@ def find_flagfiles(argv: Sequence[str]) -> list[str]:
 
 
 def _find_flagfile(path: str) -> str:
+    path = os.path.expanduser(path)
     packaged = importlib.resources.files("mgoe_tf") / "configs" / os.path.basename(path)
     return str(packaged) if not os.path.exists(path) and packaged.is_file() else path
 

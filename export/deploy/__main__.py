@@ -48,7 +48,7 @@ def _deploy(deploy_options: DeployOptions) -> None:
 
 def main() -> None:
     """The command."""
-    run_command(_deploy, DeployOptions)
+    run_command(_deploy, DeployOptions, doc=__doc__)
 
 
 if __name__ == "__main__":

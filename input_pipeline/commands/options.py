@@ -8,6 +8,7 @@ therefore agree by construction.
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import typing
 from collections.abc import Callable, Sequence
@@ -18,9 +19,19 @@ from absl import flags
 OptionsT = TypeVar("OptionsT")
 
 
-def option(default: Any, help: str, choices: Sequence[str] | None = None) -> Any:
-    """A dataclass field with the help text and the allowed values of its flag."""
-    return dataclasses.field(default=default, metadata={"help": help, "choices": choices})
+def option(
+    default: Any, help: str, choices: Sequence[str] | None = None, *, is_path: bool = False
+) -> Any:
+    """A dataclass field with the help text and the allowed values of its flag.
+
+    Args:
+      default: of the field and of the flag.
+      help: what the flag means.
+      choices: the allowed values; None: any.
+      is_path: whether `~` at the beginning of the flag's value is somebody's home directory.
+    """
+    metadata = {"help": help, "choices": choices, "is_path": is_path}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def _flag_definer(annotation: Any) -> Callable[..., Any]:
@@ -80,12 +91,21 @@ def _convert(name: str, value: Any, annotation: Any) -> Any:
         ) from None
 
 
+def _read(field: dataclasses.Field[Any], value: Any, annotation: Any) -> Any:
+    converted = _convert(field.name, value, annotation)
+    if not field.metadata["is_path"] or not converted:
+        return converted
+    if isinstance(converted, tuple):
+        return tuple(map(os.path.expanduser, converted))
+    return os.path.expanduser(converted)
+
+
 def from_flags(options_class: type[OptionsT], flag_values: flags.FlagValues) -> OptionsT:
     """Builds the options from parsed flags; the class checks them and raises ValueError."""
     annotations = typing.get_type_hints(options_class)
     return options_class(
         **{
-            field.name: _convert(field.name, flag_values[field.name].value, annotations[field.name])
+            field.name: _read(field, flag_values[field.name].value, annotations[field.name])
             for field in dataclasses.fields(options_class)  # type: ignore[arg-type]
         }
     )

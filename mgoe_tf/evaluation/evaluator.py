@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,7 @@ class Evaluator:
       model: whose predictions are scored.
       lookup: raw ids -> the model's embedding rows.
       skip_bad_records: how many unreadable records may be left out.
+      averaged: the tasks that enter averages; None: all.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Evaluator:
         model: RankingModel,
         lookup: IdLookup,
         skip_bad_records: int = 0,
+        averaged: Collection[str] | None = None,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"--split: must be one of {list(SPLITS)}, got {split!r}")
@@ -65,6 +68,7 @@ class Evaluator:
         self.split = split
         self.model = model
         self.lookup = lookup
+        self.averaged = averaged
         self._ids = {feature.owner: feature.name for feature in spec.select(role="id")}
         self._macro = {feature.owner: feature.name for feature in spec.select(role="macro_id")}
         names = {*model.feature_names, *self._ids.values(), *self._macro.values()}
@@ -103,7 +107,9 @@ class Evaluator:
             self._rows = self._collect(labels, {k: np.concatenate(v) for k, v in facts.items()})
         predictions = {task: np.concatenate(parts) for task, parts in logits.items()}
         rows = self._rows
-        return metrics.report(self.split, rows.labels, predictions, rows.users, rows.slices)
+        return metrics.report(
+            self.split, rows.labels, predictions, rows.users, rows.slices, self.averaged
+        )
 
     def first_features(self) -> dict[str, tf.Tensor]:
         """The encoded features of the first batch."""

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from mgoe_tf.evaluation import tables
 from mgoe_tf.evaluation.evaluator import Evaluator
-from mgoe_tf.training import checkpoints, summaries
+from mgoe_tf.training import checkpoints, selection, summaries
 from mgoe_tf.training.loop import Hook, Losses, Run
 from mgoe_tf.training.optimizers import inner_optimizer
 from mgoe_tf.training.run_checkpoints import RunCheckpoints
@@ -148,9 +148,12 @@ class Validation(Hook):
     def after_epoch(self, run: Run) -> None:
         with self._averaged():
             metrics = self._evaluate(run)
-            if run.position.finish_epoch(metrics["average"]["auc"]):
+            if run.position.finish_epoch(selection.score(metrics, run.position.epoch + 1)):
                 self._saved.save_best(run.position.epoch)
                 checkpoints.write_json(self._metrics_file, metrics)
+        warning = selection.warning(metrics)
+        if warning and run.position.epoch == 1:
+            self._report(f"warning: {warning}")
         self._report(_summary(run, metrics))
 
     def _averaged(self) -> Any:
@@ -168,15 +171,18 @@ class Validation(Hook):
 
 
 def _summary(run: Run, metrics: dict[str, Any]) -> str:
-    tasks = ", ".join(
-        f"{task} {tables.number(values['auc'])}" for task, values in metrics["tasks"].items()
-    )
     mark = "" if run.position.epochs_since_best else " (best so far)"
-    return (
-        f"epoch {run.position.epoch}/{run.epochs}: validation AUC "
-        f"{tables.number(metrics['average']['auc'])}{mark}: {tasks}; "
-        f"logloss {tables.number(metrics['average']['logloss'])}"
+    begin = f"epoch {run.position.epoch}/{run.epochs}: validation"
+    name = selection.criterion(metrics)
+    if name == "epoch":
+        return f"{begin} rows have no labels"
+    tasks = ", ".join(
+        f"{task} {tables.number(values[name])}" for task, values in metrics["tasks"].items()
     )
+    average = {metric: tables.number(value) for metric, value in metrics["average"].items()}
+    if name == "logloss":
+        return f"{begin} logloss {average['logloss']}{mark}: {tasks}"
+    return f"{begin} AUC {average['auc']}{mark}: {tasks}; logloss {average['logloss']}"
 
 
 class Checkpoints(Hook):
