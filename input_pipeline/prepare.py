@@ -240,9 +240,10 @@ def _grouping_checksum(spec: DatasetSpec, data_dir: str) -> str:
     return digest.hexdigest()
 
 
-def _prepare(preparation: PreparationOptions) -> None:
+def prepare_for_user(preparation: PreparationOptions) -> DatasetSpec:
+    """As `prepare`, for commands: an interruption says what is left of it."""
     try:
-        spec = prepare(preparation)
+        return prepare(preparation)
     except KeyboardInterrupt:
         if not filesystem.exists(preparation.data_dir):
             print(
@@ -251,6 +252,10 @@ def _prepare(preparation: PreparationOptions) -> None:
                 file=sys.stderr,
             )
         raise
+
+
+def _prepare(preparation: PreparationOptions) -> None:
+    spec = prepare_for_user(preparation)
     print(f"wrote {preparation.data_dir}: {json.dumps(spec.counts, indent=2)}")
 
 

@@ -221,10 +221,12 @@ def remove(path: str) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Removes a directory and all that it holds, if it exists."""
+    """Removes a directory and all that it holds, or a file, if it exists."""
     if not exists(path):
         return
-    if is_remote(path):
+    if not is_directory(path):
+        remove(path)
+    elif is_remote(path):
         _gfile(path).rmtree(path)
     else:
         shutil.rmtree(path)

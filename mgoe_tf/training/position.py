@@ -68,6 +68,7 @@ class Position:
             raise ValueError(f"{path}: the checkpoint's position is missing")
         values = read_json(path, "The checkpoint beside it cannot be resumed without it")
         names = [field.name for field in dataclasses.fields(cls)]
-        if not isinstance(values, dict) or sorted(values) != sorted(names):
-            raise ValueError(f"{path}: expected {sorted(names)}, got {values}")
+        found = sorted(values) if isinstance(values, dict) else values
+        if found != sorted(names):
+            raise ValueError(f"{path}: expected {sorted(names)}, got {found}")
         return cls(**values)

@@ -219,6 +219,7 @@ def _train(
         step,
         batch_size=source.batch_size,
         bad_records=len(source.examples.bad_records) + len(validation.examples.bad_records),
+        report=line.print,
     )
     metrics_file = filesystem.join(options.model_dir, "metrics_validation.json")
     loop.train_steps(

@@ -94,13 +94,13 @@ def test_next_commands_hold_the_paths_of_the_run(tmp_path) -> None:
         f"python -m export.serve --model_name=mgoe --model_base_path={tmp_path}/exports/mgoe "
         "--port=8500",
         "python -m export.client --target=localhost:8500 --model_name=mgoe --data_dir=d "
-        "--user_id='user 1'",
+        "'--user_id=user 1'",
     ]
     (tmp_path / "mmoe").mkdir()
     (tmp_path / "mmoe/config.json").touch()
     assert "mgoe_tf.train" not in train.next_commands(options, repeated)
     (tmp_path / "a/vocabulary/user_id.txt").write_bytes(b"caf\xe9\n")  # Latin-1
-    assert train.next_commands(options, repeated).endswith(r"--user_id='caf\xe9'")
+    assert train.next_commands(options, repeated).endswith(r"$'--user_id=caf\xe9'")
 
 
 def test_tables() -> None:
