@@ -103,8 +103,7 @@ def _status_of(command: Callable[[], Any]) -> Any:
 
 def told(error: BaseException) -> str:
     """An error that a command ends with, as its message."""
-    is_python_s = isinstance(error, (ValueError, ImportError, OSError))
-    return f"{type(error).__name__}: {error if is_python_s else reason(error)}"
+    return f"{type(error).__name__}: {reason(error) if is_failure(error) else error}"
 
 
 def _tell_where_raised() -> None:

@@ -40,7 +40,7 @@ def doing(action: str, path: str) -> Iterator[None]:
         if not is_failure(error):
             raise
         number = error.errno if isinstance(error, OSError) else None
-        raise FileError(f"{action} {path}: {reason(error)}", number) from error
+        raise FileError(f"{action} {path}: {reason(error, path)}", number) from error
 
 
 def is_failure(error: BaseException) -> bool:
@@ -49,12 +49,13 @@ def is_failure(error: BaseException) -> bool:
     return isinstance(error, OSError) or (errors is not None and isinstance(error, errors.OpError))
 
 
-def reason(error: BaseException) -> str:
-    """Why, in one line."""
+def reason(error: BaseException, path: str = "") -> str:
+    """Why, in one line, with the file that Python names, unless it is `path`."""
     if isinstance(error, FileError):
         return str(error)
     if isinstance(error, OSError):
+        named = f"{error.filename}: " if error.filename not in (None, path) else ""
         text = error.strerror or str(error) or type(error).__name__
-        return text + _HINTS.get(error.errno or 0, "")
+        return named + text + _HINTS.get(error.errno or 0, "")
     text = str(getattr(error, "message", error)).strip() or type(error).__name__
     return _OPERATION.sub("", text.splitlines()[0]).strip() or type(error).__name__

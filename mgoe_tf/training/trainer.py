@@ -210,6 +210,12 @@ def _train(
                 f"--resume: {options.model_dir} holds no saved run yet: this one begins anew"
             )
         summaries.write_options(train_writer, training=options, model=model_options)
+    empty = set(spec.task_names).difference(trained_tasks(spec, options))
+    if empty:
+        line.print(
+            f"warning: no positive label of {', '.join(t for t in spec.task_names if t in empty)} "
+            "in the training rows: left out of averages and, when served, of the score"
+        )
     line.print(
         f"training {options.model} ({step.model.count_params():,} weights) on "
         f"{source.examples.num_rows:,} rows; watch it: tensorboard --logdir={options.model_dir}"
