@@ -17,7 +17,7 @@ def require_apart(directories: Mapping[str, str]) -> None:
     """
     for (one, its), (other, theirs) in itertools.permutations(directories.items(), 2):
         inner, outer = _normal(its), _normal(theirs)
-        if f"{inner}/".startswith(f"{outer}/".replace("//", "/")):
+        if f"{inner}/".startswith(outer.removesuffix("/") + "/"):
             where = "the same as" if inner == outer else "inside"
             raise ValueError(
                 f"--{one}: must be a directory of its own, got {its}, {where} "

@@ -88,7 +88,7 @@ class TrainingLog(Hook):
         total = sum(weights[name] * losses[name] for name in losses)
         self._last_point = (
             f"{total:.4f} = {weighted_sum(losses, weights)} (mean of the last "
-            f"{len(self._pending)} steps, without penalties on weights)"
+            f"{len(self._pending):,} steps, without penalties on weights)"
         )
         with self._writer.as_default(step=run.position.step):
             tf.summary.scalar("loss", total)
