@@ -21,6 +21,7 @@ from input_pipeline.records.example_parsing import Column
 from input_pipeline.records.request_parsing import by_row
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.evaluation import metrics
+from mgoe_tf.evaluation.unknown_ids import unknown_ids
 from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import RankingModel
 
@@ -30,11 +31,15 @@ SPLITS = ("validation", "test")
 
 @dataclasses.dataclass(frozen=True)
 class _Rows:
-    """What the model does not change: labels int8 [N] by task, users [N], slices bool [N]."""
+    """What weights do not change: labels int8 [N] by task, users [N], slices bool [N].
+
+    `unknown` is what `unknown_ids` tells, by the name of the id.
+    """
 
     labels: dict[str, NDArray[Any]]
     users: NDArray[Any]
     slices: dict[str, NDArray[Any]]
+    unknown: dict[str, Any]
 
 
 class Evaluator:
@@ -107,9 +112,10 @@ class Evaluator:
             self._rows = self._collect(labels, {k: np.concatenate(v) for k, v in facts.items()})
         predictions = {task: np.concatenate(parts) for task, parts in logits.items()}
         rows = self._rows
-        return metrics.report(
+        report = metrics.report(
             self.split, rows.labels, predictions, rows.users, rows.slices, self.averaged
         )
+        return report | {"unknown_ids": rows.unknown}
 
     def first_features(self) -> dict[str, tf.Tensor]:
         """The encoded features of the first batch."""
@@ -161,7 +167,14 @@ class Evaluator:
             "cold_item": item_macro < 0,
             "warm": (item_macro >= 0) & (user_macro >= 0),
         }
-        return _Rows({task: np.concatenate(v) for task, v in labels.items()}, users + 1, slices)
+        unknown = {
+            name: unknown_ids(
+                self.data_dir, self.spec, name, facts[name], facts[self._macro[owner]]
+            )
+            for owner, name in self._ids.items()
+        }
+        by_task = {task: np.concatenate(v) for task, v in labels.items()}
+        return _Rows(by_task, users + 1, slices, unknown)
 
 
 def _vocabulary_table(data_dir: str, spec: DatasetSpec, name: str) -> tf.lookup.StaticHashTable:

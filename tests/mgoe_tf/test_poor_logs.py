@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import types
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from export.score_weights import weights_of_trained
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import prepare
 from mgoe_tf.evaluate import EvaluateOptions, evaluate
+from mgoe_tf.evaluation import tables
 from mgoe_tf.training import checkpoints
 from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.trained_tasks import require_trained_tasks, trained_tasks
@@ -21,12 +24,18 @@ from tests.mgoe_tf.conftest import train_small
 _LINES = 100
 
 
-def _prepared(folder: Path, tasks: dict[str, list[str]]) -> str:
-    """A data set of exposures, one a second, of which history and train are 60, validation 20."""
+def _prepared(
+    folder: Path, tasks: dict[str, list[str]], users: Mapping[int, str] = types.MappingProxyType({})
+) -> str:
+    """A data set of exposures, one a second, of which history and train are 60, validation 20.
+
+    `users` are others than the usual ones in some seconds.
+    """
     lines = [f"user,item,time,{','.join(tasks)}"]
     for second in range(_LINES):
         labels = ",".join(cells[second] for cells in tasks.values())
-        lines.append(f"u{second * 7 % 11},i{second * 5 % 13},{second},{labels}")
+        user = users.get(second, f"u{second * 7 % 11}")
+        lines.append(f"{user},i{second * 5 % 13},{second},{labels}")
     (folder / "log.csv").write_text("\n".join(lines) + "\n")
     prepare(
         PreparationOptions(
@@ -123,6 +132,24 @@ def test_a_task_without_positives_is_refused_or_left_out_of_score_and_averages(
     assert (np.abs(answer["buy"] - answer["click"]) > 1e-3).all()
     with pytest.raises(ValueError, match=r"--score_weights: must be 0 for buy, .*got \[1.0, 2.0\]"):
         export(dataclasses.replace(export_options, score_weights=(1.0, 2.0)))
+
+
+def test_users_that_the_model_does_not_know_are_counted_and_named(tmp_path) -> None:
+    new = {85: "café", 90: "café", 95: "new", 70: "later"}
+    data_dir = _prepared(tmp_path, {"click": _clicks()}, new)
+    options = _options(data_dir, tmp_path, epochs=1)
+    metrics = train_small(options)
+    # `later` came in validation, before the graph of the test window; it is in no test row
+    test_users = {new.get(second, f"u{second * 7 % 11}") for second in range(80, 100)}
+    assert metrics["unknown_ids"]["user_id"] == {
+        "rows": 3,
+        "ids": 2,
+        "of": len(test_users),
+        "examples": ["café", "new"],
+    }
+    assert metrics["unknown_ids"]["item_id"] == {"rows": 0, "ids": 0, "of": 13, "examples": []}
+    line = f"user_id: 2 of {len(test_users)} unknown to the model, in 3 rows: café, new"
+    assert tables.of_metrics(metrics).endswith(f"\n\n{line}")
 
 
 def test_without_any_positive_there_is_nothing_to_train(tmp_path) -> None:
