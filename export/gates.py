@@ -5,7 +5,6 @@ Axes: B rows, U users, N candidates of a user.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +19,7 @@ from export.score_weights import score_weights
 from export.signatures import SCORE, is_asked
 from input_pipeline.feature import NODES
 from input_pipeline.files import filesystem
+from input_pipeline.files.json_file import read_json
 from input_pipeline.records.example_parsing import parse_examples
 from input_pipeline.records.example_rows import first_examples
 from input_pipeline.spec import INPUT_OWNERS
@@ -190,7 +190,8 @@ def check_metrics(
     if max_auc_drop is None or not published:
         return
     path = filesystem.join(base_path, str(published[-1]), "assets.extra", METRICS_FILE)
-    live = _mean_auc(json.loads(filesystem.read_text(path))) if filesystem.exists(path) else None
+    advice = "Export without --max_auc_drop, or remove that version"
+    live = _mean_auc(read_json(path, advice)) if filesystem.exists(path) else None
     if live is None:
         raise ValueError(f"not published: --max_auc_drop: {path} tells no mean validation AUC")
     if auc < live - max_auc_drop:
