@@ -23,8 +23,9 @@ from export.client.context import context_inputs, filled_context, parse_context
 from export.client.ranking import parse_ids
 from input_pipeline.commands.command import run_command
 from input_pipeline.commands.options import option
+from input_pipeline.commands.text_table import table
 from input_pipeline.files.failures import doing
-from mgoe_tf.evaluation import tables
+from input_pipeline.files.literal_path import literal_path
 from mgoe_tf.layers.neighbor_sets import NEIGHBOR_SETS
 
 _SIGNATURE = "explain"
@@ -97,7 +98,7 @@ def explain(explain_options: ExplainOptions) -> Explanation:
 def _of_directory(export_dir: str) -> tuple[Mapping[str, Mapping[str, Input]], Ask]:
     import tensorflow as tf  # a server is asked without it
 
-    loaded = tf.saved_model.load(export_dir)
+    loaded = tf.saved_model.load(literal_path(export_dir))
     if _SIGNATURE not in loaded.signatures:
         raise ValueError(
             f"--export_dir: {export_dir} has the signatures {sorted(loaded.signatures)}, not "
@@ -158,14 +159,14 @@ def as_table(answer: Answer, tasks: Sequence[str], top: int) -> str:
                 )
                 rows.append([task, name, str(node), *(f"{number:.4f}" for number in numbers)])
     header = ["task", "neighbour set", "macro node", "alpha", "attention", "share of weight"]
-    text = tables.table(header, rows)
+    text = table(header, rows)
     adjustments = [
         [task, f"{answer[f'adjustment_{task}']:+.4f}"]
         for task in tasks
         if f"adjustment_{task}" in answer
     ]
     if adjustments:
-        text += "\n\n" + tables.table(["task", "adjustment of the logit"], adjustments)
+        text += "\n\n" + table(["task", "adjustment of the logit"], adjustments)
     return text
 
 

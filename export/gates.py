@@ -20,6 +20,7 @@ from export.signatures import SCORE, is_asked
 from input_pipeline.feature import NODES
 from input_pipeline.files import filesystem
 from input_pipeline.files.json_file import read_json
+from input_pipeline.files.literal_path import literal_path
 from input_pipeline.records.example_parsing import parse_examples
 from input_pipeline.records.example_rows import first_examples
 from input_pipeline.spec import INPUT_OWNERS
@@ -147,7 +148,7 @@ def compare(
         "known_ids": (pairs, lambda rows: keras.knows(rows, snapshot), pairs),
     }
     worst = 0.0
-    for name, signature in tf.saved_model.load(export_dir).signatures.items():
+    for name, signature in tf.saved_model.load(literal_path(export_dir)).signatures.items():
         inputs, answer, rows = cases[name]
         outputs = signature(**{key: tf.constant(value) for key, value in inputs.items()})
         for output, values in answer(rows).items():

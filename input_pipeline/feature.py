@@ -13,7 +13,19 @@ from typing import Any
 # Beside features of R users and of B rows: which user each row belongs to, int32 [B].
 USER_ROW = "user_row"
 # `merging_matrix` is a file beside the columns of the nodes' tables.
-RESERVED_NAMES = frozenset({"score", "timestamp", "inputs", "examples", "merging_matrix", USER_ROW})
+# What a feature or task of such a name would be taken for.
+RESERVED_NAMES = {
+    "score": "exports answer what all tasks say together under it",
+    "timestamp": "rows hold their time under it",
+    "inputs": "exports take serialized examples under it",
+    "examples": "exports take serialized examples under it",
+    "merging_matrix": "the graph has a file of it",
+    USER_ROW: "batches hold which user a row is of under it",
+}
+RESERVED_TASK_NAMES = RESERVED_NAMES | {
+    "average": "metrics, TensorBoard and comparisons have the mean over all tasks under it",
+    "loss": "training has the loss of all tasks together under it",
+}
 NODES = ("user", "item")
 # `context` is of the row itself and known when a request comes; `row` is known afterwards only.
 OWNERS = (*NODES, "context", "row")
@@ -38,8 +50,9 @@ def check_name(kind: str, name: str) -> str:
     """Returns `name`, or raises ValueError where it cannot name a task or feature."""
     if not _NAME.match(name):
         raise ValueError(f"{kind} name {name!r} must match [a-z][a-z0-9_]*")
-    if name in RESERVED_NAMES:
-        raise ValueError(f"{kind} name {name!r} is reserved")
+    reserved = RESERVED_TASK_NAMES if kind == "task" else RESERVED_NAMES
+    if name in reserved:
+        raise ValueError(f"{kind} name {name!r} is reserved: {reserved[name]}")
     return name
 
 

@@ -1,4 +1,7 @@
-"""The options of preparation: what `python -m input_pipeline.prepare` can be told."""
+"""The options of preparation: what `python -m input_pipeline.prepare` can be told.
+
+Long, because every option is declared once, with its default and its help.
+"""
 
 from __future__ import annotations
 
@@ -21,13 +24,41 @@ SOURCES = (
 )
 
 
+DEFAULT_CUTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
+
+
 @dataclasses.dataclass(frozen=True)
 class PreparationOptions:
     """Checked when made; every field is a flag of the same name."""
 
     source: str = option("", "Raw format of the log.", SOURCES)
-    input: str = option(
-        "", "Raw file, glob or directory, local or remote, plain or gzip.", is_path=True
+    input: tuple[str, ...] = option(
+        (),
+        "Raw files, globs or directories, local or remote: plain text or packed as gzip, bz2, xz, "
+        "zstd, lz4 or zip, or Parquet. A list between commas, or given several times; a path that "
+        "holds a comma stands in double quotes. A directory is read whole, its folders too; "
+        "in a glob ** is any number of folders. A folder called name=value gives all lines below "
+        "it that value of a column that the files do not have.",
+        is_path=True,
+        repeated=True,
+    )
+    delimiter: str = option(
+        "",
+        "csv: what is between cells: comma, tab, semicolon, pipe, space or a character. Default: "
+        "the first four of them that the header shows.",
+    )
+    columns: tuple[str, ...] = option(
+        (), "csv: the names of all columns, in their order, of files without a header."
+    )
+    encoding: str = option(
+        "",
+        "csv: the encoding of text without a byte order mark, as latin-1; ids are read into UTF-8. "
+        "Default: bytes are taken as they are, delimiters and line ends being those of ASCII.",
+    )
+    quoted_cells: bool = option(
+        True,
+        "csv: cells that begin with a double quote end with the next one, and may hold delimiters "
+        "and line ends. --noquoted_cells: double quotes stand for themselves.",
     )
     engine: str = option(
         "local",
@@ -49,16 +80,27 @@ class PreparationOptions:
     split: str | None = option(
         None,
         "How rows are ordered into windows. time: by timestamp. order: by position among the "
-        "user's rows, for logs "
-        "without a clock. random: by a seeded permutation. Default: time where the source has "
-        "timestamps, else order.",
+        "user's lines, in the order of their times, or of the files in logs without: the last line "
+        "of a user is test, the one before validation, and --cuts cut the others. random: by a "
+        "seeded permutation. Default: time where the log has timestamps that differ, else order.",
         ("time", "order", "random"),
     )
-    cuts: tuple[float, ...] = option(
-        (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95),
+    cuts: tuple[float, ...] | None = option(
+        None,
         "Quantiles of the events' timestamps, at least three, ascending. The first ends history, "
-        "the last but one ends "
-        "training, the last ends validation; a graph is built at each.",
+        "the last but one ends training, the last ends validation; a graph is built at each. "
+        f"Default: {','.join(map(str, DEFAULT_CUTS))}. With --split=order the default leaves out "
+        "each user's last two lines (never the first one) for validation and test, and cuts the "
+        "others, ordered by position, at all but the last two, as shares of the last but one; "
+        "cuts that are given are positions themselves, (0-based index) / (number of the user's "
+        "lines), so that 0.95 tests users of 20 lines and more alone.",
+    )
+    time_from: str | None = option(
+        None,
+        "Leave out the lines before this time, a number in the log's unit or ISO 8601 (in UTC).",
+    )
+    time_to: str | None = option(
+        None, "Leave out the lines at this time and after it, as --time_from."
     )
     num_user_macro_nodes: int = option(20, "K_U, the number of user macro nodes.")
     num_item_macro_nodes: int = option(20, "K_I, the number of item macro nodes.")
@@ -152,14 +194,46 @@ class PreparationOptions:
     user_column: str = option("user_id", "csv, parquet: column of the user id.")
     item_column: str = option("item_id", "csv, parquet: column of the item id.")
     timestamp_column: str | None = option(
-        None, "csv, parquet: column of the integer timestamp, if there is one."
+        None,
+        "csv, parquet: column of the time, if there is one: numbers in --timestamp_unit, whole or "
+        "not, ISO 8601 with or without zone (without: UTC), dates and timestamps of parquet.",
     )
-    timestamp_unit: str = option("s", "csv, parquet: unit of the timestamps.", ("s", "ms"))
+    timestamp_unit: str = option(
+        "s",
+        "csv, parquet: unit of times that are numbers, and of the data set, whatever form its "
+        "times have; what is less than one is dropped.",
+        ("s", "ms", "us", "ns"),
+    )
     task_columns: tuple[str, ...] = option(
         (),
         "csv, parquet: column:task, least to most important, e.g. is_click:click,is_like:like. "
-        "Cells are 0 or 1; an "
-        "empty cell leaves the task of that row unlabelled.",
+        "Cells are 0 or 1, true or false (t, f, yes, no), or a number that a condition compares: "
+        "'rating>=4:like' (>=, >, <=, <, =; quote it for the shell). Several conditions may share "
+        "a column. An empty cell leaves the task of that row unlabelled. With --event_column it is "
+        "value:task, as view:click,addtocart:cart; so are conditions on text of one column alone, "
+        "as event=view:click,event=addtocart:cart.",
+    )
+    event_column: str | None = option(
+        None,
+        "csv, parquet: column that holds the type of event of each line, whose values "
+        "--task_columns names.",
+    )
+    unknown_events: str = option(
+        "drop",
+        "csv, parquet: lines of a type of event that --task_columns does not name. drop: they are "
+        "left out, counted and shown by type. refuse: they are malformed.",
+        ("drop", "refuse"),
+    )
+    implicit_task: str | None = option(
+        None,
+        "csv, parquet: a task that every line shows, the least important one, for logs of one "
+        "behaviour without a column that says so.",
+    )
+    null_markers: tuple[str, ...] = option(
+        ("NULL", "null", "\\N", "NA", "<NA>", "nan", "NaN", "None"),
+        "Cells that say that there is no value, beside the empty one: malformed as an id or a "
+        "time, unlabelled as a label, missing as a feature. Name others where one of these is an "
+        "id of yours (NA is Namibia too), or none, as --null_markers= does.",
     )
     user_feature_columns: tuple[str, ...] = option(
         (),
@@ -167,8 +241,8 @@ class PreparationOptions:
         "column:name:kind. A "
         "kind is categorical (an id, the default), multi (several ids a cell, see "
         "--multi_separator), numeric (a number, scaled as numeric:standard, numeric:log or "
-        "numeric:none says), hour or weekday (of a time: integers in --timestamp_unit or ISO 8601, "
-        "UTC; Monday is 0).",
+        "numeric:none says), hour or weekday (of a time, as --timestamp_column has it, in UTC; "
+        "Monday is 0).",
     )
     item_feature_columns: tuple[str, ...] = option(
         (), "csv, parquet: facts about the item, as --user_feature_columns."
@@ -235,11 +309,15 @@ class PreparationOptions:
             raise ValueError(
                 f"--item_column: must be another column than --user_column={self.user_column}"
             )
+        try:
+            "".encode(self.encoding or "utf-8")
+        except LookupError as error:
+            raise ValueError(f"--encoding: {error}") from None
         if not self.multi_separator:
             raise ValueError("--multi_separator: must be at least one character, got ''")
         if not 0 <= self.max_malformed < 1:
             raise ValueError(f"--max_malformed: must be in [0, 1), got {self.max_malformed}")
-        cuts = self.cuts
+        cuts = self.quantiles
         if (
             len(cuts) < 3
             or any(not 0 < q < 1 for q in cuts)
@@ -248,3 +326,8 @@ class PreparationOptions:
             raise ValueError(
                 f"--cuts: must be at least three ascending numbers in (0, 1), got {list(cuts)}"
             )
+
+    @property
+    def quantiles(self) -> tuple[float, ...]:
+        """`cuts`, or the default ones."""
+        return DEFAULT_CUTS if self.cuts is None else self.cuts

@@ -32,6 +32,8 @@ from input_pipeline.files.temporary_directory import temporary_directory
 from input_pipeline.log.windows import split_of
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.report import data_report as report
+from input_pipeline.report import telling
+from input_pipeline.report.window_warnings import window_warnings
 from input_pipeline.spec import SPEC_FILE, DatasetSpec, Task
 
 
@@ -74,6 +76,7 @@ def write_data_set(engine: Engine) -> DatasetSpec:
     stages.begin("reading the log")
     log = engine.read()
     rows, split = choose_rows(log, preparation), choose_split(log, preparation)
+    tell_what_order_means(log, preparation, split)
     stages.begin("numbering users and items")
     spec, facts = describe(log, engine.index(rows, split), preparation, rows, split)
     engine.begin(spec, facts)
@@ -120,7 +123,29 @@ def choose_rows(log: LogDescription, preparation: PreparationOptions) -> str:
 
 def choose_split(log: LogDescription, preparation: PreparationOptions) -> str:
     """How rows are ordered into windows, as told or by what the log has."""
-    return preparation.split or ("order" if log.timestamp_unit is None else "time")
+    without_order = log.timestamp_unit is None or log.single_time is not None
+    return preparation.split or ("order" if without_order else "time")
+
+
+def tell_what_order_means(log: LogDescription, preparation: PreparationOptions, split: str) -> None:
+    """Says on the terminal what follows from a log without times, or with a single one."""
+    if split != "order" or (log.timestamp_unit is not None and log.single_time is None):
+        return
+    reason = "the log has no times"
+    if log.single_time is not None:
+        reason = f"all lines have the time {log.single_time}"
+    elif preparation.source in ("csv", "parquet"):
+        reason = "there is no --timestamp_column"
+    windows = "--cuts cut each user's lines by their position"
+    if preparation.cuts is None:
+        windows = "each user's last line is test, and the one before validation"
+    logging.warning(
+        "%s, so that lines are ordered within each user alone, as they are in the files "
+        "(--split=order): %s; rows may read what other users did later, and there are no ages "
+        "(--activity_features). --split=random draws the windows instead",
+        reason,
+        windows,
+    )
 
 
 def describe(
@@ -166,13 +191,14 @@ def describe(
         num_user_macro_nodes=preparation.num_user_macro_nodes,
         num_item_macro_nodes=preparation.num_item_macro_nodes,
         max_neighbors=preparation.max_neighbors,
-        cuts=preparation.cuts,
+        cuts=preparation.quantiles,
         cut_times=index.cut_times,
         counts={
             "events": log.num_events,
             **{f"{owner}s": facts.vocabularies[f"{owner}_id"].size for owner in NODES},
             "malformed_lines": log.malformed_lines,
             "duplicate_lines": log.duplicate_lines,
+            **log.other_counts,
         },
         source_files=log.source_files,
         record_layout=preparation.record_layout,
@@ -198,9 +224,11 @@ def complete(
     by_window = [window.statistics for window in windows]
     page = report.render(spec, statistics.log, by_window, edges, data_dir)
     filesystem.write_text(filesystem.join(data_dir, "report.html"), page)
-    suspicious = sum(len(window.suspicious) for window in by_window)
-    if suspicious:
-        logging.warning("%d single numbers rank labels by themselves: see report.html", suspicious)
+    for text in window_warnings(spec, by_window):
+        logging.warning("%s", text)
+    told = telling.warning(telling.find(by_window, spec.task_names))
+    if told:
+        logging.warning("%s", told)
     return spec
 
 
@@ -214,20 +242,24 @@ def _with_transforms(spec: DatasetSpec, transforms: Mapping[str, Transform]) -> 
 
 
 def _counts(spec: DatasetSpec, windows: Sequence[WindowDescription]) -> dict[str, Any]:
-    """Rows, positives and what is missing, by split."""
+    """Rows, labels, positives and what is missing, by split."""
     counts: dict[str, Any] = {
         name: collections.Counter() for name in ("rows", "missing_negatives", "dropped_cold_rows")
     }
-    positives: dict[str, Any] = collections.defaultdict(collections.Counter)
+    of_tasks: dict[str, Any] = {
+        name: collections.defaultdict(collections.Counter) for name in ("labels", "positives")
+    }
     for number, window in enumerate(windows):
         split = split_of(number, len(windows))
         counts["rows"][split] += window.statistics.rows
         counts["missing_negatives"][split] += window.missing_negatives
         counts["dropped_cold_rows"][split] += window.dropped_cold_rows
-        for task, number_of in window.statistics.positives.items():
-            positives[split][task] += number_of
-    by_split = {split: dict(by_task) for split, by_task in positives.items()}
-    return {name: dict(value) for name, value in counts.items()} | {"positives": by_split}
+        for name, by_split in of_tasks.items():
+            by_split[split].update(getattr(window.statistics, name))
+    return {name: dict(value) for name, value in counts.items()} | {
+        name: {split: dict(by_task) for split, by_task in by_split.items()}
+        for name, by_split in of_tasks.items()
+    }
 
 
 def _grouping_checksum(spec: DatasetSpec, data_dir: str) -> str:

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 from input_pipeline.feature import NODES, Feature, Vocabulary, check_name
-from input_pipeline.files.json_text import parse_json
+from input_pipeline.files import filesystem
+from input_pipeline.files.json_file import parse_json
 
 FORMAT_VERSION = 2
 SPEC_FILE = "dataset_spec.json"
@@ -57,17 +58,17 @@ class DatasetSpec:
       source: the `--source` that the log came from.
       rows: `pairs`, `events` or `exposures`.
       split: `time`, `order` or `random`.
-      timestamp_unit: `s`, `ms`, ..., or None where the source has no clock.
+      timestamp_unit: `s`, `ms`, `us`, `ns`, or None where the source has no clock.
       tasks: from the least to the most important; also the order of the cascade.
       vocabularies: `user_id` and `item_id` first, then those of side and context features.
       features: of a row, labels and timestamp included.
       num_user_macro_nodes, num_item_macro_nodes: K_U and K_I.
       max_neighbors: L, the most micro neighbours of a node by one task.
       cuts: the quantiles q_1 .. q_n as given.
-      cut_times: t_1 .. t_n: timestamps, positions (`order`), or ranks in the permutation
-        (`random`).
-      counts: of events, users, items, malformed lines, duplicates, rows by window, and positives
-        by window and task.
+      cut_times: t_1 .. t_n: timestamps, positions (`order`, as `log/windows.py` has them), or
+        ranks in the permutation (`random`).
+      counts: of events, users, items, malformed lines, duplicates, what else was left out or read
+        otherwise than it is written, rows by window, and labels and positives by window and task.
       source_files: what went in.
       flags: every preparation flag.
       record_layout: `example`, a tf.train.Example a row; or `request`, a tf.train.SequenceExample
@@ -192,3 +193,15 @@ class DatasetSpec:
         for name, parse in parsers.items():
             fields[name] = tuple(parse(value) for value in fields[name])
         return cls(**fields)
+
+
+def read_spec(folder: str) -> DatasetSpec:
+    """The spec in a data set directory or a model directory.
+
+    Raises:
+      ValueError: there is none, or it is broken or of another version.
+    """
+    path = filesystem.join(folder, SPEC_FILE)
+    if not filesystem.exists(path):
+        raise ValueError(f"{folder!r} is not a data set directory: it has no {SPEC_FILE}")
+    return DatasetSpec.from_json(filesystem.read_text(path), path)

@@ -20,8 +20,9 @@ import input_pipeline  # noqa: F401  (sets how much TensorFlow prints, before it
 __version__ = "0.2.0"
 
 if TYPE_CHECKING:
+    from input_pipeline.spec import read_spec
     from mgoe_tf.models.registry import build_model
-    from mgoe_tf.training.checkpoints import load_model, read_spec
+    from mgoe_tf.training.checkpoints import load_model
     from mgoe_tf.training.options import TrainOptions
 
 __all__ = ["TrainOptions", "build_model", "load_model", "read_spec"]
@@ -30,7 +31,7 @@ _DEFINED_IN = {
     "TrainOptions": "mgoe_tf.training.options",
     "build_model": "mgoe_tf.models.registry",
     "load_model": "mgoe_tf.training.checkpoints",
-    "read_spec": "mgoe_tf.training.checkpoints",
+    "read_spec": "input_pipeline.spec",
 }
 _KERAS_SWITCH = "TF_USE_LEGACY_KERAS"
 

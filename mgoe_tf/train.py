@@ -6,28 +6,27 @@ that come with the package (mgoe_tf/configs) are found by their name from any fo
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
-import tensorflow as tf
 from absl import app, flags
-from absl import logging as absl_logging
 
 from input_pipeline.commands.command import refuse_arguments, run_main
 from input_pipeline.commands.shell import command_line
 from input_pipeline.files import filesystem
 from input_pipeline.files.failures import FileError, is_failure, reason
-from input_pipeline.files.json_file import read_json
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import prepare_for_user
+from input_pipeline.spec import read_spec
 from mgoe_tf import flags as train_flags
 from mgoe_tf.evaluation import tables
+from mgoe_tf.evaluation.best_possible import best_possible_auc
 from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.training import checkpoints
 from mgoe_tf.training.options import TrainOptions
+from mgoe_tf.training.quiet import quiet_tensorflow
 from mgoe_tf.training.stopping import Interrupted
 from mgoe_tf.training.threads import set_intra_op_threads
 from mgoe_tf.training.trainer import train
@@ -37,7 +36,7 @@ def prepare_if_missing(flag_values: flags.FlagValues, preparation: PreparationOp
     """Prepares the data set that does not exist; one that does must be as the flags say."""
     data_dir = preparation.data_dir
     if filesystem.exists(data_dir):
-        spec = checkpoints.read_spec(data_dir)
+        spec = read_spec(data_dir)
         train_flags.require_prepared_so(flag_values, preparation, spec)
     elif preparation.source:
         print(f"--data_dir={data_dir} does not exist yet: preparing it", flush=True)
@@ -47,14 +46,6 @@ def prepare_if_missing(flag_values: flags.FlagValues, preparation: PreparationOp
             f"--data_dir={data_dir} does not exist: prepare it with input_pipeline.prepare, or "
             "name a --source"
         )
-
-
-def best_possible_auc(data_dir: str, split: str) -> dict[str, Any] | None:
-    """AUC of the true probabilities, which a synthetic world tells; None for other data."""
-    path = filesystem.join(data_dir, "world", "best_auc.json")
-    if not filesystem.exists(path):
-        return None
-    return read_json(path, "Delete it: the model does not need it")[split]
 
 
 def model_to_compare_with(model: str) -> str:
@@ -120,12 +111,6 @@ def resume_command(arguments: Sequence[str]) -> str:
     return command_line(*_module("mgoe_tf.train"), *arguments, *resume)
 
 
-def _quiet_tensorflow() -> None:
-    """Leaves out what TensorFlow tells about its own workings (timing of callbacks, of saving)."""
-    tf.get_logger().setLevel(logging.ERROR)
-    absl_logging.get_absl_logger().addFilter(lambda record: record.module != "functional_saver")
-
-
 def _train(model_options: ModelOptions, options: TrainOptions) -> dict[str, Any]:
     """Trains; whatever ends it too early says how to go on."""
     again = resume_command(sys.argv[1:])
@@ -145,7 +130,7 @@ def _train(model_options: ModelOptions, options: TrainOptions) -> dict[str, Any]
 
 def _run(argv: list[str]) -> None:
     refuse_arguments(argv)
-    _quiet_tensorflow()
+    quiet_tensorflow()
     model_options, options, preparation = train_flags.read_train_flags(flags.FLAGS)
     set_intra_op_threads(options.intra_op_threads)
     prepare_if_missing(flags.FLAGS, preparation)

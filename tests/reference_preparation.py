@@ -7,6 +7,7 @@ negatives. Everything else of a data set is computed here from the lines of the 
 from __future__ import annotations
 
 import dataclasses
+import fractions
 import functools
 import itertools
 import math
@@ -44,6 +45,25 @@ def rank_of_sets(levels: Sequence[int]) -> dict[frozenset[int], int]:
 
     keys = sorted({key(s) for s in sets})
     return {s: keys.index(key(s)) + 1 for s in sets}
+
+
+def positions_from_the_end(users, cuts):
+    """By default of `order`: by line, its position, and the positions at which windows begin."""
+    lines_of = {}
+    for n, user in enumerate(users):
+        lines_of.setdefault(user, []).append(n)
+    positions, others = [None] * len(users), []
+    for lines in lines_of.values():
+        kept, last = lines[:1], lines[1:]
+        if last:
+            positions[last.pop()] = 2.0
+        if last:
+            positions[last.pop()] = 1.0
+        kept += last
+        others += [(fractions.Fraction(k, len(kept)), n) for k, n in enumerate(kept)]
+    for rank, (_, n) in enumerate(sorted(others)):
+        positions[n] = rank / len(others)
+    return positions, [*(cut / cuts[-2] for cut in cuts[:-2]), 1.0, 2.0]
 
 
 class Reference:

@@ -31,23 +31,11 @@ from export.client.records import read_records
 from export.client.request_records import request_inputs
 from export.client.snapshot import GraphSnapshot
 from input_pipeline.commands import streams
+from input_pipeline.commands.text_table import table
 
 _RANKING = ("rank_ids", "rank", "serving_default")
 _OF_EXAMPLES = ("examples", "classify", "regress")
 _WORTH_TELLING_SECONDS = 1.0
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns aligned to the right, the first one to the left."""
-    lines = [list(header), *map(list, rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
-    return "\n".join(
-        "  ".join(
-            cell.rjust(width) if column else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in lines
-    )
 
 
 def _rows_text(

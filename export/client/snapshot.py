@@ -16,7 +16,7 @@ from input_pipeline.feature import Feature
 from input_pipeline.files import filesystem
 from input_pipeline.log import vocabulary
 from input_pipeline.log.raw_ids import IdIndex, RawIds, as_array
-from input_pipeline.spec import SPEC_FILE, DatasetSpec
+from input_pipeline.spec import read_spec
 
 
 class GraphSnapshot:
@@ -33,12 +33,7 @@ class GraphSnapshot:
     def __init__(self, data_dir: str, snapshot: str = "latest") -> None:
         self.data_dir = data_dir
         self._folder = filesystem.join(data_dir, "graph", snapshot)
-        path = filesystem.join(data_dir, SPEC_FILE)
-        if not filesystem.exists(path):
-            raise ValueError(
-                f"data_dir: {data_dir!r} is not a data set directory, it has no {SPEC_FILE}"
-            )
-        self.spec = DatasetSpec.from_json(filesystem.read_text(path), path)
+        self.spec = read_spec(data_dir)
         if not filesystem.exists(filesystem.join(self._folder, "graph.json")):
             raise ValueError(f"snapshot: {data_dir!r} has no graph {snapshot!r}")
         self._column = functools.cache(self._read_column)

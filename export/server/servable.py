@@ -26,6 +26,7 @@ from export.server.batching_options import BatchingOptions
 from export.server.inputs import Inputs, names_text
 from export.server.monitoring import Metrics
 from input_pipeline.files import filesystem
+from input_pipeline.files.literal_path import literal_path
 
 DEFAULT_SIGNATURE = "serving_default"
 _TAG = "serve"
@@ -108,7 +109,7 @@ class Servable:
             with self._session.graph.as_default():
                 placeholders = _shapeless(path)
                 meta_graph = tf.compat.v1.saved_model.load(
-                    self._session, [_TAG], path, input_map=placeholders
+                    self._session, [_TAG], literal_path(path), input_map=placeholders
                 )
         except BaseException:
             self._session.close()

@@ -7,11 +7,13 @@ therefore agree by construction.
 
 from __future__ import annotations
 
+import csv
 import dataclasses
+import io
 import os
 import sys
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from absl import flags
@@ -20,7 +22,12 @@ OptionsT = TypeVar("OptionsT")
 
 
 def option(
-    default: Any, help: str, choices: Sequence[str] | None = None, *, is_path: bool = False
+    default: Any,
+    help: str,
+    choices: Sequence[str] | None = None,
+    *,
+    is_path: bool = False,
+    repeated: bool = False,
 ) -> Any:
     """A dataclass field with the help text and the allowed values of its flag.
 
@@ -29,8 +36,9 @@ def option(
       help: what the flag means.
       choices: the allowed values; None: any.
       is_path: whether `~` at the beginning of the flag's value is somebody's home directory.
+      repeated: of a list: whether a flag that is given again adds to it; else it replaces it.
     """
-    metadata = {"help": help, "choices": choices, "is_path": is_path}
+    metadata = {"help": help, "choices": choices, "is_path": is_path, "repeated": repeated}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -66,6 +74,16 @@ def define_flags(options_class: type, flag_values: flags.FlagValues) -> None:
                 field.metadata["help"],
                 flag_values=flag_values,
             )
+        elif field.metadata["repeated"]:
+            flags.DEFINE_multi(
+                flags.ListParser(),
+                flags.CsvListSerializer(","),
+                field.name,
+                [],
+                field.metadata["help"],
+                flag_values=flag_values,
+            )
+            flag_values[field.name].help = field.metadata["help"]  # absl adds to it.
         else:
             _flag_definer(annotations[field.name])(
                 field.name, default, field.metadata["help"], flag_values=flag_values
@@ -79,6 +97,8 @@ def _convert(name: str, value: Any, annotation: Any) -> Any:
         return ""  # an enum flag without a default
     if not isinstance(value, list):
         return value
+    if value and isinstance(value[0], list):  # of a repeated flag
+        value = [item for items in value for item in items]
     arguments = [kind for kind in typing.get_args(annotation) if typing.get_args(kind)] or [
         annotation
     ]
@@ -116,3 +136,32 @@ def given(options_class: type, flag_values: flags.FlagValues) -> set[str]:
     return {
         field.name for field in dataclasses.fields(options_class) if flag_values[field.name].present
     }
+
+
+def as_flags(options_class: type, values: Mapping[str, Any]) -> list[str]:
+    """The flags that give options these values: those that differ from their defaults, in order.
+
+    Args:
+      options_class: whose flags.
+      values: by name, as the class or its JSON has them; a missing one has its default.
+    """
+    found = []
+    for field in dataclasses.fields(options_class):
+        value = values.get(field.name, field.default)
+        if isinstance(value, list):
+            value = tuple(value)
+        if value == field.default or value is None:
+            continue
+        if isinstance(value, bool):
+            found.append(f"--{'' if value else 'no'}{field.name}")
+        else:
+            found.append(f"--{field.name}={_as_text(value)}")
+    return found
+
+
+def _as_text(value: Any) -> str:
+    if not isinstance(value, tuple):
+        return str(value)
+    text = io.StringIO()
+    csv.writer(text, lineterminator="").writerow(value)
+    return text.getvalue()

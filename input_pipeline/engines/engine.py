@@ -36,11 +36,13 @@ class LogDescription:
     Attributes:
       tasks: names from the least to the most important.
       num_events: lines that were read.
-      timestamp_unit: `s` or `ms`; None where the source has no clock.
+      timestamp_unit: one of UNITS; None where the source has no clock.
       has_exposures: whether lines without any behaviour are part of the log.
       source_files: what was read.
       malformed_lines, duplicate_lines: how many lines were refused, and how many repeat an
         earlier one.
+      other_counts: by name, what else was left out, or read otherwise than it is written.
+      single_time: the time of all lines, where they have the same one.
     """
 
     tasks: tuple[str, ...]
@@ -50,6 +52,8 @@ class LogDescription:
     source_files: tuple[SourceFile, ...]
     malformed_lines: int
     duplicate_lines: int
+    other_counts: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    single_time: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,6 +9,7 @@ import numpy as np
 from input_pipeline.feature import NODES, Feature, Transform
 from input_pipeline.features.provider import Cut, LogFacts, Provider
 from input_pipeline.graph.node_table import DenseColumn, NodeTable
+from input_pipeline.log.calendar import UNITS
 
 _SECONDS_OF_DAY = 86_400
 _NONE = -1.0
@@ -42,12 +43,21 @@ class Activity(Provider):
             for owner in NODES
         )
 
+    def entry_names(self, feature: Feature, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        if feature.name not in {f"{owner}_activity" for owner in NODES}:
+            return ()
+        return (
+            *(f"events by {task}" for task in tasks),
+            "days since the first event",
+            "days since the latest event",
+        )
+
     def columns(self, cut: Cut) -> Mapping[str, NodeTable]:
         if not cut.facts.activity:
             return {}
         events, num_tasks = cut.past.events(), len(cut.facts.tasks)
         assert events.timestamp is not None
-        ticks_of_day = _SECONDS_OF_DAY * (1000 if cut.facts.timestamp_unit == "ms" else 1)
+        ticks_of_day = _SECONDS_OF_DAY * UNITS[cut.facts.timestamp_unit or "s"]
         tables: dict[str, NodeTable] = {}
         for owner, nodes in (("user", events.user), ("item", events.item)):
             values = np.empty((cut.known(owner), num_tasks + 2), np.float32)

@@ -33,7 +33,7 @@ class LogFacts:
       list_lengths: of columns whose cells hold several ids, by name, how many at most.
       numbers: of columns of numbers, by name, their owner and kind of transform.
       activity: whether activity features were asked for.
-      timestamp_unit: `s` or `ms` where rows have a timestamp.
+      timestamp_unit: one of UNITS where rows have a timestamp.
     """
 
     tasks: tuple[str, ...]
@@ -80,6 +80,17 @@ class Provider:
 
         What a model reads a number through is found when the data set is written: it takes mean,
         deviation and `has_missing` of a `Transform` from the events up to t_{n-1}.
+        """
+        return ()
+
+    def entry_names(self, feature: Feature, tasks: tuple[str, ...]) -> tuple[str, ...]:
+        """What the entries of a feature are, in words; () for features of other providers.
+
+        Only of features of a fixed number of entries with a meaning each.
+
+        Args:
+          feature: any of the data set's.
+          tasks: names in task order.
         """
         return ()
 

@@ -51,6 +51,15 @@ def other_features(tasks: tuple[str, ...], activity: bool) -> tuple[str, ...]:
     return tuple(feature.name for feature in describe_features(facts))
 
 
+def value_names(feature: Feature, tasks: tuple[str, ...]) -> tuple[str, ...]:
+    """What to call each number of a feature: its name, and in brackets which one of several."""
+    if feature.length is None:
+        return (feature.name,)
+    told = next(filter(None, (p.entry_names(feature, tasks) for p in PROVIDERS)), None)
+    entries = told or tuple(map(str, range(feature.length)))
+    return tuple(f"{feature.name}[{entry}]" for entry in entries)
+
+
 def tables_at(cut: Cut) -> dict[str, NodeTable]:
     """By owner, the tables of all nodes known at a cut."""
     return _merged(provider.columns(cut) for provider in PROVIDERS)

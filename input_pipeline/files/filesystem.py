@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob as local_glob
 import io
 import os
 import re
@@ -23,6 +22,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from input_pipeline.files import local_walk
 from input_pipeline.files.failures import doing
 from input_pipeline.files.remote_file import RemoteFile
 
@@ -185,9 +185,9 @@ def size_bytes(path: str) -> int:
     return _gfile(path).stat(path).length if is_remote(path) else os.path.getsize(path)
 
 
-def glob(pattern: str) -> list[str]:
-    """The paths that match a shell pattern, sorted."""
-    return sorted(_gfile(pattern).glob(pattern) if is_remote(pattern) else local_glob.glob(pattern))
+def remote_glob(pattern: str) -> list[str]:
+    """The remote paths that match a pattern as their file system reads it; see `patterns.glob`."""
+    return _gfile(pattern).glob(pattern)
 
 
 def listdir(path: str) -> list[str]:
@@ -270,12 +270,20 @@ def temporary_sibling(path: str) -> str:
 def temporary_siblings(path: str) -> list[str]:
     """The names that `temporary_sibling` has given beside a local `path` and that are there."""
     head, separator, name = path.rstrip("/").rpartition("/")
-    return glob(f"{local_glob.escape(head + separator)}.{local_glob.escape(name)}{_TEMPORARY}*")
+    folder = head + separator
+    names = listdir(folder or ".") if exists(folder or ".") else []
+    return [folder + found for found in names if found.startswith(f".{name}{_TEMPORARY}")]
 
 
 def files_below(path: str) -> list[str]:
-    """The paths of all files below a directory, relative to it and sorted."""
-    walk = _gfile(path).walk(path) if is_remote(path) else os.walk(path)
+    """The paths of all files below a directory, relative to it and sorted.
+
+    Links to directories are followed, and no directory is met twice.
+
+    Raises:
+      OSError: a directory cannot be read.
+    """
+    walk = _gfile(path).walk(path) if is_remote(path) else local_walk.walk(path)
     root = path.rstrip("/") + "/"
     return sorted(join(folder, name)[len(root) :] for folder, _, names in walk for name in names)
 

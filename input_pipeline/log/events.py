@@ -114,13 +114,15 @@ class EventLog:
       unlabeled: uint32 [N]; bit t is set where the line does not tell about task t. None: every
         line tells of all.
       timestamp: int64 [N] in `timestamp_unit`, or None where the source has no clock.
-      timestamp_unit: `s` or `ms`, or None.
+      timestamp_unit: one of UNITS, or None.
       user_features, item_features: side features by name, [N] each.
       context_features: of the line itself, known when its request came.
       source_files: what was read.
       malformed_lines, duplicate_lines: how many lines were refused, and how many repeat an
         earlier one.
       has_exposures: whether lines without any behaviour are part of the log.
+      other_counts: by name, how many lines were left out for other reasons, and how many cells
+        and times were read otherwise than they are written.
     """
 
     tasks: tuple[str, ...]
@@ -137,6 +139,7 @@ class EventLog:
     duplicate_lines: int
     has_exposures: bool
     context_features: dict[str, FeatureValues] = dataclasses.field(default_factory=dict)
+    other_counts: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.behaviors)

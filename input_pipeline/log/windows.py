@@ -2,6 +2,14 @@
 
 Window 0 is history (up to t_1), windows 1 .. n-2 are the training windows, n-1 is validation and n
 is test. The rows of window k read the graph of the events before it, that is of windows 0 .. k-1.
+
+With `order` lines are ordered within their users alone, by time where there is one, then line, and
+each has a position. Of given cuts it is the line's place among its user's, (0-based index) /
+(number of the user's lines). By default a user's last line has position 2, which is test, and the
+one before it 1, validation, but never the user's first one. The others, R of all users, are put
+into order by (0-based index) / (number of the user's others), then time and line, and have
+positions r / R by their 0-based rank r. The cuts are then q_1 / q_{n-1}, ..., q_{n-2} / q_{n-1}, 1,
+2: a line is in history if its position is below the first one, and so on.
 """
 
 from __future__ import annotations
@@ -37,8 +45,9 @@ class Windows:
 
     Attributes:
       lines: int64 [N], line numbers of the log ordered by window, then time, then line.
-      time: int64 [N], the time of each of these: its timestamp (`time`), its line number (`order`)
-        or its rank in the permutation (`random`).
+      time: int64 [N], the time of each of these: its timestamp (`time`), its rank by timestamp and
+        line (`order`: its line number where there are no timestamps), or its rank in the
+        permutation (`random`).
       bounds: int64 [n + 2]; window w holds lines[bounds[w]:bounds[w + 1]].
       cut_times: t_1 .. t_n.
     """
@@ -90,20 +99,54 @@ def permutation_ranks(log: EventLog, rows: str, seed: int) -> NDArray[Any]:
     return random.permutation(len(distinct))[pair]
 
 
-def user_positions(user: NDArray[Any]) -> NDArray[Any]:
-    """float64 [N]: (0-based index among the user's rows) / (number of the user's rows)."""
+def _index_of_user(user: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """int64 [N] and [N]: 0-based index among the user's lines, and the number of these."""
     order = np.argsort(user, kind="stable")
     count = np.bincount(user)
     first = np.cumsum(count) - count
     index = np.empty(len(user), np.int64)
     index[order] = np.arange(len(user)) - first[user[order]]
-    return index / count[user]
+    return index, count[user]
+
+
+def user_positions(user: NDArray[Any]) -> NDArray[Any]:
+    """float64 [N]: (0-based index among the user's lines) / (number of the user's lines)."""
+    index, count = _index_of_user(user)
+    return index / count
+
+
+def positions_from_the_end(user: NDArray[Any]) -> NDArray[Any]:
+    """float64 [N]: 2 of a user's last line, 1 of the one before, rank / number of all others."""
+    index, count = _index_of_user(user)
+    from_end = count - 1 - index
+    position = np.zeros(len(user))
+    # The first line of a user stays among the others.
+    position[(from_end == 0) & (index > 0)] = 2.0
+    position[(from_end == 1) & (index > 0)] = 1.0
+    others = np.flatnonzero(position == 0.0)
+    share = index[others] / np.bincount(user[others])[user[others]]
+    position[others[np.argsort(share, kind="stable")]] = np.arange(len(others)) / len(others)
+    return position
 
 
 def cut_windows(
-    log: EventLog, split: str, rows: str, cuts: tuple[float, ...], seed: int
+    log: EventLog,
+    split: str,
+    rows: str,
+    cuts: tuple[float, ...],
+    seed: int,
+    *,
+    from_the_end: bool = False,
 ) -> Windows:
     """Orders the events and cuts them into n + 1 windows.
+
+    Args:
+      log: of N events.
+      split: `time`, `order` or `random`.
+      rows: as the spec has them.
+      cuts: q_1 .. q_n.
+      seed: of the permutation of `random`.
+      from_the_end: with `order`, whether each user's last lines are validation and test.
 
     Raises:
       ValueError: without timestamps for `split="time"`, or naming the first empty window.
@@ -112,10 +155,18 @@ def cut_windows(
         raise ValueError("--input: no events")
     cut_times: tuple[float, ...]
     if split == "order":
-        # A line number orders the whole log; the position only says which window a line is in.
-        time = np.arange(len(log), dtype=np.int64)
+        # Times and lines order the whole log; the position only says which window a line is in.
+        time, user = np.arange(len(log), dtype=np.int64), log.user_id.codes
+        if log.timestamp is not None:
+            by_time = np.argsort(log.timestamp, kind="stable")
+            time[by_time] = np.arange(len(log))
+            user = user[by_time]
+        position = positions_from_the_end(user) if from_the_end else user_positions(user)
+        position = position[time]
         cut_times = tuple(cuts)
-        window = np.searchsorted(np.array(cuts), user_positions(log.user_id.codes), side="right")
+        if from_the_end:
+            cut_times = (*(q / cuts[-2] for q in cuts[:-2]), 1.0, 2.0)
+        window = np.searchsorted(np.array(cut_times), position, side="right")
     else:
         if split == "random":
             time = permutation_ranks(log, rows, seed)
@@ -136,6 +187,27 @@ def cut_windows(
         if bounds[k] == bounds[k + 1]:
             raise ValueError(
                 f"--cuts: every window needs events, but {windows.describe(k)} has none of the "
-                f"{len(log)} events"
+                f"{len(log)} events{_way_out(log, split, cuts, from_the_end)}"
             )
     return windows
+
+
+def _way_out(log: EventLog, split: str, cuts: tuple[float, ...], from_the_end: bool) -> str:
+    """What to do about an empty window, for its message."""
+    longest = int(np.bincount(log.user_id.codes).max())
+    if split == "order" and from_the_end:
+        return (
+            f", of which no user has more than {longest}: a user needs 3 to be validated and 2 to "
+            "be tested; --split=random takes any lines"
+        )
+    if split == "order":
+        return (
+            f"; no user has more than {longest} lines, and one of N has its last at (N - 1) / N: "
+            "without --cuts each user's last line is tested, or take lower --cuts, or "
+            "--split=random"
+        )
+    if split == "time" and log.timestamp is not None and log.timestamp.min() == log.timestamp.max():
+        return f": all have the time {log.timestamp[0]}; take --split=order or --split=random"
+    if split == "time":
+        return ", which are few, or many at one time: take other --cuts, or --split=random"
+    return ", which are few: take fewer or other --cuts"

@@ -7,11 +7,10 @@ from collections.abc import Collection
 
 import tensorflow as tf
 
-from input_pipeline.files import filesystem
 from input_pipeline.records.bad_records import open_records
 from input_pipeline.records.checks import has_values
 from input_pipeline.records.shard_files import example_files
-from input_pipeline.spec import SPEC_FILE, DatasetSpec
+from input_pipeline.spec import read_spec
 
 
 def first_examples(data_dir: str, window: str, count: int) -> tf.Tensor:
@@ -20,8 +19,7 @@ def first_examples(data_dir: str, window: str, count: int) -> tf.Tensor:
     Raises:
       ValueError: the window has no files, or no rows.
     """
-    path = filesystem.join(data_dir, SPEC_FILE)
-    spec = DatasetSpec.from_json(filesystem.read_text(path), path)
+    spec = read_spec(data_dir)
     records = (
         record
         for file in example_files(data_dir, [window])

@@ -95,7 +95,9 @@ def _optional(values: tf.RaggedTensor, feature: Feature) -> tuple[tf.Tensor, tf.
     return wrong, tf.reshape(value, [-1, *feature.shape])
 
 
-def by_row(columns: Mapping[str, tf.Tensor], *, of_user: Collection[str]) -> dict[str, tf.Tensor]:
+def expand_users(
+    columns: Mapping[str, tf.Tensor], *, of_user: Collection[str]
+) -> dict[str, tf.Tensor]:
     """Gives every row its user's features, R rows to B, instead of `user_row`.
 
     Columns without `user_row` are by row already.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from input_pipeline.files import filesystem
+from input_pipeline.files import filesystem, patterns
 
 _SHARD = re.compile(r"-(\d+)-of-(\d+)\.tfrecord\.gz$")
 
@@ -20,7 +20,7 @@ def example_files(data_dir: str, windows: Sequence[str]) -> tuple[str, ...]:
     paths: list[str] = []
     for window in windows:
         pattern = filesystem.join(data_dir, "examples", f"{window}-*.tfrecord.gz")
-        found = sorted(filesystem.glob(pattern))
+        found = sorted(patterns.glob(pattern))
         if not found:
             raise ValueError(f"no TFRecord files match {pattern}")
         shards = [match for match in map(_SHARD.search, found) if match]

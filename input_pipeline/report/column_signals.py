@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 
 from input_pipeline.exact_auc import auc_of_counts
 from input_pipeline.feature import Feature
+from input_pipeline.features.registry import value_names
 from input_pipeline.graph.node_table import Column, DenseColumn, ListColumn, NodeTable
 from input_pipeline.log.rows import Rows
+from input_pipeline.report.ranking import Ranking, effective
+from input_pipeline.report.window_statistics import Rankings
 from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
 
 # As many rows of the mean rate are added to those of each id, so that rare ids say little.
 _PRIOR_ROWS = 20.0
-Aucs = dict[str, dict[str, float | None]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,16 +47,16 @@ class _Outcomes:
     def take(self, entries: NDArray[Any]) -> _Outcomes:
         return _Outcomes(self.positives[:, entries], self.negatives[:, entries])
 
-    def auc(self, scores: NDArray[Any], task: int) -> float | None:
+    def ranking(self, scores: NDArray[Any], task: int) -> Ranking | None:
         """Of the rows, given a score an entry, [E]; ties count half, None with one class."""
         _, ranks = np.unique(scores, return_inverse=True)
-        return auc_of_counts(
-            np.bincount(ranks, self.positives[task]), np.bincount(ranks, self.negatives[task])
-        )
+        positives, negatives = self.positives[task], self.negatives[task]
+        auc = auc_of_counts(np.bincount(ranks, positives), np.bincount(ranks, negatives))
+        return None if auc is None else Ranking(auc, effective(positives), effective(negatives))
 
 
 class ColumnSignals:
-    """AUC of one column after another, window by window.
+    """How one column after another ranks the rows, window by window.
 
     A number ranks rows by its value, and where some have none, whether it is missing is a signal of
     its own. An id ranks rows by the share of positive rows that it had in *earlier* windows, so
@@ -85,8 +87,8 @@ class ColumnSignals:
 
     def add(
         self, rows: Rows, tables: Mapping[str, NodeTable], places: Mapping[str, NDArray[Any]]
-    ) -> Aucs:
-        """Takes in a window's rows, and returns the AUCs that they had by what came before.
+    ) -> Rankings:
+        """Takes in a window's rows, and returns how they are ranked by what came before.
 
         Args:
           rows: R of them.
@@ -96,7 +98,7 @@ class ColumnSignals:
         Returns:
           By signal and task.
         """
-        aucs: Aucs = {}
+        aucs: Rankings = {}
         outcomes: dict[str, _Outcomes] = {}
         for feature in self._features:
             column = tables[feature.owner][feature.column]
@@ -114,40 +116,41 @@ class ColumnSignals:
                 self._take_in(feature, column, found)
         return aucs
 
-    def _of_number(self, feature: Feature, column: DenseColumn, outcomes: _Outcomes) -> Aucs:
-        aucs: Aucs = {}
+    def _of_number(self, feature: Feature, column: DenseColumn, outcomes: _Outcomes) -> Rankings:
+        aucs: Rankings = {}
         # [E, W]
         values = column.values.reshape(len(column), -1)
+        names = value_names(feature, self._spec.task_names)
         for entry in range(values.shape[1]):
-            name = feature.name if feature.length is None else f"{feature.name}[{entry}]"
+            name = names[entry]
             there = ~np.isnan(values[:, entry])
             known = outcomes.take(np.flatnonzero(there))
-            aucs[name] = self._by_task(functools.partial(known.auc, values[there, entry]))
+            aucs[name] = self._by_task(functools.partial(known.ranking, values[there, entry]))
             if not there.all():
-                missing = functools.partial(outcomes.auc, ~there)
+                missing = functools.partial(outcomes.ranking, ~there)
                 aucs[f"{name} is missing"] = self._by_task(missing)
         return aucs
 
     def _of_ids(
         self, feature: Feature, column: Column, outcomes: _Outcomes
-    ) -> dict[str, float | None]:
+    ) -> dict[str, Ranking | None]:
         positives, negatives = self._seen[feature.name]
         total = positives + negatives
 
-        def auc(task: int) -> float | None:
+        def ranking(task: int) -> Ranking | None:
             # [V + 1]; the lists of an id overlap, so the mean is not quite that of the rows.
             mean = positives[task].sum() / max(1.0, total[task].sum())
             rates = (positives[task] + _PRIOR_ROWS * mean) / (total[task] + _PRIOR_ROWS)
             if isinstance(column, DenseColumn):
-                return outcomes.auc(rates[column.values], task)
+                return outcomes.ranking(rates[column.values], task)
             entries = rates[column.arrays["rows"]]
             lengths = np.diff(column.indptr)
             sums = np.diff(np.append(0.0, np.cumsum(entries))[column.indptr])
             # Rounded, as equal lists have sums that differ in the last digits.
             means = np.round(np.where(lengths > 0, sums / np.maximum(lengths, 1), rates[-1]), 9)
-            return outcomes.auc(means, task)
+            return outcomes.ranking(means, task)
 
-        return self._by_task(auc)
+        return self._by_task(ranking)
 
     def _take_in(self, feature: Feature, column: Column, outcomes: _Outcomes) -> None:
         seen = self._seen[feature.name]
@@ -165,5 +168,5 @@ class ColumnSignals:
             for task in range(seen.shape[1]):
                 seen[sign, task] += np.bincount(ids, counts[task][entries], seen.shape[2])
 
-    def _by_task(self, auc: Callable[[int], float | None]) -> dict[str, float | None]:
-        return {name: auc(task) for task, name in enumerate(self._spec.task_names)}
+    def _by_task(self, ranking: Callable[[int], Ranking | None]) -> dict[str, Ranking | None]:
+        return {name: ranking(task) for task, name in enumerate(self._spec.task_names)}

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from input_pipeline.pages.page import table
 from input_pipeline.report.log_statistics import IdsStatistics, NumbersStatistics
-from input_pipeline.report.page import table
 
 _MOST_LENGTHS = 24
 _VALUE_CHARACTERS = 24

@@ -1,60 +1,35 @@
-"""The figures of the data report, each as an SVG element."""
+"""The figures of the data report, as SVG elements; that of the macro edges as it is drawn."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
-_STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none",  # Text stays text: small files, and the reader's own font.
-    "svg.hashsalt": "report",  # Equal data gives equal bytes.
-    "font.family": "sans-serif",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "grid.alpha": 0.3,
-    "legend.frameon": False,
-    "lines.linewidth": 1.8,
-}
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
-    text = buffer.getvalue()
-    return text[text.index("<svg") :]
-
-
-def _axes(width: float, height: float, columns: int = 1) -> tuple[Figure, Sequence[Axes]]:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.subplots(1, columns, squeeze=False)[0]
+from input_pipeline.pages.drawing import BLUE, style, subplots, svg
 
 
 def lines_by_day(days: NDArray[Any], counts: NDArray[Any], tasks: Sequence[str]) -> str:
     """Events by task over days; counts are [T, days]."""
-    with matplotlib.rc_context(_STYLE):
-        figure, (axes,) = _axes(10, 3)
+    with style():
+        figure, (axes,) = subplots(10, 3)
         for task, count in zip(tasks, counts, strict=True):
             axes.plot(days, np.where(count > 0, count, np.nan), label=task, marker=".")
         axes.set_yscale("log")
         axes.set_ylabel("events")
         figure.legend(loc="outside right center")
         axes.tick_params(axis="x", rotation=20)
-        return _svg(figure)
+        return svg(figure)
 
 
 def label_rates(windows: Sequence[str], rates: Mapping[str, Sequence[float]]) -> str:
     """Label rates by task over windows."""
-    with matplotlib.rc_context(_STYLE):
-        figure, (axes,) = _axes(10, 3)
+    with style():
+        figure, (axes,) = subplots(10, 3)
         for task, values in rates.items():
             shown = [value if value > 0 else np.nan for value in values]
             axes.plot(range(len(windows)), shown, label=task, marker="o")
@@ -64,13 +39,13 @@ def label_rates(windows: Sequence[str], rates: Mapping[str, Sequence[float]]) ->
         axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_ylabel("rows with label 1")
         figure.legend(loc="outside right center")
-        return _svg(figure)
+        return svg(figure)
 
 
 def degrees(users: NDArray[Any], items: NDArray[Any]) -> str:
     """Share of users and of items with at least so many neighbours."""
-    with matplotlib.rc_context(_STYLE):
-        figure, panels = _axes(10, 3, columns=2)
+    with style():
+        figure, panels = subplots(10, 3, columns=2)
         for axes, degree, name, other in (
             (panels[0], users, "users", "items"),
             (panels[1], items, "items", "users"),
@@ -78,42 +53,42 @@ def degrees(users: NDArray[Any], items: NDArray[Any]) -> str:
             degree = np.sort(degree[degree > 0])
             steps = np.unique(np.geomspace(1, max(degree.max(initial=1), 2), 200).astype(int))
             share = 1 - np.searchsorted(degree, steps, side="left") / max(1, len(degree))
-            axes.plot(steps, np.where(share > 0, share, np.nan), color="#4878a8")
+            axes.plot(steps, np.where(share > 0, share, np.nan), color=BLUE)
             axes.set(xscale="log", yscale="log")
             axes.set_xlabel(f"distinct {other}, at least")
             axes.set_ylabel(f"share of {name}")
             median = int(np.median(degree)) if len(degree) else 0
             axes.set_title(f"{name}: median {median:,}, most {degree.max(initial=0):,}", loc="left")
-        return _svg(figure)
+        return svg(figure)
 
 
 def macro_sizes(user: NDArray[Any], item: NDArray[Any], num_users: int, num_items: int) -> str:
     """Members of each macro node, given the macro node of each user and of each item."""
-    with matplotlib.rc_context(_STYLE):
-        figure, panels = _axes(10, 2.8, columns=2)
+    with style():
+        figure, panels = subplots(10, 2.8, columns=2)
         for axes, macro, number, name in (
             (panels[0], user, num_users, "users"),
             (panels[1], item, num_items, "items"),
         ):
             sizes = np.bincount(macro[macro >= 0], minlength=number)
-            axes.bar(range(number), sizes, color="#4878a8")
+            axes.bar(range(number), sizes, color=BLUE)
             axes.grid(axis="x", visible=False)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.set_xlabel(f"macro node of {name}")
             axes.set_ylabel(name)
             cold = int((macro < 0).sum())
             axes.set_title(f"{sizes.sum():,} {name} grouped, {cold:,} cold", loc="left")
-        return _svg(figure)
+        return svg(figure)
 
 
-def macro_edges(lift: NDArray[Any]) -> str:
+def macro_edges(lift: NDArray[Any]) -> Figure:
     """A heat map of log2 lift, [K_U, K_I]."""
-    with matplotlib.rc_context({**_STYLE, "axes.grid": False}):
-        figure, (axes,) = _axes(7, 5)
+    with style(grid=False):
+        figure, (axes,) = subplots(7, 5)
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(integer=True))
         image = axes.imshow(lift, cmap="RdBu_r", vmin=-3, vmax=3, aspect="auto")
         axes.set_xlabel("macro node of items")
         axes.set_ylabel("macro node of users")
         figure.colorbar(image, ax=axes, label="log2 lift", extend="both", shrink=0.8)
-        return _svg(figure)
+        return figure

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from input_pipeline.log.calendar import LOGGED, UNITS, likely_range, outside
 from input_pipeline.log.raw_ids import as_array
 from input_pipeline.log.vocabulary import Column, ListsColumn
 
 _SECONDS_OF_DAY = 86_400
+# Of a log that is of no usual time; a drawing reaches beyond its first and last day.
+_DRAWN = (-50_000_000_000, 240_000_000_000)  # seconds: about the years 385 to 9575
 # Logs have a few events with broken clocks, which would hide the other days.
 _SHOWN_DAYS = (0.001, 0.999)
 _SHOWN_NUMBERS = (0.005, 0.995)
@@ -94,7 +97,8 @@ class LogStatistics:
     """The whole log.
 
     Attributes:
-      by_day: days (datetime64[D], UTC) and events by task and day, [T, days]; None without a clock.
+      by_day: days (datetime64[D], UTC) and events by task and day, [T, days]; None without a
+        clock, or where no event has a time of the calendar.
       ids, numbers: the columns of features.
     """
 
@@ -104,17 +108,24 @@ class LogStatistics:
 
 
 def events_by_day(
-    timestamps: NDArray[Any], behaviors: NDArray[Any], unit: str | None, num_tasks: int
-) -> tuple[NDArray[Any], NDArray[Any]]:
+    timestamps: NDArray[Any], behaviors: NDArray[Any], unit: str, num_tasks: int
+) -> tuple[NDArray[Any], NDArray[Any]] | None:
     """Days and events by task and day, without the first and the last 0.1 % of the events.
 
+    Times outside the calendar are left out before; None: that leaves no event.
+
     Args:
-      timestamps: int64 [N], in `unit`, `s` or `ms`.
+      timestamps: int64 [N], in `unit`, one of UNITS.
       behaviors: uint32 [N]; bit t is set where the event shows task t.
       unit: of time.
       num_tasks: T.
     """
-    all_days = timestamps // (_SECONDS_OF_DAY * (1000 if unit == "ms" else 1))
+    limits = LOGGED if likely_range(timestamps, unit) == LOGGED else _DRAWN
+    told = ~outside(timestamps, unit, limits)
+    if not told.any():
+        return None
+    timestamps, behaviors = timestamps[told], behaviors[told]
+    all_days = timestamps // (_SECONDS_OF_DAY * UNITS[unit])
     low, high = (np.quantile(all_days, share) for share in _SHOWN_DAYS)
     shown = (all_days >= low) & (all_days <= high)
     days, day = np.unique(all_days[shown], return_inverse=True)

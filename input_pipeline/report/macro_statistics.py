@@ -14,7 +14,7 @@ from input_pipeline.exact_auc import auc_of_ranks
 from input_pipeline.graph.balance import balance
 from input_pipeline.graph.plain_score import plain_score
 from input_pipeline.log.rows import Rows
-from input_pipeline.report.page import table
+from input_pipeline.pages.page import table
 from input_pipeline.spec import DatasetSpec
 
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from input_pipeline.exact_auc import auc_of_ranks
 from input_pipeline.log.rows import Rows
+from input_pipeline.report.ranking import Ranking
 
-# A single number about a row that ranks labels better than this (or as badly) is worth a warning.
-SUSPICIOUS_AUC = 0.6
+Rankings = dict[str, dict[str, Ranking | None]]
 SIGNALS = ("item cold", "user cold", "pair touched before", "item popularity")
 
 
@@ -50,26 +50,25 @@ def signals(
 
 @dataclasses.dataclass(frozen=True)
 class WindowStatistics:
-    """One window's rows: how many, positives and labels by task, and the AUC by signal and task."""
+    """One window's rows.
+
+    Attributes:
+      name: of the window.
+      rows: how many.
+      positives, labels: how many by task.
+      aucs: how well single numbers rank the rows, by signal and task; None: of one class.
+      users: how many different ones the rows are of.
+    """
 
     name: str
     rows: int
     positives: dict[str, int]
     labels: dict[str, int]
-    aucs: dict[str, dict[str, float | None]]
+    aucs: Rankings
+    users: int = 0
 
     def rate(self, task: str) -> float:
         return self.positives[task] / max(1, self.labels[task])
-
-    @property
-    def suspicious(self) -> list[tuple[str, str, float]]:
-        """(signal, task, AUC) wherever one signal alone ranks a task's labels."""
-        return [
-            (signal, task, value)
-            for signal, by_task in self.aucs.items()
-            for task, value in by_task.items()
-            if value is not None and abs(value - 0.5) > SUSPICIOUS_AUC - 0.5
-        ]
 
 
 def window_statistics(
@@ -77,11 +76,17 @@ def window_statistics(
 ) -> WindowStatistics:
     """Counts one window's rows; `values` are its signals, or none for history."""
     positives, labels = {}, {}
-    aucs: dict[str, dict[str, float | None]] = {signal: {} for signal in values}
+    aucs: Rankings = {signal: {} for signal in values}
     for bit, task in enumerate(tasks):
         labelled = ((rows.unlabeled >> np.uint32(bit)) & np.uint32(1)) == 0
         positive = ((rows.positive >> np.uint32(bit)) & np.uint32(1)) == 1
         positives[task], labels[task] = int(positive.sum()), int(labelled.sum())
         for signal, value in values.items():
-            aucs[signal][task] = auc_of_ranks(positive[labelled], value[labelled])
-    return WindowStatistics(name, len(rows), positives, labels, aucs)
+            auc = auc_of_ranks(positive[labelled], value[labelled])
+            aucs[signal][task] = (
+                None
+                if auc is None
+                else Ranking(auc, positives[task], labels[task] - positives[task])
+            )
+    users = int(np.count_nonzero(np.bincount(rows.user)))
+    return WindowStatistics(name, len(rows), positives, labels, aucs, users)

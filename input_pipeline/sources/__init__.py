@@ -10,6 +10,13 @@ from input_pipeline.sources import movielens, table, taobao, tenrec
 from input_pipeline.sources.synthetic import planted_log
 from input_pipeline.spec import INPUT_OWNERS
 
+_OF_TABLES = (
+    *(f"{owner}_feature_columns" for owner in INPUT_OWNERS),
+    "task_columns",
+    "event_column",
+    "implicit_task",
+    "timestamp_column",
+)
 SOURCES: dict[str, Callable[[PreparationOptions], EventLog]] = {
     "taobao": taobao.read,
     "tenrec_qb_video": tenrec.read_qb_video,
@@ -30,10 +37,19 @@ def read_events(options: PreparationOptions) -> EventLog:
     """
     if options.source not in SOURCES:
         raise ValueError(f"--source: must be one of {list(SOURCES)}, got {options.source!r}")
-    for flag in (f"{owner}_feature_columns" for owner in INPUT_OWNERS):
+    for flag in ("delimiter", "columns", "encoding"):
+        if getattr(options, flag) and options.source != "csv":
+            raise ValueError(
+                f"--{flag}: only csv has {flag} to name, got "
+                f"--source={options.source}, which knows its own"
+            )
+    for flag in _OF_TABLES:
         if getattr(options, flag) and options.source not in ("csv", "parquet"):
             raise ValueError(
                 f"--{flag}: only csv and parquet have columns to name, got "
-                f"--source={options.source}, whose features are fixed"
+                f"--source={options.source}, whose columns are fixed"
             )
+    for flag in ("time_from", "time_to"):
+        if getattr(options, flag) and options.source == "synthetic":
+            raise ValueError(f"--{flag}: is for logs that are read, got --source=synthetic")
     return SOURCES[options.source](options)

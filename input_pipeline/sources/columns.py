@@ -12,17 +12,22 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from absl import logging
 from numpy.typing import NDArray
 
 from input_pipeline.log.byte_strings import ByteStrings
 from input_pipeline.log.events import Categorical, CategoricalLists
 
 _INT64 = np.iinfo(np.int64)
-_NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,6})?"
-_DATE = "[0-9]{4}-[0-9]{2}-[0-9]{2}"
-_TIME_OF_DAY = r"[T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.,][0-9]{1,12})?)?"
-_ZONE = "(Z|[+-][0-9]{2}(:?[0-9]{2})?)"
-_CALENDAR = (-62_135_596_800, 253_402_300_799)  # seconds: the years 1 to 9999
+NUMBER = r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,6})?"
+# "-0", "007" and "+5" are other ids than "0", "7" and "5".
+_INTEGER = "0|-?[1-9][0-9]{0,18}"
+_WHOLE_FLOAT = r"-?(0|[1-9][0-9]*)\.0*|-?[0-9](\.[0-9]+)?[eE]\+?[0-9]{1,2}"
+_INT64_END = 2.0**63
+# Beyond it not every integer is a float: several ids may have become one.
+FLOAT64_INTEGERS = 2**53
+# What a label says, by the remainder of its place.
+_WORDS = ("0", "1", "false", "true", "f", "t", "no", "yes", "n", "y")
 
 
 def matches(column: pa.Array, pattern: str) -> NDArray[Any]:
@@ -60,67 +65,53 @@ def parse_choices(
     return numbers, numbers < 0
 
 
-def parse_numbers(column: pa.Array) -> tuple[NDArray[Any], NDArray[Any]]:
-    """float32 [N], NaN where there is none, and bool [N] of values that are none or not finite.
+def trimmed(column: pa.Array) -> pa.Array:
+    """The cells without blanks around them."""
+    return pc.replace_substring_regex(column, r"\A[ \t]+|[ \t]+\z", "")
+
+
+def parse_labels(column: pa.Array) -> tuple[NDArray[Any], NDArray[Any]]:
+    """bool [N], and bool [N] of the values that are neither yes nor no.
+
+    Numbers equal to 0 and 1, and true, false, t, f, yes, no, y and n in any case, are.
+    """
+    readable = matches(column, f"(?i:{NUMBER}|{'|'.join(_WORDS)})")
+    cells = pc.if_else(pa.array(readable), column, pa.scalar(b"", column.type))
+    cells = pc.ascii_lower(cells.cast(pa.string()))
+    words = pc.index_in(cells, value_set=pa.array(_WORDS)).fill_null(-1).to_numpy()
+    decimals = pa.array(matches(cells, NUMBER))
+    numbers = pc.if_else(decimals, cells, pa.scalar(None, pa.string())).cast(pa.float64())
+    numbers = numbers.fill_null(np.nan).to_numpy(zero_copy_only=False)
+    yes = np.where(words < 0, numbers == 1, words % 2 == 1)
+    return yes, (words < 0) & (numbers != 1) & (numbers != 0)
+
+
+def parse_decimals(column: pa.Array) -> tuple[NDArray[Any], NDArray[Any]]:
+    """float64 [N], NaN where there is none, and bool [N] of values that are none or not finite.
 
     Numbers are decimals, `true` and `false` in any case; empty cells and `nan` in any case say that
     there is none.
     """
-    readable = matches(column, f"(?i:{_NUMBER}|nan|true|false|)")
+    readable = matches(column, f"(?i:{NUMBER}|nan|true|false|)")
+    if not readable.all():
+        column = trimmed(column)
+        readable = matches(column, f"(?i:{NUMBER}|nan|true|false|)")
     cells = pc.if_else(pa.array(readable), column, pa.scalar(b"", column.type))
     cells = pc.ascii_lower(cells.cast(pa.string()))
     booleans = pc.index_in(cells, value_set=pa.array(["false", "true"]))
-    decimals = pa.array(matches(cells, _NUMBER))
+    decimals = pa.array(matches(cells, NUMBER))
     numbers = pc.if_else(decimals, cells, pa.scalar(None, pa.string())).cast(pa.float64())
     numbers = pc.coalesce(numbers, booleans.cast(pa.float64()))
-    with np.errstate(over="ignore"):
-        values = numbers.fill_null(np.nan).to_numpy(zero_copy_only=False).astype(np.float32)
+    values = numbers.fill_null(np.nan).to_numpy(zero_copy_only=False)
     return values, ~readable | np.isinf(values)
 
 
-def parse_times(column: pa.Array, unit: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
-    """Seconds since 1970 of integers in `unit`, `s` or `ms`, and of ISO 8601 text, in UTC.
-
-    Text without a zone is in UTC.
-
-    Returns:
-      int64 [N], bool [N] of the empty cells, and bool [N] of those that are no time, or none of the
-      years 1 to 9999.
-    """
-    empty = empty_cells(column)
-    seconds = np.zeros(len(column), np.int64)
-    of_integers = matches(column, "-?[0-9]{1,30}")
-    numbers, malformed = parse_integers(column.filter(pa.array(of_integers)))
-    seconds[of_integers] = numbers // (1000 if unit == "ms" else 1)
-    of_text = matches(column, f"{_DATE}({_TIME_OF_DAY}{_ZONE}?)?")
-    seconds[of_text], impossible = _iso_seconds(column.filter(pa.array(of_text)).cast(pa.string()))
-    outside = (seconds < _CALENDAR[0]) | (seconds > _CALENDAR[1])
-    outside[of_integers] |= malformed
-    outside[of_text] |= impossible
-    return seconds, empty, ~empty & (outside | ~(of_integers | of_text))
-
-
-def _iso_seconds(text: pa.Array) -> tuple[NDArray[Any], NDArray[Any]]:
-    """int64 [N] of ISO 8601, and bool [N] of times that there are not, as of 30 February."""
-    whole = pc.replace_substring_regex(text, r"[.,][0-9]+", "")
-    whole = pc.replace_substring_regex(whole, f"^({_DATE})$", r"\1T00:00")
-    whole = pc.replace_substring_regex(whole, "(:[0-9]{2})$", r"\1Z")
-    # A zone ends like a time of day.
-    whole = pc.replace_substring_regex(whole, "([+-][0-9]{2}:[0-9]{2})Z$", r"\1")
-    kind = pa.timestamp("s", "UTC")
-    try:
-        return whole.cast(kind).cast(pa.int64()).to_numpy(), np.zeros(len(text), bool)
-    except pa.ArrowInvalid:  # Some value is no time; which ones is a rare question.
-        times = [_cast_or_none(value, kind) for value in whole]
-    seconds = pa.array(times, pa.int64())
-    return seconds.fill_null(0).to_numpy(), seconds.is_null().to_numpy(zero_copy_only=False)
-
-
-def _cast_or_none(value: pa.Scalar, kind: pa.DataType) -> int | None:
-    try:
-        return value.cast(kind).cast(pa.int64()).as_py()
-    except pa.ArrowInvalid:
-        return None
+def parse_numbers(column: pa.Array) -> tuple[NDArray[Any], NDArray[Any]]:
+    """float32 [N], as `parse_decimals`; what float32 cannot hold is not finite."""
+    numbers, malformed = parse_decimals(column)
+    with np.errstate(over="ignore"):
+        values = numbers.astype(np.float32)
+    return values, malformed | np.isinf(values)
 
 
 def empty_cells(column: pa.Array) -> NDArray[Any]:
@@ -128,11 +119,14 @@ def empty_cells(column: pa.Array) -> NDArray[Any]:
     return pc.equal(pc.binary_length(column), 0).to_numpy(zero_copy_only=False)
 
 
-def to_categorical(chunks: list[pa.DictionaryArray]) -> Categorical:
+def to_categorical(chunks: list[pa.DictionaryArray], column: str) -> Categorical:
     """Joins the encoded blocks of a column; int64 only if every value is canonical within int64.
+
+    Floats are read as integers where every value that is there is a whole number.
 
     Args:
       chunks: the blocks; the list is emptied, for each may hold values of its own.
+      column: whose values they are, for warnings.
     """
     values = pa.concat_arrays([chunk.dictionary.cast(pa.large_binary()) for chunk in chunks])
     # By value and block, which of the values of all blocks a line has.
@@ -147,8 +141,8 @@ def to_categorical(chunks: list[pa.DictionaryArray]) -> Categorical:
     chunks.clear()
     # What the pool keeps of the blocks would be held until the log is read.
     pa.default_memory_pool().release_unused()
-    # "-0", "007" and "+5" are other ids than "0", "7" and "5".
-    if matches(values, "0|-?[1-9][0-9]{0,18}").all():
+    values = _whole_floats_as_integers(values, column)
+    if matches(values, _INTEGER).all():
         numbers, outside = _decimals_to_int64(values)
         if not outside.any():
             first, which = _distinct(numbers)
@@ -156,6 +150,40 @@ def to_categorical(chunks: list[pa.DictionaryArray]) -> Categorical:
     strings = _byte_strings(values)
     first, which = strings.distinct()
     return Categorical(which[places], strings[first])
+
+
+def _whole_floats_as_integers(values: pa.Array, column: str) -> pa.Array:
+    """The values, floats as integers where all that are not empty are whole numbers within int64.
+
+    Tables with gaps are often written so, 108.0 for 108.
+    """
+    floats = ~(matches(values, _INTEGER) | empty_cells(values))
+    if not floats.any() or not matches(values.filter(pa.array(floats)), _WHOLE_FLOAT).all():
+        return values
+    text = values.filter(pa.array(floats)).cast(pa.large_string())
+    numbers = text.cast(pa.float64()).to_numpy()
+    if not ((numbers == np.trunc(numbers)) & (np.abs(numbers) < _INT64_END)).all():
+        return values
+    stripped = pc.replace_substring_regex(text, r"\.0*$", "")
+    integers = pa.array(numbers.astype(np.int64)).cast(pa.large_string())
+    integers = pc.if_else(pa.array(matches(stripped, _INTEGER)), stripped, integers)
+    warn_of_imprecise_ids(column, np.abs(numbers) > FLOAT64_INTEGERS, text)
+    written = values.cast(pa.large_string())
+    return pc.replace_with_mask(written, pa.array(floats), integers).cast(values.type)
+
+
+def warn_of_imprecise_ids(column: str, imprecise: NDArray[Any], values: pa.Array) -> None:
+    """Says that ids are floats so large, [N], that different ones may have become the same."""
+    if imprecise.any():
+        first = values[int(np.flatnonzero(imprecise)[0])].as_py()
+        logging.warning(
+            "column %r: %d ids are floats beyond those that hold every integer (2^53, of float32 "
+            "2^24), such as %s: ids that differed may have become one before they were written; "
+            "write them as integers or text",
+            column,
+            int(imprecise.sum()),
+            first,
+        )
 
 
 def _distinct(numbers: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -176,7 +204,9 @@ def _byte_strings(values: pa.Array) -> ByteStrings:
     return ByteStrings(characters[bounds[0] : bounds[-1]], bounds - bounds[0])
 
 
-def to_lists(chunks: list[pa.DictionaryArray], separator: str) -> CategoricalLists:
+def to_lists(
+    chunks: list[pa.DictionaryArray], separator: str, column_name: str
+) -> CategoricalLists:
     """Joins the encoded blocks of a column whose cells hold several values.
 
     Empty parts are dropped, and a value counts once a cell, where it comes first.
@@ -194,4 +224,5 @@ def to_lists(chunks: list[pa.DictionaryArray], separator: str) -> CategoricalLis
     first = held[np.sort(np.unique(key, return_index=True)[1])]
     values = pc.dictionary_encode(split.flatten().take(pa.array(first)))
     indptr = np.searchsorted(cell[first], np.arange(len(cells) + 1))
-    return CategoricalLists(codes.astype(np.int32), indptr, to_categorical([values]))
+    entries = to_categorical([values], column_name)
+    return CategoricalLists(codes.astype(np.int32), indptr, entries)

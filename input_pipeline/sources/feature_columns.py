@@ -20,7 +20,7 @@ from input_pipeline.log.events import Categorical, FeatureValues, Numbers
 from input_pipeline.sources import columns
 
 if TYPE_CHECKING:
-    from input_pipeline.sources.layout import Block
+    from input_pipeline.sources.block import Block
 
 TRANSFORMS = ("standard", "log", "none")
 _SECONDS_OF_HOUR, _SECONDS_OF_DAY = 3600, 86_400
@@ -64,17 +64,17 @@ class _Kind:
     """Raw ids, one a cell; the empty cell is an id too."""
 
     def read(self, block: Block, column: str) -> pa.Array:
-        return pc.dictionary_encode(block.columns[column])
+        return pc.dictionary_encode(block.cells(column))
 
     def join(self, chunks: list[pa.Array], settings: FeatureColumn) -> FeatureValues:
-        return columns.to_categorical(chunks)
+        return columns.to_categorical(chunks, settings.cells)
 
 
 class _Multi(_Kind):
     """Several raw ids a cell, none in an empty one."""
 
     def join(self, chunks: list[pa.Array], settings: FeatureColumn) -> FeatureValues:
-        return columns.to_lists(chunks, settings.separator)
+        return columns.to_lists(chunks, settings.separator, settings.cells)
 
 
 class _Numeric(_Kind):
@@ -86,11 +86,11 @@ class _Numeric(_Kind):
 
 
 class _PartOfTime(_Kind):
-    """A part of a time as a number from 0; -1 where the cell is empty."""
+    """A part of a time as a number from 0; -1 where there is no time."""
 
     def read(self, block: Block, column: str) -> pa.Array:
-        seconds, empty = block.times(column)
-        return pa.array(np.where(empty, -1, self._part(seconds)).astype(np.int32))
+        seconds, missing = block.times(column)
+        return pa.array(np.where(missing, -1, self._part(seconds)).astype(np.int32))
 
     def join(self, chunks: list[pa.Array], settings: FeatureColumn) -> FeatureValues:
         parts = pa.chunked_array(chunks).to_numpy()

@@ -14,72 +14,18 @@ from numpy.typing import NDArray
 from input_pipeline.log.events import EventLog, FeatureValues
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.sources import columns
+from input_pipeline.sources.block import Block
 from input_pipeline.sources.feature_columns import FeatureColumn
 from input_pipeline.sources.malformed import LineNumbers, MalformedLines, Problem
+from input_pipeline.sources.remarks import (
+    TOO_EARLY,
+    TOO_LATE,
+    UNKNOWN_EVENTS,
+    Remarks,
+)
+from input_pipeline.sources.time_checks import time_remark
+from input_pipeline.sources.time_range import TimeRange
 from input_pipeline.spec import SourceFile
-
-_INT64_RANGE = "a decimal integer within int64"
-_FLOAT_RANGE = "a finite number within float32, or empty where there is none"
-_CALENDAR = (-62_135_596_800, 253_402_300_799)  # seconds: the years 1 to 9999
-
-
-class Block:
-    """Consecutive rows of a file, whose malformed rows are being found.
-
-    Attributes:
-      columns: pa.Array of binary by column name, [N] each, without nulls.
-      malformed: bool [N].
-      problems: (row, column, value, requirement) of the first malformed rows.
-      timestamp_unit: of times that are integers.
-    """
-
-    def __init__(
-        self, block_columns: dict[str, pa.Array], size: int, timestamp_unit: str = "s"
-    ) -> None:
-        self.columns = block_columns
-        self.timestamp_unit = timestamp_unit
-        self.malformed = np.zeros(size, bool)
-        self.problems: list[tuple[int, str, str, str]] = []
-
-    def __len__(self) -> int:
-        return len(self.malformed)
-
-    def refuse(self, column: str, mask: NDArray[Any], requirement: str) -> None:
-        """Marks the rows of `mask`; their values in `column` are not as required."""
-        for row in np.flatnonzero(mask & ~self.malformed)[:5]:
-            value = self.columns[column][int(row)].as_py().decode("utf-8", "replace")
-            self.problems.append((int(row), column, value, requirement))
-        self.malformed |= mask
-
-    def integers(self, column: str, requirement: str = _INT64_RANGE) -> NDArray[Any]:
-        """int64 [N]."""
-        numbers, malformed = columns.parse_integers(self.columns[column])
-        self.refuse(column, malformed, requirement)
-        return numbers
-
-    def numbers(self, column: str) -> NDArray[Any]:
-        """float32 [N]; NaN where there is none."""
-        numbers, malformed = columns.parse_numbers(self.columns[column])
-        self.refuse(column, malformed, _FLOAT_RANGE)
-        return numbers
-
-    def times(self, column: str) -> tuple[NDArray[Any], NDArray[Any]]:
-        """int64 [N], seconds since 1970 in UTC, and bool [N], whether the cell is empty."""
-        seconds, empty, malformed = columns.parse_times(self.columns[column], self.timestamp_unit)
-        requirement = f"a time of the years 1 to 9999, in {self.timestamp_unit} or as ISO 8601"
-        self.refuse(column, malformed, requirement)
-        return seconds, empty
-
-    def choices(self, column: str, choices: tuple[bytes, ...], requirement: str) -> NDArray[Any]:
-        """int64 [N]: places in `choices`; -1 in malformed rows."""
-        places, malformed = columns.parse_choices(self.columns[column], choices)
-        self.refuse(column, malformed, requirement)
-        return places
-
-    def identifiers(self, column: str) -> pa.DictionaryArray:
-        """Values of a column that must not be empty, encoded."""
-        self.refuse(column, columns.empty_cells(self.columns[column]), "a non-empty id")
-        return pc.dictionary_encode(self.columns[column])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,8 +85,9 @@ class Layout:
 class _Parts:
     """The good rows of every block, column by column."""
 
-    def __init__(self, layout: Layout) -> None:
+    def __init__(self, layout: Layout, time_range: TimeRange) -> None:
         self._layout = layout
+        self._time_range = time_range
         names = ("user_id", "item_id", *(feature.name for feature in layout.features))
         self.cells: dict[str, list[pa.Array]] = {name: [] for name in names}
         self.behaviors: list[NDArray[Any]] = []
@@ -149,15 +96,19 @@ class _Parts:
 
     def add(self, block: Block) -> None:
         layout = self._layout
+        # These say first which rows are no part of the log, whose other cells then do not matter.
+        behaviors, unlabeled = layout.behaviors(block)
+        numbers = None
+        if layout.timestamp_column:
+            numbers = block.timestamps(layout.timestamp_column)
+            self._time_range.cut(block, layout.timestamp_column, numbers)
         read = {
             "user_id": block.identifiers(layout.user_column),
             "item_id": block.identifiers(layout.item_column),
         }
         for feature in layout.features:
             read[feature.name] = feature.read(block)
-        behaviors, unlabeled = layout.behaviors(block)
-        numbers = block.integers(layout.timestamp_column) if layout.timestamp_column else None
-        good = ~block.malformed
+        good = ~(block.malformed | block.left_out)
         whole = bool(good.all())
         keep = None if whole else pa.array(good)
         for name, values in read.items():
@@ -182,46 +133,64 @@ def read_log(rows: Iterator[RawRows], layout: Layout, options: PreparationOption
       ValueError: more lines are malformed than `options.max_malformed` allows, or none is left,
         or the timestamps are in another unit than told.
     """
-    parts = _Parts(layout)
-    report = MalformedLines()
+    unit = layout.timestamp_unit or options.timestamp_unit
+    parts = _Parts(layout, TimeRange.of(options, layout.timestamp_column, unit))
+    report, remarks = MalformedLines(), Remarks()
     source_files = []
     for file in rows:
         problems: list[Problem] = []
         row, malformed = 0, 0
         for block_columns, size in file.blocks:
-            block = Block(block_columns, size, layout.timestamp_unit or options.timestamp_unit)
+            block = Block(block_columns, size, unit, options.null_markers)
             parts.add(block)
+
+            def lines_of(rows: NDArray[Any], file: RawRows = file, row: int = row) -> NDArray[Any]:
+                return file.lines.of(row + rows)
+
+            remarks.add(block, file.path, lines_of)
             if block.problems and len(problems) < 100:
-                lines = file.lines.of(row + np.array([problem[0] for problem in block.problems]))
+                lines = lines_of(np.array([problem[0] for problem in block.problems]))
                 problems += [
                     Problem(file.path, int(line), *problem[1:])
                     for line, problem in zip(lines, block.problems, strict=True)
                 ]
             malformed += int(block.malformed.sum())
             row += size
-        skipped = len(file.lines.skipped) + file.lines.swallowed
-        report.add(problems + file.problems, malformed + skipped, row + skipped)
+        malformed += file.lines.malformed
+        report.add(problems + file.problems, malformed, row + file.lines.beyond_rows)
         source_files.append(file.source_file())
     report.check(options.max_malformed)
+    _check_left(parts, remarks)
     log = _event_log(parts, layout, source_files, report.malformed)
-    if log.timestamp is not None:
-        _check_unit(log.timestamp, log.timestamp_unit)
+    counts = remarks.tell(unit, time_remark(log.timestamp, unit, remarks))
+    log = dataclasses.replace(log, other_counts=counts)
     return drop_duplicates(log, options.duplicates)
 
 
-def _check_unit(timestamps: NDArray[Any], unit: str | None) -> None:
-    median = int(np.quantile(timestamps, 0.5, method="lower"))
-    if not _CALENDAR[0] <= median // (1000 if unit == "ms" else 1) <= _CALENDAR[1]:
+def _check_left(parts: _Parts, remarks: Remarks) -> None:
+    """Raises ValueError where all lines were left out."""
+    if any(map(len, parts.behaviors)):
+        return
+    for column, remark in remarks.of(UNKNOWN_EVENTS).items():
         raise ValueError(
-            f"--timestamp_unit={unit}: the median timestamp {median} is outside the years 1 to "
-            "9999; is it in another unit?"
+            f"--task_columns: no line is left: none names a type of event in column {column!r}, "
+            f"which has {remark.by_value}"
         )
+    early, late = ([*remarks.of(kind).values()] for kind in (TOO_EARLY, TOO_LATE))
+    flags = " and ".join(
+        [f"--time_from: earlier are {r.count:,} ({r})" for r in early]
+        + [f"--time_to: {r.count:,} are not before it ({r})" for r in late]
+    )
+    raise ValueError(f"no line is left by {flags}")
 
 
 def _event_log(
     parts: _Parts, layout: Layout, source_files: list[SourceFile], malformed: int
 ) -> EventLog:
-    ids = [columns.to_categorical(parts.cells.pop(name)) for name in ("user_id", "item_id")]
+    ids = [
+        columns.to_categorical(parts.cells.pop(name), column)
+        for name, column in (("user_id", layout.user_column), ("item_id", layout.item_column))
+    ]
     features: dict[str, dict[str, FeatureValues]] = {"user": {}, "item": {}, "context": {}}
     for feature in layout.features:
         features[feature.owner][feature.name] = feature.join(parts.cells.pop(feature.name))

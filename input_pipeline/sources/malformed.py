@@ -72,24 +72,64 @@ class MalformedLines:
 
 
 class LineNumbers:
-    """Line numbers of the rows of one file, some lines of which gave no row.
+    """Line numbers of the rows of one file, some of which were refused or are on several lines.
+
+    Rows are counted from 0 in the file, refused ones too.
 
     Args:
       first_line: the number of the line that the file's first row is on.
 
     Attributes:
-      skipped: the lines that gave no row.
-      swallowed: how many more lines the quoted cells of those lines reached over.
+      skipped: the rows that were refused as they were read.
     """
 
     def __init__(self, first_line: int) -> None:
         self._first_line = first_line
         self.skipped: list[int] = []
-        self.swallowed = 0
+        # int64 arrays of the rows on several lines, ascending, and of the line ends within each.
+        self._reaching: list[NDArray[Any]] = [np.zeros(0, np.int64)]
+        self._line_ends: list[NDArray[Any]] = [np.zeros(0, np.int64)]
 
-    def of(self, rows: NDArray[Any]) -> NDArray[Any]:
-        """Line numbers of rows, given by their 0-based index among the rows of the file."""
+    def reach(self, rows: NDArray[Any], line_ends: NDArray[Any]) -> None:
+        """Adds rows on several lines, which come after those added before."""
+        self._reaching.append(rows)
+        self._line_ends.append(line_ends)
+
+    def rows(self, kept: NDArray[Any]) -> NDArray[Any]:
+        """Rows by their index, counted from 0, among those that were not skipped."""
         skipped = np.sort(np.asarray(self.skipped, np.int64))
-        # The i-th skipped line has skipped[i] - first_line - i rows before it.
-        rows_before = skipped - self._first_line - np.arange(len(skipped))
-        return rows + self._first_line + np.searchsorted(rows_before, rows, side="right")
+        # The i-th skipped row has skipped[i] - i kept ones before it.
+        kept_before = skipped - np.arange(len(skipped))
+        return kept + np.searchsorted(kept_before, kept, side="right")
+
+    def lines(self, rows: NDArray[Any]) -> NDArray[Any]:
+        """The lines on which rows begin."""
+        reaching, line_ends = self._joined()
+        lines_before = np.concatenate([[0], np.cumsum(line_ends)])
+        return self._first_line + rows + lines_before[np.searchsorted(reaching, rows)]
+
+    def of(self, kept: NDArray[Any]) -> NDArray[Any]:
+        """The lines on which rows begin that were not skipped, given as to `rows`."""
+        return self.lines(self.rows(kept))
+
+    @property
+    def malformed(self) -> int:
+        """How many lines the skipped rows are on."""
+        reaching, line_ends = self._joined()
+        return len(self.skipped) + int(line_ends[np.isin(reaching, self.skipped)].sum())
+
+    @property
+    def beyond_rows(self) -> int:
+        """How many lines there are besides one for each row that was not skipped."""
+        return len(self.skipped) + int(self._joined()[1].sum())
+
+    def reaching(self) -> tuple[NDArray[Any], int]:
+        """The rows on several lines that were not skipped, and the lines beyond their first."""
+        reaching, line_ends = self._joined()
+        kept = ~np.isin(reaching, self.skipped)
+        return reaching[kept], int(line_ends[kept].sum())
+
+    def _joined(self) -> tuple[NDArray[Any], NDArray[Any]]:
+        self._reaching = [np.concatenate(self._reaching)]
+        self._line_ends = [np.concatenate(self._line_ends)]
+        return self._reaching[0], self._line_ends[0]

@@ -9,9 +9,12 @@ from numpy.typing import NDArray
 
 from input_pipeline.log.events import EventLog
 from input_pipeline.preparation_options import PreparationOptions
-from input_pipeline.sources.delimited import Dialect, read_files
-from input_pipeline.sources.layout import Block, Layout, read_log
-from input_pipeline.sources.raw_files import find_files, first_line
+from input_pipeline.sources.block import Block
+from input_pipeline.sources.delimited import read_files
+from input_pipeline.sources.dialect import Dialect
+from input_pipeline.sources.input_files import find_files
+from input_pipeline.sources.layout import Layout, read_log
+from input_pipeline.sources.raw_files import first_line
 
 _COLUMNS = ("userId", "movieId", "rating", "timestamp")
 _LIKE, _LOVE = 4.0, 5.0
@@ -35,24 +38,28 @@ def _dialect(path: str) -> Dialect:
 def _behaviors(block: Block) -> tuple[NDArray[Any], NDArray[Any]]:
     places = block.choices("rating", _RATINGS, "0.5, 1, ... 5")
     ratings = np.array([float(text) for text in _RATINGS])[np.maximum(places, 0)]
-    bits = (1 + 2 * (ratings >= _LIKE) + 4 * (ratings >= _LOVE)).astype(np.uint32)
+    bits = (1 * (ratings >= _LIKE) + 2 * (ratings >= _LOVE)).astype(np.uint32)
     for gap in set(_GAPS) & set(block.columns):
         block.choices(gap, (b"",), "::")
     return bits, np.zeros_like(bits)
 
 
 def read(options: PreparationOptions) -> EventLog:
-    """Reads ratings: user, movie, rating and Unix seconds; every rating is a watch."""
+    """Reads ratings: user, movie, rating and Unix seconds; each is an exposure.
+
+    Tasks are like, of 4 and more, and love, of 5.
+    """
     paths = find_files(options.input)
     dialect = _dialect(paths[0])
     gaps = _GAPS if dialect.delimiter == ":" else ()
     layout = Layout(
-        tasks=("watch", "like", "love"),
+        tasks=("like", "love"),
         user_column="userId",
         item_column="movieId",
         timestamp_column="timestamp",
         timestamp_unit="s",
         behaviors=_behaviors,
         label_columns=("rating", *gaps),
+        has_exposures=True,
     )
     return read_log(read_files(paths, dialect, layout.columns), layout, options)

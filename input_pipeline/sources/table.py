@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-from input_pipeline.feature import check_name
 from input_pipeline.features.registry import other_features
 from input_pipeline.log.events import EventLog
 from input_pipeline.preparation_options import PreparationOptions
-from input_pipeline.sources.delimited import Dialect, read_files
+from input_pipeline.sources.delimited import read_files
+from input_pipeline.sources.dialect import Dialect
 from input_pipeline.sources.feature_columns import FeatureColumn, parse_feature_columns
-from input_pipeline.sources.labels import label_reader
+from input_pipeline.sources.headers import delimiter_character
+from input_pipeline.sources.input_files import find_files
 from input_pipeline.sources.layout import Layout, read_log
 from input_pipeline.sources.parquet import CellWriter, read_parquet_files
-from input_pipeline.sources.raw_files import find_files
+from input_pipeline.sources.task_columns import parse_task_columns
 from input_pipeline.spec import INPUT_OWNERS
-
-_MAX_TASKS = 31
-
-
-def _split_name(flag: str, text: str) -> tuple[str, str]:
-    """`column:name` or `column`, which then is the name too."""
-    column, colon, name = text.rpartition(":")
-    if not colon:
-        column = name
-    if not column:
-        raise ValueError(f"--{flag}: expected column:name, got {text!r}")
-    return column, name
-
-
-def _tasks(options: PreparationOptions) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Columns and names of the tasks."""
-    pairs = [_split_name("task_columns", text) for text in options.task_columns]
-    if not 1 <= len(pairs) <= _MAX_TASKS:
-        raise ValueError(
-            f"--task_columns: needs 1 to {_MAX_TASKS} of column:task, got {len(pairs)}"
-        )
-    names = tuple(check_name("task", name) for _, name in pairs)
-    if len(set(names)) < len(names):
-        raise ValueError(f"--task_columns: task names must differ, got {list(names)}")
-    return tuple(column for column, _ in pairs), names
 
 
 def _features(options: PreparationOptions, tasks: tuple[str, ...]) -> tuple[FeatureColumn, ...]:
     """The columns of features of all owners."""
     taken = set(other_features(tasks, options.activity_features))
+    _check_tasks(tasks, taken, "a feature of every row")
     found: list[FeatureColumn] = []
     for owner in INPUT_OWNERS:
         flag = f"{owner}_feature_columns"
@@ -55,7 +32,18 @@ def _features(options: PreparationOptions, tasks: tuple[str, ...]) -> tuple[Feat
                 )
             found.append(feature)
         taken |= {feature.name for feature in found}
+    _check_tasks(tasks, {feature.name for feature in found}, "one of the feature columns")
     return tuple(found)
+
+
+def _check_tasks(tasks: tuple[str, ...], taken: set[str], what: str) -> None:
+    """Raises ValueError where a task has the name of a feature."""
+    for task in tasks:
+        if task in taken:
+            raise ValueError(
+                f"--task_columns: task name {task!r} is reserved: it is that of {what}; give "
+                "another as column:another_name"
+            )
 
 
 def make_layout(options: PreparationOptions) -> Layout:
@@ -64,35 +52,42 @@ def make_layout(options: PreparationOptions) -> Layout:
     Raises:
       ValueError: a name cannot be used, or a label is a feature too.
     """
-    label_columns, tasks = _tasks(options)
-    features = _features(options, tasks)
-    leaks = sorted({feature.column for feature in features} & set(label_columns))
+    tasks = parse_task_columns(options)
+    features = _features(options, tasks.names)
+    leaks = sorted({feature.column for feature in features} & set(tasks.columns))
     if leaks:
         raise ValueError(f"--task_columns: a label must not be a feature too, got {leaks}")
     return Layout(
-        tasks=tasks,
+        tasks=tasks.names,
         user_column=options.user_column,
         item_column=options.item_column,
         timestamp_column=options.timestamp_column or None,
         timestamp_unit=options.timestamp_unit,
-        behaviors=label_reader(label_columns, unlabeled_cells=True),
-        label_columns=label_columns,
+        behaviors=tasks.behaviors,
+        label_columns=tasks.columns,
         features=features,
         has_exposures=None,
     )
 
 
 def read_csv(options: PreparationOptions) -> EventLog:
-    """Reads comma-separated files with a header each; cells may be quoted."""
+    """Reads delimited text files, with a header each unless `options.columns` names theirs."""
     layout = make_layout(options)
-    files = read_files(find_files(options.input), Dialect(quoted=True), layout.columns)
-    return read_log(files, layout, options)
+    dialect = Dialect(
+        names=options.columns or None,
+        delimiter=delimiter_character(options.delimiter),
+        quoted=options.quoted_cells,
+        encoding=options.encoding or None,
+    )
+    return read_log(read_files(find_files(options.input), dialect, layout.columns), layout, options)
 
 
 def read_parquet(options: PreparationOptions) -> EventLog:
     """Reads Parquet files; a column of timestamps is taken in `options.timestamp_unit`."""
     layout = make_layout(options)
     separators = {f.column: f.separator for f in layout.features if f.kind == "multi"}
-    cells = CellWriter(options.timestamp_unit, separators)
+    ids = {f.cells for f in layout.features if f.kind in ("categorical", "multi")}
+    ids |= {layout.user_column, layout.item_column}
+    cells = CellWriter(options.timestamp_unit, separators, frozenset(ids))
     files = read_parquet_files(find_files(options.input), layout.columns, cells)
     return read_log(files, layout, options)

@@ -9,10 +9,12 @@ from numpy.typing import NDArray
 
 from input_pipeline.log.events import EventLog
 from input_pipeline.preparation_options import PreparationOptions
-from input_pipeline.sources.delimited import Dialect, read_files
+from input_pipeline.sources.block import Block
+from input_pipeline.sources.delimited import read_files
+from input_pipeline.sources.dialect import Dialect
 from input_pipeline.sources.feature_columns import FeatureColumn
-from input_pipeline.sources.layout import Block, Layout, read_log
-from input_pipeline.sources.raw_files import find_files
+from input_pipeline.sources.input_files import find_files
+from input_pipeline.sources.layout import Layout, read_log
 
 TASKS = ("click", "fav", "cart", "buy")
 _BEHAVIORS = (b"pv", b"fav", b"cart", b"buy")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from input_pipeline.log.events import EventLog
 from input_pipeline.preparation_options import PreparationOptions
-from input_pipeline.sources.delimited import Dialect, read_files
+from input_pipeline.sources.delimited import read_files
+from input_pipeline.sources.dialect import Dialect
 from input_pipeline.sources.feature_columns import FeatureColumn
-from input_pipeline.sources.labels import label_reader
+from input_pipeline.sources.input_files import find_files
+from input_pipeline.sources.labels import Condition, label_reader
 from input_pipeline.sources.layout import Layout, read_log
-from input_pipeline.sources.raw_files import find_files
 
 
 def _layout(labels: dict[str, str], item_features: tuple[str, ...]) -> Layout:
@@ -20,7 +21,7 @@ def _layout(labels: dict[str, str], item_features: tuple[str, ...]) -> Layout:
         item_column="item_id",
         timestamp_column=None,
         timestamp_unit=None,
-        behaviors=label_reader(columns, unlabeled_cells=False),
+        behaviors=label_reader([Condition(name) for name in columns], unlabeled_cells=False),
         label_columns=columns,
         features=(
             *(FeatureColumn(name, "user") for name in ("gender", "age")),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Collection
 from typing import Any
 
@@ -18,28 +17,15 @@ from input_pipeline.log import vocabulary
 from input_pipeline.log.byte_strings import ByteStrings
 from input_pipeline.log.raw_ids import to_lines
 from input_pipeline.records.example_parsing import Column
-from input_pipeline.records.request_parsing import by_row
+from input_pipeline.records.request_parsing import expand_users
 from input_pipeline.spec import DatasetSpec
-from mgoe_tf.evaluation import metrics
+from mgoe_tf.evaluation.scored import Rows, Scored
 from mgoe_tf.evaluation.unknown_ids import unknown_ids
 from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import RankingModel
 
 BATCH_SIZE = 8192
 SPLITS = ("validation", "test")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Rows:
-    """What weights do not change: labels int8 [N] by task, users [N], slices bool [N].
-
-    `unknown` is what `unknown_ids` tells, by the name of the id.
-    """
-
-    labels: dict[str, NDArray[Any]]
-    users: NDArray[Any]
-    slices: dict[str, NDArray[Any]]
-    unknown: dict[str, Any]
 
 
 class Evaluator:
@@ -80,7 +66,7 @@ class Evaluator:
         self.examples = open_examples(
             data_dir, spec, [split], names, skip_bad_records=skip_bad_records
         )
-        self._rows: _Rows | None = None
+        self._rows: Rows | None = None
         self._predict = tf.function(self._logits, reduce_retracing=True, autograph=False)
         self._vocabulary_rows = {
             name: _vocabulary_table(data_dir, spec, name) for name in self._ids.values()
@@ -88,10 +74,11 @@ class Evaluator:
         self._batches = self._make_batches()
 
     def evaluate(self) -> dict[str, Any]:
-        """One pass over the window.
+        """The contents of metrics.json; see `score`."""
+        return self.score().metrics()
 
-        Returns:
-          The contents of metrics.json.
+    def score(self) -> Scored:
+        """One pass over the window.
 
         Raises:
           ValueError: a row cannot be read, or rows are missing.
@@ -111,16 +98,17 @@ class Evaluator:
         if self._rows is None:
             self._rows = self._collect(labels, {k: np.concatenate(v) for k, v in facts.items()})
         predictions = {task: np.concatenate(parts) for task, parts in logits.items()}
-        rows = self._rows
-        report = metrics.report(
-            self.split, rows.labels, predictions, rows.users, rows.slices, self.averaged
-        )
-        return report | {"unknown_ids": rows.unknown}
+        return Scored(self.split, self._rows, predictions, self.averaged)
 
     def first_features(self) -> dict[str, tf.Tensor]:
         """The encoded features of the first batch."""
         with self.examples.explained():
             return next(iter(self._batches))[0]
+
+    def graph(self) -> tf.Graph:
+        """The computation from encoded features to logits, for whoever wants to look at it."""
+        spec = self._batches.element_spec[0]
+        return self._predict.get_concrete_function(spec).graph
 
     def _logits(self, features: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         logits = self.model(features, training=False)
@@ -138,7 +126,7 @@ class Evaluator:
                 known[name] = tf.cast(known[name], tf.int32)
             for name, table in self._vocabulary_rows.items():
                 known[name] = table.lookup(known[name])
-            known = by_row(known, of_user=(self._ids["user"], self._macro["user"]))
+            known = expand_users(known, of_user=(self._ids["user"], self._macro["user"]))
             return {
                 **self.lookup(columns),
                 **{facts[name]: value for name, value in known.items()},
@@ -156,7 +144,7 @@ class Evaluator:
 
     def _collect(
         self, labels: dict[str, list[NDArray[Any]]], facts: dict[str, NDArray[Any]]
-    ) -> _Rows:
+    ) -> Rows:
         users, items = facts[self._ids["user"]], facts[self._ids["item"]]
         cut = len(self.spec.cuts) - (self.split == "validation")
         repeated = _in_matrix(self.data_dir, cut, users, items)
@@ -165,6 +153,7 @@ class Evaluator:
             "new_pairs": ~repeated,
             "repeated_pairs": repeated,
             "cold_item": item_macro < 0,
+            "cold_user": user_macro < 0,
             "warm": (item_macro >= 0) & (user_macro >= 0),
         }
         unknown = {
@@ -173,8 +162,13 @@ class Evaluator:
             )
             for owner, name in self._ids.items()
         }
-        by_task = {task: np.concatenate(v) for task, v in labels.items()}
-        return _Rows(by_task, users + 1, slices, unknown)
+        return Rows(
+            labels={task: np.concatenate(v) for task, v in labels.items()},
+            nodes={"user": users, "item": items},
+            macro={"user": user_macro, "item": item_macro},
+            slices=slices,
+            unknown=unknown,
+        )
 
 
 def _vocabulary_table(data_dir: str, spec: DatasetSpec, name: str) -> tf.lookup.StaticHashTable:

@@ -78,12 +78,14 @@ def report(
             "normalized_entropy": normalized_entropy(y, z),
             "calibration": calibration(y, z),
             "positives": int(np.count_nonzero(y)),
+            "labels": len(y),
         }
         for name, members in slices.items():
             chosen = members[known]
             parts[name][task] = {
                 "auc": auc(y[chosen], z[chosen]),
                 "logloss": logloss(y[chosen], z[chosen]),
+                "positives": int(np.count_nonzero(y[chosen])),
             }
     averaged_tasks = [task for task in tasks if averaged is None or task in averaged]
     return {

@@ -163,6 +163,18 @@ class RankingModel(tf.keras.Model):
         """Kernels of the last layer that the losses of all tasks reach; () where none is known."""
         return ()
 
+    @property
+    def expert_names(self) -> tuple[str, ...]:
+        """What the experts of `gates/<task>` in `diagnostics` are called; () without gates.
+
+        Names of experts that all tasks share begin with `shared`, others with `own`.
+        """
+        return ()
+
+    def macro_embeddings(self) -> dict[str, tf.Tensor]:
+        """`{"user": [T, K_U, D], "item": [T, K_I, D]}` of a model that has them, else {}."""
+        return {}
+
     def embedded(self, owner: str) -> tuple[Feature, ...]:
         """The features of an owner that are read by their embeddings: its id, its side features.
 
@@ -275,7 +287,11 @@ class RankingModel(tf.keras.Model):
         return self.network(inputs, training=bool(training))
 
     def diagnostics(self, features: Features) -> dict[str, tf.Tensor]:
-        """Inner quantities of a batch worth plotting, by name; not a part of the training step."""
+        """Inner quantities of a batch worth plotting, by name; not a part of the training step.
+
+        `gates/<task>` and `<stage>_gates/<task>` [X] are the mean weights of the `expert_names`;
+        other vectors are the mean weights of what their name says.
+        """
         return {}
 
     def explain(self, inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:

@@ -193,6 +193,16 @@ class MGOE(RankingModel):
         return (self.fusion.experts.kernels[-1],)
 
     @property
+    def expert_names(self) -> tuple[str, ...]:
+        options = self.options
+        shared = (f"shared_{number}" for number in range(options.num_shared_experts))
+        own = (f"own_{number}" for number in range(options.num_task_experts))
+        return (*shared, *own)
+
+    def macro_embeddings(self) -> dict[str, tf.Tensor]:
+        return {owner: tf.cast(table, tf.float32) for owner, table in self.bottom.tables().items()}
+
+    @property
     def lookups(self) -> tuple[Lookup, ...]:
         neighbors = (
             Lookup(

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from input_pipeline.dataset import Examples
 from input_pipeline.records.example_parsing import Column
-from input_pipeline.records.request_parsing import by_row
+from input_pipeline.records.request_parsing import expand_users
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import EMBEDDED_ROLES
@@ -93,7 +93,7 @@ class TrainingBatches:
                 features[name] = tf.where((draws < options.oov_rate) & (rows > 0), 0, rows)
             if options.distribution == "mirrored":
                 # Replicas get a share of the rows each, and of every other axis in front.
-                features = by_row(features, of_user=of_user)
+                features = expand_users(features, of_user=of_user)
             return features, batch_labels
 
         batches = self.examples.shuffled_batches(

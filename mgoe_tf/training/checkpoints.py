@@ -24,8 +24,9 @@ import tensorflow as tf
 from input_pipeline.files import filesystem
 from input_pipeline.files.failures import FileError, reason
 from input_pipeline.files.json_file import read_json
+from input_pipeline.files.literal_path import literal_path
 from input_pipeline.log import vocabulary
-from input_pipeline.spec import SPEC_FILE, DatasetSpec
+from input_pipeline.spec import SPEC_FILE, DatasetSpec, read_spec
 from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.options import ModelOptions, from_json
@@ -95,14 +96,6 @@ def write_run(
         "assets": assets.copy_assets(train_options.data_dir, model_dir, names),
     }
     write_json(filesystem.join(model_dir, CONFIG_FILE), config)
-
-
-def read_spec(folder: str) -> DatasetSpec:
-    """The data set spec in a data set directory or a model directory."""
-    path = filesystem.join(folder, SPEC_FILE)
-    if not filesystem.exists(path):
-        raise ValueError(f"{folder} is not a data set directory: it has no {SPEC_FILE}")
-    return DatasetSpec.from_json(filesystem.read_text(path), path)
 
 
 def read_metrics(model_dir: str, split: str) -> dict[str, Any] | None:
@@ -243,7 +236,10 @@ def manager(
 ) -> tf.train.CheckpointManager:
     """Keeps the last checkpoints of a kind: `latest` or `best`."""
     folder = filesystem.join(model_dir, "checkpoints", kind)
-    return tf.train.CheckpointManager(checkpoint, folder, max_to_keep=keep)
+    path = literal_path(folder)
+    if path != folder:
+        filesystem.make_dirs(folder)  # TensorFlow makes no directory through a link.
+    return tf.train.CheckpointManager(checkpoint, path, max_to_keep=keep)
 
 
 def restore(checkpoint: tf.train.Checkpoint, path: str) -> Any:

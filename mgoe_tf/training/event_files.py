@@ -6,7 +6,9 @@ import time
 
 import tensorflow as tf
 
-from input_pipeline.files import filesystem
+from input_pipeline.files import filesystem, patterns
+
+_LAST = 2**63 - 1
 
 
 def cut_off(folder: str, last_step: int) -> None:
@@ -21,7 +23,7 @@ def cut_off(folder: str, last_step: int) -> None:
     """
     if not filesystem.exists(folder):
         return
-    paths = filesystem.glob(filesystem.join(folder, "events.out.tfevents.*"))
+    paths = patterns.glob(filesystem.join(folder, "events.out.tfevents.*"))
     kept = [event for path in paths for event in _events_until(path, last_step)]
     # TensorBoard reads files in the order of their names, which begin with the time
     name = f"events.out.tfevents.{int(time.time()):010d}.kept.v2"
@@ -33,6 +35,19 @@ def cut_off(folder: str, last_step: int) -> None:
             writer.write(event)
     for path in paths:
         filesystem.remove(path)
+
+
+def read_scalars(folder: str) -> dict[str, list[tuple[int, float]]]:
+    """Every (step, value) in the event files of a folder, by tag, in the order of the steps."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for path in patterns.glob(filesystem.join(folder, "events.out.tfevents.*")):
+        for serialized in _events_until(path, _LAST):
+            event = tf.compat.v1.Event.FromString(serialized)
+            for value in event.summary.value:
+                if value.metadata.plugin_data.plugin_name == "scalars":
+                    number = float(tf.make_ndarray(value.tensor))
+                    found.setdefault(value.tag, []).append((event.step, number))
+    return {tag: sorted(points) for tag, points in found.items()}
 
 
 def _events_until(path: str, last_step: int) -> list[bytes]:

@@ -186,7 +186,8 @@ class Validation(Hook):
         step = run.position.step
         summaries.write_metrics(self._writer, metrics, step)
         found = self._diagnose(self._evaluator.first_features())
-        summaries.write_diagnostics(self._writer, found, step)
+        experts = self._step.model.expert_names
+        summaries.write_diagnostics(self._writer, found, step, experts)
         self._writer.flush()
         run.position.validated_step = step
         return metrics

@@ -129,6 +129,16 @@ class TrainOptions:
     evaluate_test: bool = option(
         True, "Evaluate the best checkpoint on the test window at the end."
     )
+    report: bool = option(
+        True,
+        "Write report.html, and pictures, curves and a projector for TensorBoard, of the best "
+        "checkpoint at the end: a few seconds.",
+    )
+    profile_steps: tuple[int, ...] = option(
+        (),
+        "First and last step, such as 10,20, that TensorFlow's profiler records: where the time of "
+        "a step goes. TensorBoard shows it with the package tensorboard-plugin-profile.",
+    )
 
     def __post_init__(self) -> None:
         require(
@@ -158,6 +168,13 @@ class TrainOptions:
                 )
         if self.label_smoothing is not None:
             require(self, "in [0, 1)", ("label_smoothing",), lambda value: 0 <= value < 1)
+        if self.profile_steps and not (
+            len(self.profile_steps) == 2 and 1 <= self.profile_steps[0] <= self.profile_steps[1]
+        ):
+            raise ValueError(
+                "--profile_steps: must be a first and a last step, from 1 on, got "
+                f"{list(self.profile_steps)}"
+            )
         self._require_schedule()
 
     def _require_schedule(self) -> None:

@@ -11,15 +11,18 @@ import tensorflow as tf
 from input_pipeline.dataset import open_examples
 from input_pipeline.files import filesystem
 from input_pipeline.files.paths import require_apart
-from input_pipeline.spec import DatasetSpec
+from input_pipeline.spec import DatasetSpec, read_spec
 from mgoe_tf.evaluation.evaluator import Evaluator
 from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.options import ModelOptions
-from mgoe_tf.training import assets, checkpoints, event_files, hooks, loop, summaries
+from mgoe_tf.reports import best_run, run_report
+from mgoe_tf.reports.run_facts import RunFacts
+from mgoe_tf.training import assets, board_layout, checkpoints, event_files, hooks, loop, summaries
 from mgoe_tf.training.batches import WINDOWS, TrainingBatches
 from mgoe_tf.training.optimizers import LazyAdam
 from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.position import Position
+from mgoe_tf.training.profile import Profile
 from mgoe_tf.training.progress import ProgressLine
 from mgoe_tf.training.run_card import RunCard, flags_of
 from mgoe_tf.training.run_checkpoints import RunCheckpoints
@@ -44,6 +47,8 @@ _MAY_CHANGE = frozenset(
         "intra_op_threads",
         "skip_bad_records",
         "evaluate_test",
+        "report",
+        "profile_steps",
     }
 )
 
@@ -68,7 +73,7 @@ def train(model_options: ModelOptions, options: TrainOptions) -> dict[str, Any]:
     require_apart({name: getattr(options, name) for name in ("model_dir", "data_dir")})
     with contextlib.ExitStack() as held:
         with StopRequest().listening() as stop:
-            spec = checkpoints.read_spec(options.data_dir)
+            spec = read_spec(options.data_dir)
             require_trained_tasks(spec, options)
             tf.keras.utils.set_random_seed(options.seed)
             strategy = make_strategy(options)
@@ -162,7 +167,7 @@ def _begin_run(spec: DatasetSpec, model_options: ModelOptions, options: TrainOpt
             f"--model_dir={options.model_dir} already holds a run: name another directory, or go "
             "on with --resume"
         )
-    trained_on = checkpoints.read_spec(options.model_dir)
+    trained_on = read_spec(options.model_dir)
     checkpoints.require_same_data(trained_on, spec, options.data_dir)
     checkpoints.require_same_rows(trained_on, spec, options.data_dir)
     old_model_options, old_options = checkpoints.read_options(options.model_dir)
@@ -210,6 +215,10 @@ def _train(
                 f"--resume: {options.model_dir} holds no saved run yet: this one begins anew"
             )
         summaries.write_options(train_writer, training=options, model=model_options)
+        board_layout.write_layout(train_writer, spec.task_names)
+        board_layout.write_hyperparameters(
+            validation_writer, spec.task_names, options, model_options
+        )
     empty = set(spec.task_names).difference(trained_tasks(spec, options))
     if empty:
         line.print(
@@ -228,6 +237,8 @@ def _train(
         report=line.print,
     )
     metrics_file = filesystem.join(options.model_dir, "metrics_validation.json")
+    folder = filesystem.join(options.model_dir, "events", "profile")
+    profile = [Profile(folder, *options.profile_steps)] if options.profile_steps else []
     loop.train_steps(
         step,
         source,
@@ -244,6 +255,7 @@ def _train(
             ),
             hooks.Checkpoints(saved, log, train_writer, every_steps=options.checkpoint_steps),
             line,
+            *profile,
             RunCard(options.model_dir, spec, flags_of(model_options, options)),
         ],
         strategy=strategy,
@@ -279,6 +291,11 @@ def _evaluate_best(spec: DatasetSpec, options: TrainOptions) -> dict[str, Any]:
         skip_bad_records=options.skip_bad_records,
         averaged=trained_tasks(spec, options),
     )
-    metrics = evaluator.evaluate()
+    scored = evaluator.score()
+    metrics = scored.metrics()
     checkpoints.write_json(filesystem.join(options.model_dir, f"metrics_{split}.json"), metrics)
+    if options.report:
+        facts = RunFacts.gather(options.model_dir, loaded, evaluator, scored)
+        run_report.write(facts)
+        best_run.write(facts, evaluator)
     return metrics

@@ -15,8 +15,8 @@ import tempfile
 
 from input_pipeline.commands.command import run_command
 from input_pipeline.commands.options import option
+from input_pipeline.commands.text_table import table
 from input_pipeline.files import filesystem
-from mgoe_tf.evaluation import tables
 from mgoe_tf.training.threads import default_intra_op_threads
 from tests.benchmarks.context import SCALES, Context
 from tests.benchmarks.line import Line
@@ -72,7 +72,7 @@ def benchmark(options: BenchmarkOptions) -> dict[str, list[Line]]:
 def table_of(suite: str, lines: list[Line]) -> str:
     """The lines of a suite for people."""
     header = [suite, "ours", "spread", "unit", "peer or limit", "its", "ratio", "goal", "met"]
-    return tables.table(header, [_cells(line.to_json()) for line in lines])
+    return table(header, [_cells(line.to_json()) for line in lines])
 
 
 def _cells(line: dict) -> list[str]:

@@ -10,8 +10,7 @@ import tensorflow as tf
 from input_pipeline.dataset import Examples, open_examples
 from input_pipeline.records.example_parsing import DTYPES, parsing_rule
 from input_pipeline.records.sources import in_parallel
-from input_pipeline.spec import RECORD_LAYOUTS
-from mgoe_tf.training import checkpoints
+from input_pipeline.spec import RECORD_LAYOUTS, read_spec
 from tests.benchmarks.context import Context
 from tests.benchmarks.line import Goal, Line
 from tests.benchmarks.measure import alternate
@@ -27,7 +26,7 @@ def run(context: Context) -> list[Line]:
     details: dict[str, dict[str, float]] = {}
     for layout in RECORD_LAYOUTS:
         data_dir = context.data_dir(layout)
-        spec = checkpoints.read_spec(data_dir)
+        spec = read_spec(data_dir)
         names = [feature.name for feature in spec.input_features]
         examples = open_examples(data_dir, spec, [_WINDOW], names)
         size = sum(tf.io.gfile.stat(path).length for path in examples.files)

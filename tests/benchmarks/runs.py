@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from input_pipeline.dataset import open_examples
-from input_pipeline.spec import DatasetSpec
+from input_pipeline.spec import DatasetSpec, read_spec
 from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.registry import model_class
@@ -38,7 +38,7 @@ class Run:
         """A model of the registry with default sizes and no penalties, beside its data set."""
         model_dir = f"{data_dir}-{name}"
         options = TrainOptions(data_dir=data_dir, model_dir=model_dir, model=name, l2=0.0)
-        spec = checkpoints.read_spec(data_dir)
+        spec = read_spec(data_dir)
         step = make_step(spec, options)
         model = step.model
         if not checkpoints.holds_run(model_dir):
@@ -71,7 +71,7 @@ def parsed_batches(
 
     A window with fewer rows gives its batches again; one that has not even a batch, what it has.
     """
-    spec = checkpoints.read_spec(data_dir)
+    spec = read_spec(data_dir)
     names = [feature.name for feature in spec.input_features]
     examples = open_examples(data_dir, spec, [window], names)
     rows = examples.ordered_batches(batch_size, encode=lambda parsed: parsed)

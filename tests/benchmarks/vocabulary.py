@@ -68,7 +68,7 @@ def run(context: Context) -> list[Line]:
 def stages(dtype: str, num_ids: int, num_events: int, folder: str) -> None:
     """Reads, orders, writes and encodes a column, then reads and indexes its file."""
     chunks = [pc.dictionary_encode(cells) for cells in _blocks(dtype, num_ids, num_events)]
-    categorical = to_categorical(chunks)
+    categorical = to_categorical(chunks, "user_id")
     del chunks
     events = np.arange(num_events)
     bounds = num_events * np.array([0, 6, 8, 9, 10]) // 10

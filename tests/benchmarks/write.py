@@ -12,7 +12,7 @@ import tensorflow as tf
 from input_pipeline.engines.local.merging_graph import MergingGraph
 from input_pipeline.engines.local.window_nodes import WindowNodes
 from input_pipeline.engines.local.window_writer import ENCODERS
-from input_pipeline.files import filesystem
+from input_pipeline.files import filesystem, patterns
 from input_pipeline.graph.node_table import ListColumn
 from input_pipeline.log.interactions import OWNERS
 from input_pipeline.log.raw_ids import as_array
@@ -52,7 +52,7 @@ def run(context: Context) -> list[Line]:
         with peak_memory() as peak:
             ours()
         samples = alternate({"ours": ours, "loop": loop}, context.scale.rounds)
-        written = filesystem.glob(filesystem.join(folder, "examples", "*"))
+        written = patterns.glob(filesystem.join(folder, "examples", "*"))
         size = sum(tf.io.gfile.stat(path).length for path in written)
     sizes = {"rows": len(rows), **{f"{o}s": len(found) for o, found in nodes.nodes.items()}}
     compressed = {"compressed bytes a row": size / len(rows)}

@@ -10,6 +10,7 @@ import tensorflow as tf
 from export.savedmodel import ExportOptions, export
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import prepare
+from input_pipeline.spec import read_spec
 from mgoe_tf.training import checkpoints
 from mgoe_tf.training.options import TrainOptions
 from tests.model_options import OPTIONS
@@ -38,7 +39,7 @@ def _write_log(path: Path) -> None:
 
 
 def write_model(model_dir: str, model_name: str, data_dir: str, precision="float32") -> None:
-    spec = checkpoints.read_spec(data_dir)
+    spec = read_spec(data_dir)
     model_options = OPTIONS[model_name]
     train_options = TrainOptions(
         model=model_name, data_dir=data_dir, model_dir=model_dir, precision=precision

@@ -27,6 +27,7 @@ from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import prepare
 from input_pipeline.records.example_parsing import parse_examples
 from input_pipeline.records.example_rows import examples_of_request
+from input_pipeline.spec import read_spec
 from mgoe_tf.training import checkpoints
 from tests.export.conftest import Run, write_model
 from tests.feature_kinds import add_feature_kinds, as_request
@@ -479,7 +480,7 @@ def test_what_preparation_makes_is_exported(tmp_path, layout):
     }
     files = sorted(map(str, Path(data_dir).glob("examples/test-*.tfrecord.gz")))
     record = next(tf.data.TFRecordDataset(files, "GZIP").as_numpy_iterator())
-    spec = checkpoints.read_spec(data_dir)
+    spec = read_spec(data_dir)
     if layout == "request":
         wanted = signatures_of(path)["rank"].structured_input_signature[1]
         wanted = {

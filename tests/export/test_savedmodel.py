@@ -386,7 +386,7 @@ def test_an_existing_version_is_never_overwritten(run, tmp_path):
         ({"model_name": "a/b"}, "--model_name: must be a plain name, got 'a/b'"),
         ({"model_dir": ""}, "--model_dir: must be given, got ''"),
         ({"model_dir": "nowhere"}, "--model_dir=nowhere holds no trained model"),
-        ({"data_dir": "nowhere"}, "data_dir: 'nowhere' is not a data set directory"),
+        ({"data_dir": "nowhere"}, "'nowhere' is not a data set directory"),
         ({"max_graph_bytes": -1}, "--max_graph_bytes: must be at least 0, got -1"),
         ({"min_auc": 0.8}, r"not published: --min_auc: .* at least 0.8, got 0.750000"),
         ({"check_finite": "no"}, "--check_finite: must be one of .*, got 'no'"),

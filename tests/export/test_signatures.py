@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from export.score_weights import score_weights
 from export.signatures import ServedModel
-from mgoe_tf.training import checkpoints
+from input_pipeline.spec import read_spec
 
 
 class _Known:
@@ -38,7 +38,7 @@ class _Known:
 
 
 def _served(run, model=None, **options):
-    spec = checkpoints.read_spec(run.data_dir)
+    spec = read_spec(run.data_dir)
     lookup = types.SimpleNamespace(variables=(), tables={})
     return ServedModel(model=model or _Known(), lookup=lookup, spec=spec, **options)
 

@@ -64,18 +64,20 @@ def read_ids(data_dir, name, dtype):
 
 def expected_of(lines, spec):
     """The reference for a spec's flags."""
-    positions = None
+    positions, cuts = None, spec.cuts
     times = [line.timestamp for line in lines]
     if spec.split == "order":
         users = [line.user for line in lines]
         positions = [users[:n].count(u) / users.count(u) for n, u in enumerate(users)]
+        if spec.flags["cuts"] is None:
+            positions, cuts = reference.positions_from_the_end(users, spec.cuts)
         times = list(range(len(lines)))
     elif spec.split == "random":
         # The permutation is a draw, which the reference takes as given.
         times = permutation_ranks(event_log(lines), spec.rows, spec.flags["seed"]).tolist()
     levels = [task.level for task in spec.tasks]
     limit, beta = spec.max_neighbors, spec.flags["beta"]
-    return reference.Reference(lines, times, spec.cuts, 4, levels, beta, limit, positions)
+    return reference.Reference(lines, times, cuts, 4, levels, beta, limit, positions)
 
 
 def check_data_set(data_dir, lines):

@@ -8,6 +8,7 @@ import pytest
 
 from input_pipeline.engines.registry import ENGINES
 from input_pipeline.files import filesystem
+from input_pipeline.preparation_options import DEFAULT_CUTS
 from input_pipeline.records import shards as tfrecords
 from input_pipeline.report import data_report as report
 from tests.input_pipeline.contract import SMALL, check_data_set, prepare_lines, read_spec
@@ -82,6 +83,15 @@ def test_order_without_a_clock(check, tmp_path):
     spec = check(lines, tmp_path, cuts=(0.4, 0.7, 0.85), rows="pairs")
     assert (spec.split, spec.timestamp_unit) == ("order", None)
     check(random_lines(7, clock=None), tmp_path / "events", cuts=(0.4, 0.7, 0.85), rows="events")
+
+
+def test_order_tests_the_last_line_of_each_user_by_default(check, tmp_path):
+    # Times only stand in the rows, and tell which is which.
+    lines = random_lines(11, clock=240)
+    spec = check(lines, tmp_path / "events", cuts=None, rows="events", split="order")
+    assert spec.counts["rows"]["test"] == len({line.user for line in lines})
+    assert spec.cuts == DEFAULT_CUTS
+    check(lines, tmp_path / "pairs", cuts=None, rows="pairs", split="order", negatives=0)
 
 
 @pytest.mark.parametrize("rows", ["pairs", "events"])

@@ -48,6 +48,7 @@ def short_run(data_dir: str, model_dir: str) -> TrainOptions:
         epochs=1,
         batch_size=128,
         shuffle_rows=1000,
+        report=False,
     )
 
 

@@ -11,10 +11,30 @@ import tensorflow as tf
 from scipy import sparse
 
 from input_pipeline.log import vocabulary
+from input_pipeline.preparation_options import PreparationOptions
+from input_pipeline.spec import read_spec
 from mgoe_tf.evaluate import EvaluateOptions, evaluate
 from mgoe_tf.training import checkpoints
 from tests.data_sets import write_small_data_set
-from tests.mgoe_tf.conftest import train_small
+from tests.input_pipeline.logs import event_log, random_lines, write_log
+from tests.mgoe_tf.conftest import short_run, train_small
+
+
+@pytest.fixture(scope="module")
+def newcomers(tmp_path_factory) -> tuple[str, str]:
+    """A data set in every window of which users and items are new, and a model of it."""
+    data_dir, model_dir = (str(tmp_path_factory.mktemp(name)) for name in ("newcomers", "model"))
+    preparation = PreparationOptions(
+        source="csv",
+        data_dir=data_dir,
+        cuts=(0.3, 0.5, 0.7, 0.85),
+        num_user_macro_nodes=4,
+        num_item_macro_nodes=4,
+        negatives=1,
+    )
+    write_log(event_log(random_lines(3, 900, users=60, items=60)), preparation, data_dir)
+    train_small(short_run(data_dir, model_dir))
+    return data_dir, model_dir
 
 
 @pytest.fixture
@@ -39,30 +59,36 @@ def test_evaluation_writes_what_training_wrote(trained, data_dir, tmp_path, spli
 
 
 @pytest.mark.parametrize(("split", "cut"), [("validation", 3), ("test", 4)])
-def test_slices_equal_a_loop_over_the_rows(trained, data_dir, split, cut) -> None:
-    spec = checkpoints.read_spec(data_dir)
+def test_slices_equal_a_loop_over_the_rows(newcomers, split, cut) -> None:
+    data_dir, model_dir = newcomers
+    spec = read_spec(data_dir)
     users, items = (
         {raw: row for row, raw in enumerate(vocabulary.read_ids(data_dir, spec, name))}
         for name in ("user_id", "item_id")
     )
     matrix = sparse.load_npz(pathlib.Path(data_dir, "graph", str(cut), "merging_matrix.npz"))
-    expected = dict.fromkeys(("new_pairs", "repeated_pairs", "cold_item", "warm"), 0)
+    names = ("new_pairs", "repeated_pairs", "cold_item", "cold_user", "warm")
+    expected = dict.fromkeys(names, 0)
     positives = 0
     for row in rows_of(data_dir, split):
         values = row.features.feature
         user = users[values["user_id"].int64_list.value[0]]
-        item = items[values["item_id"].bytes_list.value[0]]
+        item = items[values["item_id"].int64_list.value[0]]
         known = user < matrix.shape[0] and item < matrix.shape[1]
         repeated = known and matrix[user, item] > 0
         expected["repeated_pairs" if repeated else "new_pairs"] += 1
-        item_macro = values["item_macro"].int64_list.value[0]
+        item_macro, user_macro = (
+            values[f"{o}_macro"].int64_list.value[0] for o in ("item", "user")
+        )
         expected["cold_item"] += item_macro == -1
-        expected["warm"] += item_macro >= 0 and values["user_macro"].int64_list.value[0] >= 0
+        expected["cold_user"] += user_macro == -1
+        expected["warm"] += item_macro >= 0 and user_macro >= 0
         positives += values["label_buy"].float_list.value[0] == 1
-    metrics = evaluate(EvaluateOptions(trained, data_dir, split))
+    metrics = evaluate(EvaluateOptions(model_dir, data_dir, split))
     assert {name: part["rows"] for name, part in metrics["slices"].items()} == expected
     assert metrics["tasks"]["buy"]["positives"] == positives
-    assert 0 < expected["repeated_pairs"] < metrics["rows"]
+    for name in ("repeated_pairs", "cold_item", "cold_user", "warm"):
+        assert 0 < expected[name] < metrics["rows"]
 
 
 def test_predictions_are_those_of_the_model_on_the_rows(trained, data_dir) -> None:
@@ -114,7 +140,7 @@ def test_data_of_another_spec_are_refused_saying_what_differs(trained, tmp_path)
 def test_data_grouped_otherwise_are_refused(trained, data_dir, tmp_path) -> None:
     # The same log, ids and shapes, but the macro nodes are other groups.
     write_small_data_set(str(tmp_path), seed=1)
-    ours, theirs = (checkpoints.read_spec(folder) for folder in (data_dir, str(tmp_path)))
+    ours, theirs = (read_spec(folder) for folder in (data_dir, str(tmp_path)))
     assert ours.vocabularies == theirs.vocabularies
     message = f"grouping into macro nodes: {ours.grouping[:12]} there, {theirs.grouping[:12]} here"
     with pytest.raises(ValueError, match=message):

@@ -10,6 +10,7 @@ import tensorflow as tf
 from absl import flags
 
 from input_pipeline.commands import options
+from input_pipeline.spec import read_spec
 from mgoe_tf import flags as train_flags
 from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.options import ModelOptions
@@ -209,9 +210,8 @@ def test_a_flagfile_that_exists_wins_over_a_packaged_one(monkeypatch, tmp_path) 
 
 
 def test_preparation_flags_must_agree_with_an_existing_data_set(data_dir) -> None:
-    from mgoe_tf.training import checkpoints
 
-    spec = checkpoints.read_spec(data_dir)
+    spec = read_spec(data_dir)
 
     def check(*arguments: str) -> None:
         values = parsed(f"--data_dir={data_dir}", "--model_dir=m", *arguments)

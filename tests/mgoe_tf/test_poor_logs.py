@@ -14,9 +14,9 @@ from export.savedmodel import ExportOptions, export
 from export.score_weights import weights_of_trained
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import prepare
+from input_pipeline.spec import read_spec
 from mgoe_tf.evaluate import EvaluateOptions, evaluate
 from mgoe_tf.evaluation import tables
-from mgoe_tf.training import checkpoints
 from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.trained_tasks import require_trained_tasks, trained_tasks
 from tests.mgoe_tf.conftest import train_small
@@ -40,7 +40,7 @@ def _prepared(
     prepare(
         PreparationOptions(
             source="csv",
-            input=str(folder / "log.csv"),
+            input=(str(folder / "log.csv"),),
             data_dir=str(folder / "data"),
             user_column="user",
             item_column="item",
@@ -155,7 +155,7 @@ def test_users_that_the_model_does_not_know_are_counted_and_named(tmp_path) -> N
 def test_without_any_positive_there_is_nothing_to_train(tmp_path) -> None:
     data_dir = _prepared(tmp_path, {"click": _clicks(without=range(30, 100))})
     options = _options(data_dir, tmp_path, allow_empty_tasks=True, train_rows="windows")
-    spec = checkpoints.read_spec(data_dir)
+    spec = read_spec(data_dir)
     assert trained_tasks(spec, options) == ()
     assert trained_tasks(spec, dataclasses.replace(options, train_rows="all")) == ("click",)
     with pytest.raises(ValueError, match=r"click must .* in 30 training rows: .* data without it$"):

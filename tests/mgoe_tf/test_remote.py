@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from input_pipeline.files import filesystem
+from input_pipeline.files import filesystem, patterns
 from mgoe_tf.evaluate import EvaluateOptions, evaluate
 from mgoe_tf.training import checkpoints
 from tests.mgoe_tf.conftest import train_small
@@ -26,4 +26,4 @@ def test_remote_directories_give_what_local_ones_give(train_options, s3_bucket: 
     evaluated = evaluate(EvaluateOptions(remote.model_dir, remote.data_dir, output=output))
     assert evaluated == expected
     assert filesystem.exists(output)
-    assert len(filesystem.glob(f"{remote.model_dir}/events/train/*")) >= 1
+    assert len(patterns.glob(f"{remote.model_dir}/events/train/*")) >= 1

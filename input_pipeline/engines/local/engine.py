@@ -49,6 +49,9 @@ class LocalEngine(engine.Engine):
         if self._log is None:
             self._log = read_events(self.preparation)
         log = self._log
+        single_time = None
+        if log.timestamp is not None and len(log) and log.timestamp.min() == log.timestamp.max():
+            single_time = int(log.timestamp[0])
         return engine.LogDescription(
             tasks=log.tasks,
             num_events=len(log),
@@ -57,12 +60,22 @@ class LocalEngine(engine.Engine):
             source_files=log.source_files,
             malformed_lines=log.malformed_lines,
             duplicate_lines=log.duplicate_lines,
+            other_counts=log.other_counts,
+            single_time=single_time,
         )
 
     def index(self, rows: str, split: str) -> engine.IndexDescription:
         log, self._log = self._log, None  # from here on in another order
         assert log is not None
-        windows = cut_windows(log, split, rows, self.preparation.cuts, self.preparation.seed)
+        options = self.preparation
+        windows = cut_windows(
+            log,
+            split,
+            rows,
+            options.quantiles,
+            options.seed,
+            from_the_end=options.cuts is None,
+        )
         self.interactions = interactions = build_interactions(log, windows)
         vocabularies = []
         for name, (owner, column) in interactions.vocabularies.items():

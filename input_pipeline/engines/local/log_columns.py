@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from input_pipeline.features.registry import table_of_events
+from input_pipeline.features.registry import table_of_events, value_names
 from input_pipeline.graph.node_table import DenseColumn, NodeTable
 from input_pipeline.log.interactions import Interactions
 from input_pipeline.log.vocabulary import Column, NumbersColumn
@@ -30,7 +30,7 @@ def log_statistics(
       tables: by owner, of all nodes at the end of the log.
     """
     events, by_day = interactions.events, None
-    if events.timestamp is not None:
+    if events.timestamp is not None and spec.timestamp_unit is not None:
         by_day = events_by_day(
             events.timestamp, events.positive, spec.timestamp_unit, len(spec.tasks)
         )
@@ -58,6 +58,6 @@ def _numbers(
         else:
             over, column = "nodes at the end", tables[feature.owner][feature.column]
         assert isinstance(column, DenseColumn)
-        for entry, values in enumerate(column.values.reshape(len(column), -1).T):
-            name = feature.name if feature.length is None else f"{feature.name}[{entry}]"
+        names = value_names(feature, spec.task_names)
+        for name, values in zip(names, column.values.reshape(len(column), -1).T, strict=True):
             yield NumbersStatistics.of(name, feature.owner, over, values)

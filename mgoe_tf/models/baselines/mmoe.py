@@ -67,6 +67,10 @@ class MMoE(RankingModel):
     def last_shared_weights(self) -> tuple[tf.Variable, ...]:
         return (self.experts.kernels[-1],)
 
+    @property
+    def expert_names(self) -> tuple[str, ...]:
+        return tuple(f"shared_{number}" for number in range(self.options.num_experts))
+
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         x = tf.concat([*inputs.values()], axis=-1)
         # outputs: [1, X, B, H]; mixed: [T, B, H]

@@ -21,7 +21,7 @@ from export.client.snapshot import GraphSnapshot
 from export.server.model_server import Server
 from export.server.options import ServeOptions
 from input_pipeline.records.example_rows import examples_of_request
-from mgoe_tf.training import checkpoints
+from input_pipeline.spec import read_spec
 
 
 @pytest.fixture(scope="module")
@@ -280,7 +280,7 @@ def test_rows_of_a_tfrecord_are_replayed(run, exported, target, capsys):
 
 @pytest.mark.parametrize("exported", ["mgoe"], indirect=True)
 def test_records_of_the_request_layout_are_replayed(run, exported, target, tmp_path, capsys):
-    spec = checkpoints.read_spec(run.data_dir)
+    spec = read_spec(run.data_dir)
     path = sorted(map(str, Path(run.data_dir).glob("examples/test-*.tfrecord.gz")))[0]
     rows = [tf.train.Example.FromString(record) for record in read_records(path, 3)]
     request = tf.train.SequenceExample()

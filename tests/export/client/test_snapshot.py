@@ -73,7 +73,7 @@ def test_popular_items_have_the_largest_scores(snapshot):
 
 
 def test_a_directory_that_is_no_data_set_is_named(run, tmp_path):
-    with pytest.raises(ValueError, match="is not a data set directory, it has no dataset_spec"):
+    with pytest.raises(ValueError, match="is not a data set directory: it has no dataset_spec"):
         GraphSnapshot(str(tmp_path))
     with pytest.raises(ValueError, match="has no graph '99'"):
         GraphSnapshot(run.data_dir, "99")

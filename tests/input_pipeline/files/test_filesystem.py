@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from input_pipeline.files import filesystem
+from input_pipeline.files import filesystem, patterns
 from tests.s3_server import S3Bucket, s3_bucket  # noqa: F401
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -30,8 +30,8 @@ def check_round_trips(folder: str) -> None:
     assert filesystem.is_directory(filesystem.join(folder, "a"))
     assert not filesystem.is_directory(path)
     pattern = filesystem.join(folder, "a", "*.txt")
-    assert filesystem.glob(pattern) == [filesystem.join(folder, "a", "empty.txt"), path]
-    assert filesystem.glob(filesystem.join(folder, "a", "*.csv")) == []
+    assert patterns.glob(pattern) == [filesystem.join(folder, "a", "empty.txt"), path]
+    assert patterns.glob(filesystem.join(folder, "a", "*.csv")) == []
 
     filesystem.rename(
         filesystem.join(folder, "a", "empty.txt"), filesystem.join(folder, "a", "moved.txt")

@@ -8,7 +8,7 @@ from input_pipeline.feature import Feature, Transform
 from input_pipeline.records.checks import check_request
 from input_pipeline.records.example_parsing import padded, parse_examples
 from input_pipeline.records.example_rows import examples_of_request
-from input_pipeline.records.request_parsing import by_row, parse_requests
+from input_pipeline.records.request_parsing import expand_users, parse_requests
 from tests.encoded_rows import neighbor_lists
 
 FEATURES = (
@@ -78,18 +78,22 @@ def test_labels_alone_and_rows_without_any() -> None:
     np.testing.assert_array_equal(columns["user_row"], [0, 0])
 
 
-def test_by_row_repeats_what_is_the_users() -> None:
+def test_expand_users_repeats_what_is_the_users() -> None:
     columns = {
         "user_id": tf.constant([7, 8]),
         "user_neighbors_click/brand": tf.constant([[1], [2]]),
         "item_id": tf.constant([1, 2, 3]),
         "user_row": tf.constant([1, 0, 1]),
     }
-    rows = by_row(columns, of_user={"user_id", "user_neighbors_click"})
+    rows = expand_users(columns, of_user={"user_id", "user_neighbors_click"})
     np.testing.assert_array_equal(rows["user_id"], [8, 7, 8])
     np.testing.assert_array_equal(rows["user_neighbors_click/brand"], [[2], [1], [2]])
     np.testing.assert_array_equal(rows["item_id"], [1, 2, 3])
-    assert by_row(rows, of_user={"user_id"}).keys() == rows.keys() == columns.keys() - {"user_row"}
+    assert (
+        expand_users(rows, of_user={"user_id"}).keys()
+        == rows.keys()
+        == columns.keys() - {"user_row"}
+    )
 
 
 BAD = {
@@ -225,7 +229,9 @@ def test_rows_are_the_same_in_both_layouts() -> None:
     rows = [row for record in records for row in examples_of_request(record, optional)]
     of_rows = parse_examples(tf.constant(rows), MORE)
     of_user = {feature.name for feature in MORE if feature.owner == "user"}
-    of_requests = by_row(padded(parse_requests(tf.constant(records), MORE), MORE), of_user=of_user)
+    of_requests = expand_users(
+        padded(parse_requests(tf.constant(records), MORE), MORE), of_user=of_user
+    )
     assert of_rows.keys() == of_requests.keys()
     for name, value in of_rows.items():
         np.testing.assert_array_equal(of_requests[name], value, err_msg=name)

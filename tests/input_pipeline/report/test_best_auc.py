@@ -31,5 +31,5 @@ def test_the_truth_is_written_beside_a_synthetic_data_set(tmp_path, monkeypatch,
     for split, by_task in best.items():
         assert list(by_task) == ["click", "fav", "cart", "buy"]
         # Who knows the world ranks better than any single number about a row.
-        signals = [by_signal["click"] for by_signal in windows[split].aucs.values()]
+        signals = [by_signal["click"].auc for by_signal in windows[split].aucs.values()]
         assert max(*signals, 0.5) < by_task["click"] < 1

@@ -9,13 +9,15 @@ from input_pipeline.report.window_statistics import window_statistics
 from tests.input_pipeline.logs import event_log, random_lines, write_log
 
 
-def test_a_bit_that_tells_the_label_is_suspicious():
+def test_a_window_counts_its_rows_and_ranks_them_by_each_signal():
     none = np.zeros(4, np.uint32)
     rows = Rows(none, none, np.array([1, 1, 0, 0], np.uint32), none, None, none > 0, none)
     told = {"item cold": np.array([0, 0, 1, 1]), "user cold": np.array([1, 0, 0, 1])}
     statistics = window_statistics("test", rows, ("click",), told)
-    # 0 and 1 are equally telling: a model only has to turn it around.
-    assert statistics.suspicious == [("item cold", "click", 0.0)]
+    assert statistics.aucs == {
+        "item cold": {"click": (0.0, 2, 2)},
+        "user cold": {"click": (0.5, 2, 2)},
+    }
     assert statistics.rate("click") == 0.5
 
 

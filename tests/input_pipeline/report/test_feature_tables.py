@@ -57,10 +57,12 @@ def test_numbers(page):
     assert missing == f"{np.isnan(income).mean():.1%}"
     assert [low, median, high] == [f"{f(income):.6g}" for f in (np.nanmin, np.nanmedian, np.nanmax)]
     users = {line.user for line in lines}
-    assert rows["user_activity[4]"][2] == "nodes at the end"
+    assert rows["user_activity[days since the first event]"][2] == "nodes at the end"
     last = max(line.timestamp for line in lines)
     first = [min(line.timestamp for line in lines if line.user == user) for user in users]
-    assert rows["user_activity[4]"][6] == f"{(last - min(first)) / 86400:.6g}"
+    assert (
+        rows["user_activity[days since the first event]"][6] == f"{(last - min(first)) / 86400:.6g}"
+    )
 
 
 def test_bars():

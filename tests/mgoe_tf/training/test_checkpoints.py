@@ -5,6 +5,7 @@ import pathlib
 import shutil
 
 import pytest
+import tensorflow as tf
 
 from mgoe_tf.training import checkpoints
 from tests.model_options import OPTIONS
@@ -65,3 +66,25 @@ def test_another_kind_of_file_is_refused(tmp_path):
             ValueError, match=rf"config\.json: must hold \['assets', .*, got {found}"
         ):
             checkpoints.read_options(str(tmp_path))
+
+
+def test_a_directory_may_be_called_like_a_pattern(tmp_path):
+    # TensorFlow's own manager finds nothing there, and removes nothing.
+    model_dir = str(tmp_path / "run[1] *?")
+    value = tf.Variable(0)
+    checkpoint = tf.train.Checkpoint(value=value)
+    manager = checkpoints.manager(checkpoint, model_dir, "latest", keep=2)
+    for number in range(1, 5):
+        value.assign(number)
+        manager.save()
+    folder = pathlib.Path(model_dir, "checkpoints", "latest")
+    assert sorted(path.name for path in folder.glob("*.index")) == ["ckpt-3.index", "ckpt-4.index"]
+    value.assign(0)
+    path = checkpoints.manager(checkpoint, model_dir, "latest").latest_checkpoint
+    checkpoints.restore(checkpoint, path)
+    assert int(value) == 4
+    # The directory may be moved.
+    moved = str(tmp_path / "moved")
+    pathlib.Path(model_dir).rename(moved)
+    path = checkpoints.manager(checkpoint, moved, "latest").latest_checkpoint
+    assert path == str(pathlib.Path(moved, "checkpoints", "latest", "ckpt-4"))

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 
+from input_pipeline.spec import read_spec
 from mgoe_tf.evaluation.evaluator import Evaluator
 from mgoe_tf.training import checkpoints
 from tests.data_sets import write_small_data_set
@@ -41,7 +42,7 @@ def test_models_learn_from_the_context_and_both_layouts_hold_the_same_rows(
     found = {
         other: Evaluator(
             path,
-            checkpoints.read_spec(path),
+            read_spec(path),
             "test",
             model=loaded.model,
             lookup=loaded.lookup,

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from input_pipeline.dataset import open_examples
 from input_pipeline.records.bad_records import open_records
+from input_pipeline.spec import read_spec
 from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.training import checkpoints
 from mgoe_tf.training.batches import TrainingBatches
@@ -58,7 +59,8 @@ def test_mgoe_learns_and_leaves_a_complete_model_directory(train_options) -> Non
         "logloss/buy",
         "calibration/click",
         "auc_new_pairs/buy",
-        "gates/click/expert_0",
+        "gates/click/shared_0",
+        "concentration/attention/buy/user_1hop",
         "theta/buy",
         "kappa/click",
     }
@@ -70,7 +72,7 @@ def test_the_run_card_tells_what_the_run_was_made_of(finished) -> None:
     assert card["seed"] == finished.seed
     assert card["flags"]["batch_size"] == 128
     assert card["flags"]["embedding_dim"] == OPTIONS[finished.model].embedding_dim
-    spec = checkpoints.read_spec(finished.data_dir)
+    spec = read_spec(finished.data_dir)
     assert card["data"]["checksum"] == hashlib.sha256(spec.to_json().encode()).hexdigest()
     assert card["data"]["rows"] == spec.counts["rows"]
     (session,) = card["sessions"]

@@ -1,0 +1,85 @@
+"""How a run went, as its directory tells: curves, epochs, time and versions."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from typing import Any
+
+from input_pipeline.files import filesystem
+from input_pipeline.files.json_file import read_json
+from mgoe_tf.training import event_files
+from mgoe_tf.training.run_card import RUN_FILE
+
+Points = list[tuple[int, float]]
+_PARTS = ("train", "validation")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunHistory:
+    """Of one run.
+
+    Attributes:
+      card: the contents of run.json.
+      curves: of `train` and `validation`: every (step, value) by tag.
+    """
+
+    card: dict[str, Any]
+    curves: dict[str, dict[str, Points]]
+
+    @classmethod
+    def read(cls, model_dir: str) -> RunHistory:
+        """Reads a model directory.
+
+        Raises:
+          ValueError: it has no run.json.
+        """
+        path = filesystem.join(model_dir, RUN_FILE)
+        if not filesystem.exists(path):
+            raise ValueError(f"{path} is missing: the run in {model_dir} has not been finished")
+        folders = {part: filesystem.join(model_dir, "events", part) for part in _PARTS}
+        curves = {part: event_files.read_scalars(folder) for part, folder in folders.items()}
+        card = read_json(path, "Train on with --resume, which writes it anew once it is deleted")
+        return cls(card, curves)
+
+    @property
+    def sessions(self) -> list[dict[str, Any]]:
+        """The parts of the run that a process trained, in order."""
+        return list(self.card["sessions"])
+
+    @property
+    def epochs(self) -> int:
+        """How many were finished."""
+        return int(self.sessions[-1].get("epochs_finished", 0))
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """NaN before the first epoch was finished."""
+        return self.sessions[-1]["ended_at_step"] / self.epochs if self.epochs else float("nan")
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch whose weights were kept, counted from 1: the first of the best ones."""
+        best, best_auc = 1, -1.0
+        for step, auc in self.curves["validation"].get("average/auc", []):
+            epoch, rest = divmod(step, self.steps_per_epoch)
+            # the early validation is no epoch's
+            if not rest and auc > best_auc:
+                best, best_auc = int(epoch), auc
+        return best
+
+    @property
+    def seconds(self) -> float:
+        """How long all processes trained and validated."""
+        return sum(map(_seconds, self.sessions))
+
+    def by_epoch(self, part: str, tag: str) -> list[tuple[float, float]]:
+        """A curve over epochs, [] where there is none."""
+        points = self.curves[part].get(tag, [])
+        return [(step / self.steps_per_epoch, value) for step, value in points]
+
+
+def _seconds(session: dict[str, Any]) -> float:
+    begun, ended = session["begun"], session.get("ended", session["begun"])
+    moments = [datetime.datetime.fromisoformat(text) for text in (begun, ended)]
+    return (moments[1] - moments[0]).total_seconds()
