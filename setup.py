@@ -75,8 +75,10 @@ setup(
     entry_points={
         "console_scripts": [
             "mgoe-prepare = input_pipeline.prepare:main",
+            "mgoe-synthetic = input_pipeline.sources.synthetic.__main__:main",
             "mgoe-train = mgoe_tf.train:main",
             "mgoe-evaluate = mgoe_tf.evaluate:main",
+            "mgoe-compare = mgoe_tf.compare:main",
             "mgoe-export = export.savedmodel:main",
             "mgoe-serve = export.serve:main",
             "mgoe-client = export.client.__main__:main",

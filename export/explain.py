@@ -9,24 +9,28 @@ Axes: K macro nodes.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from export.client import Client, Input
+from export.client import Client, Input, known_ids
 from export.client.context import context_inputs, filled_context, parse_context
 from export.client.ranking import parse_ids
 from input_pipeline.commands.command import run_command
 from input_pipeline.commands.options import option
 from input_pipeline.commands.text_table import table
+from input_pipeline.files.failures import doing
 from input_pipeline.files.literal_path import literal_path
 from mgoe_tf.layers.neighbor_sets import NEIGHBOR_SETS
 
 _SIGNATURE = "explain"
 Answer = Mapping[str, NDArray[Any]]
-Ask = Callable[[Mapping[str, NDArray[Any]]], Answer]
+Ask = Callable[[Mapping[str, NDArray[Any]], str], Answer]  # of inputs and a signature
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,21 +49,38 @@ class ExplainOptions:
     model_name: str = option("mgoe", "The model's name on the server.")
     timeout_seconds: float = option(10.0, "For the call to the server.")
     top: int = option(3, "How many macro nodes of each task and neighbour set are printed.")
-    picture: str = option("explanation.png", "Picture to write; its suffix says the format.")
+    output: str = option(
+        "",
+        "Picture to write; its suffix says the format. Default: a new file in the machine's "
+        "directory for temporary files (TMPDIR), whose path is printed.",
+        is_path=True,
+    )
 
     def __post_init__(self) -> None:
-        for name in ("user_id", "item_id", "picture"):
+        for name in ("user_id", "item_id"):
             if not getattr(self, name):
                 raise ValueError(f"--{name}: must be given, got ''")
         if self.top < 1:
             raise ValueError(f"--top: must be at least 1, got {self.top}")
 
 
-def explain(explain_options: ExplainOptions) -> dict[str, NDArray[Any]]:
-    """What the model attends to for the user and the item.
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What a model says of a score.
 
-    Returns:
-      By name of the output (see `MGOE.explain`): [K], or [] for `adjustment_<task>`.
+    Attributes:
+      answer: by name of the output (see `MGOE.explain`): [K], or [] for `adjustment_<task>`.
+      tasks: in their order.
+      unknown: a line for each of user and item that the model does not know.
+    """
+
+    answer: Answer
+    tasks: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+def explain(explain_options: ExplainOptions) -> Explanation:
+    """What the model attends to for the user and the item.
 
     Raises:
       ValueError: the model has no signature `explain`; an id of another type than it wants.
@@ -70,11 +91,11 @@ def explain(explain_options: ExplainOptions) -> dict[str, NDArray[Any]]:
     with Client(
         explain_options.target, explain_options.model_name, explain_options.timeout_seconds
     ) as client:
-        wanted = client.inputs(_SIGNATURE)
-        return _ask(explain_options, wanted, lambda ids: client.predict(ids, _SIGNATURE))
+        wanted = {name: client.inputs(name) for name in (_SIGNATURE, known_ids.SIGNATURE)}
+        return _ask(explain_options, wanted, client.predict)
 
 
-def _of_directory(export_dir: str) -> tuple[Mapping[str, Input], Ask]:
+def _of_directory(export_dir: str) -> tuple[Mapping[str, Mapping[str, Input]], Ask]:
     import tensorflow as tf  # a server is asked without it
 
     loaded = tf.saved_model.load(literal_path(export_dir))
@@ -83,15 +104,17 @@ def _of_directory(export_dir: str) -> tuple[Mapping[str, Input], Ask]:
             f"--export_dir: {export_dir} has the signatures {sorted(loaded.signatures)}, not "
             f"{_SIGNATURE}"
         )
-    specs = loaded.signatures[_SIGNATURE].structured_input_signature[1]
     wanted = {
-        name: Input(spec.dtype.as_datatype_enum, tuple(size or -1 for size in spec.shape))
-        for name, spec in specs.items()
+        name: {
+            key: Input(spec.dtype.as_datatype_enum, tuple(size or -1 for size in spec.shape))
+            for key, spec in loaded.signatures[name].structured_input_signature[1].items()
+        }
+        for name in (_SIGNATURE, known_ids.SIGNATURE)
     }
 
-    def ask(ids: Mapping[str, NDArray[Any]]) -> Answer:
+    def ask(ids: Mapping[str, NDArray[Any]], name: str) -> Answer:
         # Through `loaded`: a signature alone does not keep its weights.
-        signature = loaded.signatures[_SIGNATURE]
+        signature = loaded.signatures[name]
         outputs = signature(**{name: tf.constant(value) for name, value in ids.items()})
         return {name: output.numpy() for name, output in outputs.items()}
 
@@ -99,31 +122,33 @@ def _of_directory(export_dir: str) -> tuple[Mapping[str, Input], Ask]:
 
 
 def _ask(
-    explain_options: ExplainOptions, wanted: Mapping[str, Input], ask: Ask
-) -> dict[str, NDArray[Any]]:
-    user_id = parse_ids([explain_options.user_id], wanted["user_id"])
-    item_id = parse_ids([explain_options.item_id], wanted["item_id"])
-    of_context = context_inputs(wanted)
+    explain_options: ExplainOptions, wanted: Mapping[str, Mapping[str, Input]], ask: Ask
+) -> Explanation:
+    inputs = wanted[_SIGNATURE]
+    user_id = parse_ids([explain_options.user_id], inputs["user_id"], lambda _: "--user_id")
+    item_id = parse_ids([explain_options.item_id], inputs["item_id"], lambda _: "--item_id")
+    of_context = context_inputs(inputs)
     given = parse_context(explain_options.context, of_context)
     ids = {"user_id": user_id, "item_id": item_id[np.newaxis]}
-    answer = ask(ids | filled_context(given, of_context))
-    return {name: np.asarray(output)[0, 0] for name, output in answer.items()}
-
-
-def tasks_of(answer: Answer) -> list[str]:
-    """The tasks that an answer tells of, in alphabetical order."""
-    prefix, suffix = "attention_", f"_{NEIGHBOR_SETS[0]}"
-    return sorted(
-        name.removeprefix(prefix).removesuffix(suffix)
-        for name in answer
-        if name.startswith(prefix) and name.endswith(suffix)
+    answer = ask(ids | filled_context(given, of_context), _SIGNATURE)
+    model = known_ids.ModelIds(
+        lambda rows: ask(rows, known_ids.SIGNATURE), wanted[known_ids.SIGNATURE]
+    )
+    told = (
+        known_ids.of_unknown(model.knows, owner, asked)
+        for owner, asked in (("user", user_id), ("item", item_id))
+    )
+    return Explanation(
+        {name: np.asarray(output)[0, 0] for name, output in answer.items()},
+        model.tasks(),
+        tuple(line for line in told if line),
     )
 
 
-def as_table(answer: Answer, top: int) -> str:
+def as_table(answer: Answer, tasks: Sequence[str], top: int) -> str:
     """For every task and neighbour set the macro nodes of the largest weights."""
     rows = []
-    for task in tasks_of(answer):
+    for task in tasks:
         for name in NEIGHBOR_SETS:
             weights = answer[f"weight_{task}_{name}"]
             for node in np.argsort(-weights, kind="stable")[:top]:
@@ -137,7 +162,7 @@ def as_table(answer: Answer, top: int) -> str:
     text = table(header, rows)
     adjustments = [
         [task, f"{answer[f'adjustment_{task}']:+.4f}"]
-        for task in tasks_of(answer)
+        for task in tasks
         if f"adjustment_{task}" in answer
     ]
     if adjustments:
@@ -145,14 +170,13 @@ def as_table(answer: Answer, top: int) -> str:
     return text
 
 
-def draw(answer: Answer, title: str, path: str) -> None:
+def draw(answer: Answer, tasks: Sequence[str], title: str, path: str) -> None:
     """Writes a picture: a row a task, a column a neighbour set."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    tasks = tasks_of(answer)
     figure, axes = pyplot.subplots(
         len(tasks), len(NEIGHBOR_SETS), figsize=(14, 2.2 * len(tasks) + 1), squeeze=False
     )
@@ -170,23 +194,42 @@ def draw(answer: Answer, title: str, path: str) -> None:
     for axis in axes[-1]:
         axis.set_xlabel("macro node", fontsize=8)
     axes[0, 0].legend(fontsize=7)
-    figure.suptitle(title)
+    figure.suptitle(drawable(title), parse_math=False)
     figure.tight_layout()
-    figure.savefig(path, dpi=120)
-    pyplot.close(figure)
+    try:
+        with doing("writing", path):
+            figure.savefig(path, dpi=120)
+    finally:
+        pyplot.close(figure)
+
+
+def drawable(text: str) -> str:
+    """A text with what the font of pictures cannot draw as its number, U+4E2D, in brackets."""
+    from matplotlib import font_manager
+
+    font = font_manager.get_font(font_manager.findfont(font_manager.FontProperties()))
+    return "".join(
+        sign if sign.isprintable() and font.get_char_index(ord(sign)) else f"[U+{ord(sign):04X}]"
+        for sign in text
+    )
 
 
 def _explain(explain_options: ExplainOptions) -> None:
-    answer = explain(explain_options)
-    print(as_table(answer, explain_options.top))
+    explanation = explain(explain_options)
+    for line in explanation.unknown:
+        print(line, file=sys.stderr)
+    print(as_table(explanation.answer, explanation.tasks, explain_options.top))
     title = f"user {explain_options.user_id}, item {explain_options.item_id}"
-    draw(answer, title, explain_options.picture)
-    print(f"\nwrote {explain_options.picture}")
+    path = explain_options.output
+    if not path:
+        path = os.path.join(tempfile.mkdtemp(prefix="mgoe-explanation-"), "explanation.png")
+    draw(explanation.answer, explanation.tasks, title, path)
+    print(f"\nwrote {path}")
 
 
 def main() -> None:
     """The command."""
-    run_command(_explain, ExplainOptions)
+    run_command(_explain, ExplainOptions, doc=__doc__)
 
 
 if __name__ == "__main__":

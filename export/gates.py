@@ -5,7 +5,6 @@ Axes: B rows, U users, N candidates of a user.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,9 +15,11 @@ from numpy.typing import NDArray
 
 from export import publication
 from export.client.snapshot import GraphSnapshot
-from export.signatures import SCORE, is_asked, score_weights
+from export.score_weights import score_weights
+from export.signatures import SCORE, is_asked
 from input_pipeline.feature import NODES
 from input_pipeline.files import filesystem
+from input_pipeline.files.json_file import read_json
 from input_pipeline.files.literal_path import literal_path
 from input_pipeline.records.example_parsing import parse_examples
 from input_pipeline.records.example_rows import first_examples
@@ -66,6 +67,15 @@ class KerasAnswers:
         """`outputs` [B], as signature `regress` gives them."""
         return {"outputs": self.predict(raw)[SCORE]}
 
+    def knows(self, raw: Rows, snapshot: GraphSnapshot) -> dict[str, NDArray[Any]]:
+        """Whether the graph or an embedding table has users and items, as `known_ids` says it."""
+        known = {}
+        for owner in NODES:
+            ids = raw[f"{owner}_id"]
+            rows = self._loaded.lookup.rows(f"{owner}_id", tf.constant(ids)).numpy()
+            known[f"known_{owner}"] = (snapshot.rows(owner, ids) >= 0) | (rows > 0)
+        return known
+
     def explain(self, raw: Rows) -> dict[str, NDArray[Any]]:
         """What the model attends to, by the names of signature `explain`."""
         explained = self._loaded.model.explain(self._loaded.model.embed(self._encode(raw)))
@@ -74,6 +84,7 @@ class KerasAnswers:
 
 def _difference(found: NDArray[Any], expected: NDArray[Any]) -> float:
     """The largest between two arrays [R]; NaN where only one of two numbers is NaN."""
+    found, expected = found.astype(np.float64), expected.astype(np.float64)
     both = np.isnan(found) & np.isnan(expected)
     return float(np.max(np.where(both, 0.0, np.abs(found - expected)), initial=0.0))
 
@@ -119,6 +130,7 @@ def compare(
         for owner in INPUT_OWNERS
     }
     lists, flat = _as_lists(raw, set(names["item"]))
+    pairs = {f"{owner}_id": flat[f"{owner}_id"] for owner in NODES}
     ids = {feature.name: lists[feature.name] for feature in features if is_asked(feature)}
     joined = {name: flat[name] for name in names["context"]}
     for owner in NODES:
@@ -133,6 +145,7 @@ def compare(
         "rank": (lists, keras.predict, flat),
         "rank_ids": (ids, keras.predict, joined),
         "explain": (ids, keras.explain, joined),
+        "known_ids": (pairs, lambda rows: keras.knows(rows, snapshot), pairs),
     }
     worst = 0.0
     for name, signature in tf.saved_model.load(literal_path(export_dir)).signatures.items():
@@ -178,7 +191,8 @@ def check_metrics(
     if max_auc_drop is None or not published:
         return
     path = filesystem.join(base_path, str(published[-1]), "assets.extra", METRICS_FILE)
-    live = _mean_auc(json.loads(filesystem.read_text(path))) if filesystem.exists(path) else None
+    advice = "Export without --max_auc_drop, or remove that version"
+    live = _mean_auc(read_json(path, advice)) if filesystem.exists(path) else None
     if live is None:
         raise ValueError(f"not published: --max_auc_drop: {path} tells no mean validation AUC")
     if auc < live - max_auc_drop:

@@ -72,6 +72,7 @@ class GraphTables(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
     ) -> None:
         super().__init__(name=f"{owner}_graph_tables")
         vocabulary = snapshot.spec.vocabulary(f"{owner}_id")
+        self._num_nodes = len(snapshot.known_ids(owner))
         path = filesystem.join(snapshot.data_dir, "vocabulary", f"{owner}_id.txt")
         self._rows = id_table(path, vocabulary.dtype)
         self._nodes = nodes = _Nodes(owner, model, lookup)
@@ -85,6 +86,11 @@ class GraphTables(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         self._table = tf.Variable(
             np.concatenate(rows).astype(np.float32), trainable=False, name=f"{owner}_graph"
         )
+
+    def known(self, ids: tf.Tensor) -> tf.Tensor:
+        """Whether the graph has each of raw ids [B], or training gave it an embedding: bool [B]."""
+        rows = self._rows.lookup(ids)
+        return (rows >= 0) & (rows < self._num_nodes) | self._nodes.embedded(ids)
 
     def __call__(self, ids: tf.Tensor) -> tuple[Features, Sums]:
         """The features [B, ...] and the sums of raw ids [B]."""
@@ -115,6 +121,12 @@ class _Nodes:
         self.names = [feature.name for feature in features if feature.owner == owner]
         self.kept = _kept(model, owner)
         self._owner, self._model, self._lookup = owner, model, lookup
+
+    def embedded(self, ids: tf.Tensor) -> tf.Tensor:
+        """Whether each of raw ids [B] has an embedding row of its own: bool [B]."""
+        if f"{self._owner}_id" not in self._lookup.tables:
+            return tf.zeros_like(ids, tf.bool)
+        return self._lookup.rows(f"{self._owner}_id", ids) > 0
 
     def known(self, raw: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """By name, features [V, ...] and sums, [V, D] or [V, T, D], of raw features."""

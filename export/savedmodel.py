@@ -23,29 +23,35 @@ from export.client.ranking import join
 from export.client.snapshot import GraphSnapshot
 from export.graph_tables import table_bytes
 from export.row_checks import CHECK_FINITE
+from export.score_weights import weights_of_trained
 from export.server.loading import load_servable
 from export.signatures import METHOD_NAMES, ServedModel
 from input_pipeline.commands.command import run_command
 from input_pipeline.commands.options import option
 from input_pipeline.files import filesystem
+from input_pipeline.files.failures import doing
+from input_pipeline.files.paths import require_apart
 from input_pipeline.files.temporary_directory import temporary_directory
 from input_pipeline.log.raw_ids import as_array
 from input_pipeline.spec import SPEC_FILE
-from mgoe_tf.training import checkpoints
+from mgoe_tf.training import checkpoints, selection
+from mgoe_tf.training.trained_tasks import trained_tasks
 
 SIGNATURES_FILE = "signatures.json"
-_TEST_METRICS = "metrics_test.json"
 
 
 @dataclasses.dataclass(frozen=True)
 class ExportOptions:
     """What is exported, and where to."""
 
-    model_dir: str = option("", "Trained model, as `mgoe_tf.train` wrote it; required.")
+    model_dir: str = option(
+        "", "Trained model, as `mgoe_tf.train` wrote it; required.", is_path=True
+    )
     export_base: str = option(
         "",
         "Directory of exported models, local or remote; required. A version appears whole as "
         "<export_base>/<model_name>/<version>; for a remote one, TMPDIR must have room for it.",
+        is_path=True,
     )
     model_name: str = option("mgoe", "Name of the model under --export_base and on servers.")
     version: int | None = option(
@@ -56,6 +62,7 @@ class ExportOptions:
         "Data set of the model. If given, its graph goes into the model for the signatures "
         "rank_ids and explain, the export is compared with the Keras model on validation rows "
         "before it is published, and warm-up requests are made of real rows.",
+        is_path=True,
     )
     snapshot: str = option("latest", "Graph of --data_dir that goes into the model.")
     max_graph_bytes: int = option(
@@ -106,14 +113,19 @@ def export(export_options: ExportOptions) -> str:
         export that answers otherwise than the Keras model, or not at all, or that is worse than
         the bounds allow. Nothing is published then.
     """
-    loaded = checkpoints.load_model(export_options.model_dir)
     base_path = filesystem.join(export_options.export_base, export_options.model_name)
+    directories = {"export_base": base_path, "model_dir": export_options.model_dir}
+    if export_options.data_dir is not None:
+        directories["data_dir"] = export_options.data_dir
+    require_apart(directories)
+    loaded = checkpoints.load_model(export_options.model_dir)
     metrics = _metrics(export_options, loaded)
     gates.check_metrics(metrics, base_path, export_options.min_auc, export_options.max_auc_drop)
     snapshot = None
     if export_options.data_dir is not None:
         snapshot = GraphSnapshot(export_options.data_dir, export_options.snapshot)
         checkpoints.require_same_data(loaded.spec, snapshot.spec, export_options.data_dir)
+    weights = _checked_weights(loaded, export_options)
     absent = _why_without_graph(loaded, snapshot, export_options)
     for name, reason in absent.items():
         logging.info("signature %s is left out: %s", name, reason)
@@ -121,7 +133,7 @@ def export(export_options: ExportOptions) -> str:
         model=loaded.model,
         lookup=loaded.lookup,
         spec=loaded.spec,
-        weights=export_options.score_weights,
+        weights=weights,
         check_finite=export_options.check_finite,
         snapshot=None if "rank_ids" in absent else snapshot,
     )
@@ -141,13 +153,14 @@ def export(export_options: ExportOptions) -> str:
         requests = warmup.WarmupRequests(
             export_options.model_name, rows, served.features, sorted(signatures)
         )
-        requests.write(filesystem.join(extra, warmup.FILE))
+        with doing("writing warm-up requests to", extra):
+            requests.write(filesystem.join(extra, warmup.FILE))
         if snapshot is not None:
-            gates.compare(temporary, loaded, snapshot, export_options.score_weights)
+            gates.compare(temporary, loaded, snapshot, weights)
         _replay(temporary)
         version = publication.publish(temporary, base_path, export_options.version)
     finally:
-        filesystem.remove_tree(temporary)
+        filesystem.remove_tree_quietly(temporary)
     for old in publication.prune(base_path, export_options.keep):
         logging.info("removed version %d: --keep=%d", old, export_options.keep)
     return filesystem.join(base_path, str(version))
@@ -155,10 +168,24 @@ def export(export_options: ExportOptions) -> str:
 
 def _metrics(export_options: ExportOptions, loaded: checkpoints.LoadedModel) -> dict[str, Any]:
     metrics = {"validation": loaded.metrics}
-    test_path = filesystem.join(export_options.model_dir, _TEST_METRICS)
-    if filesystem.exists(test_path):
-        metrics["test"] = json.loads(filesystem.read_text(test_path))
-    return metrics
+    test = checkpoints.read_metrics(export_options.model_dir, "test")
+    return metrics if test is None else metrics | {"test": test}
+
+
+def _checked_weights(
+    loaded: checkpoints.LoadedModel, export_options: ExportOptions
+) -> tuple[float, ...] | None:
+    """The weights of the tasks in the score; warns of what the model could not learn or choose."""
+    if loaded.metrics is not None and (warning := selection.warning(loaded.metrics)):
+        logging.warning("the exported epoch: %s", warning)
+    trained = trained_tasks(loaded.spec, loaded.train_options)
+    empty = [task for task in loaded.spec.task_names if task not in trained]
+    if empty:
+        logging.warning(
+            "%s: no positive label in the training rows, served but left out of the score",
+            ", ".join(empty),
+        )
+    return weights_of_trained(export_options.score_weights, loaded.spec.task_names, trained)
 
 
 def _why_without_graph(
@@ -178,21 +205,22 @@ def _why_without_graph(
             f"the graph would take {size:,} bytes in the model, more than "
             f"--max_graph_bytes={export_options.max_graph_bytes}"
         )
-    return {"rank_ids": reason, "explain": reason} | absent
+    return dict.fromkeys(("rank_ids", "known_ids", "explain"), reason) | absent
 
 
 def _save(served: ServedModel, signatures: Mapping[str, Any], folder: str) -> None:
     verbosity = logging.get_verbosity()
     logging.set_verbosity(min(verbosity, logging.WARNING))  # it tells of each renamed input
-    try:
-        tf.saved_model.save(served, folder, signatures=signatures)
-    finally:
-        logging.set_verbosity(verbosity)
-    # `save` calls every signature a prediction; servers refuse Classify and Regress on those.
-    updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(folder)
-    for name, method_name in METHOD_NAMES.items():
-        updater.replace_method_name(signature_key=name, method_name=method_name)
-    updater.save()
+    with doing("writing the model to", folder):
+        try:
+            tf.saved_model.save(served, folder, signatures=signatures)
+        finally:
+            logging.set_verbosity(verbosity)
+        # `save` calls every signature a prediction; servers refuse Classify and Regress on those.
+        updater = tf.compat.v1.saved_model.signature_def_utils.MethodNameUpdater(folder)
+        for name, method_name in METHOD_NAMES.items():
+            updater.replace_method_name(signature_key=name, method_name=method_name)
+        updater.save()
 
 
 def _write_json(path: str, contents: Mapping[str, Any]) -> None:
@@ -225,7 +253,7 @@ def _export(export_options: ExportOptions) -> None:
 
 def main() -> None:
     """The command."""
-    run_command(_export, ExportOptions)
+    run_command(_export, ExportOptions, doc=__doc__)
 
 
 if __name__ == "__main__":

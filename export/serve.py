@@ -22,7 +22,7 @@ def main() -> None:
     from export.server.command import BackendOptions, serve
     from export.server.options import ServeOptions
 
-    run_command(serve, BackendOptions, ServeOptions)
+    run_command(serve, BackendOptions, ServeOptions, doc=__doc__)
 
 
 if __name__ == "__main__":

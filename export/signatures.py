@@ -15,6 +15,7 @@ from export.frozen import frozen
 from export.graph_tables import GraphTables
 from export.row_checks import RowChecks
 from export.rows import CandidateRows, both_valid, nan_unless
+from export.score_weights import score_weights
 from input_pipeline.feature import NODES, USER_ROW, Feature
 from input_pipeline.records.example_parsing import DTYPES, parse_examples
 from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
@@ -34,17 +35,6 @@ def is_asked(feature: Feature) -> bool:
     return feature.role == "id" or feature.owner == "context"
 
 
-def score_weights(weights: Sequence[float] | None, num_tasks: int) -> tuple[float, ...]:
-    """The weights of the tasks in the score, summing to 1; equal ones where none are given."""
-    weights = tuple(weights) if weights is not None else (1.0,) * num_tasks
-    if len(weights) != num_tasks or min(weights) < 0 or not 0 < sum(weights) < float("inf"):
-        raise ValueError(
-            f"--score_weights: must be {num_tasks} numbers of at least 0, one a task in task "
-            f"order, not all 0, got {list(weights)}"
-        )
-    return tuple(weight / sum(weights) for weight in weights)
-
-
 class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
     """What is saved: weights and vocabulary tables, without Keras, so that any TensorFlow loads it.
 
@@ -56,7 +46,8 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
       spec: of the data set that the model was trained on.
       weights: of the tasks in the score; None: equal.
       check_finite: see `RowChecks`.
-      snapshot: the graph that `rank_ids` and `explain` read; None: the model has neither.
+      snapshot: the graph that `rank_ids`, `known_ids` and `explain` read; None: the model has none
+        of them.
     """
 
     def __init__(
@@ -217,6 +208,15 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         rows, inputs, valid = self._joined(features)
         return rows.unflatten(nan_unless(valid, self._explain(inputs)))
 
+    def known_ids(self, user_id: tf.Tensor, item_id: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Whether the model knows users [B] and items [B], and its `tasks` in order, [B, T]."""
+        names = tf.constant(self._task_names)
+        return {
+            "known_user": self._tables["user"].known(user_id),
+            "known_item": self._tables["item"].known(item_id),
+            "tasks": tf.tile(names[tf.newaxis], [tf.shape(user_id)[0], 1]),
+        }
+
     def classify(self, serialized: tf.Tensor) -> dict[str, tf.Tensor]:
         """`classes` and `scores` [B, T] of serialized tf.train.Examples."""
         outputs = self.predict(parse_examples(serialized, self._features))
@@ -248,6 +248,10 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         }
         if self._tables:
             functions["rank_ids"] = (lambda **features: self.rank_ids(features), ids)
+            functions["known_ids"] = (
+                lambda user_id, item_id: self.known_ids(user_id, item_id),
+                {name: flat[name] for name in ("user_id", "item_id")},
+            )
             if self._explains:
                 functions["explain"] = (lambda **features: self.explain(features), ids)
         return {

@@ -73,6 +73,7 @@ class WarmupRequests:
             "examples": lambda batch: {"examples": self._examples[self._index(batch)]},
             "rank": self._lists,
             "rank_ids": self._ids,
+            "known_ids": self._pairs,
             "explain": self._ids,
         }
 
@@ -101,6 +102,9 @@ class WarmupRequests:
     def _ids(self, batch: int) -> dict[str, NDArray[Any]]:
         lists = self._lists(batch)
         return {f.name: lists[f.name] for f in self._features if is_asked(f)}
+
+    def _pairs(self, batch: int) -> dict[str, NDArray[Any]]:
+        return {name: self._rows[name][self._index(batch)] for name in ("user_id", "item_id")}
 
     def _log(self, signature: str, batch: int) -> prediction_log_pb2.PredictionLog:
         log = prediction_log_pb2.PredictionLog()

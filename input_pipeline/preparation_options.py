@@ -39,6 +39,7 @@ class PreparationOptions:
         "holds a comma stands in double quotes. A directory is read whole, its folders too; "
         "in a glob ** is any number of folders. A folder called name=value gives all lines below "
         "it that value of a column that the files do not have.",
+        is_path=True,
         repeated=True,
     )
     delimiter: str = option(
@@ -64,7 +65,7 @@ class PreparationOptions:
         "What computes the data set. local: this process, in its memory.",
         tuple(ENGINES),
     )
-    data_dir: str = option("", "Data set directory to write; it must not exist yet.")
+    data_dir: str = option("", "Data set directory to write; it must not exist yet.", is_path=True)
     seed: int = option(
         0, "Seed of every random draw: negatives, grouping, permutation, synthetic log."
     )

@@ -6,14 +6,15 @@ import collections
 import dataclasses
 import hashlib
 import json
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from absl import logging
-from tqdm import tqdm
 
 from input_pipeline.commands.command import run_command
+from input_pipeline.commands.stages import Stages
 from input_pipeline.engines.engine import (
     DatasetStatistics,
     Engine,
@@ -57,7 +58,7 @@ def prepare(preparation: PreparationOptions) -> DatasetSpec:
             spec = write_data_set(engine)
         filesystem.publish(temporary, final)
     except BaseException:
-        filesystem.remove_tree(temporary)
+        filesystem.remove_tree_quietly(temporary)
         raise
     return spec
 
@@ -71,20 +72,30 @@ def write_data_set(engine: Engine) -> DatasetSpec:
     preparation, data_dir = engine.preparation, engine.data_dir
     for folder in ("vocabulary", "graph", "examples"):
         filesystem.make_dirs(filesystem.join(data_dir, folder))
+    stages = Stages()
+    stages.begin("reading the log")
     log = engine.read()
     rows, split = choose_rows(log, preparation), choose_split(log, preparation)
     tell_what_order_means(log, preparation, split)
+    stages.begin("numbering users and items")
     spec, facts = describe(log, engine.index(rows, split), preparation, rows, split)
     engine.begin(spec, facts)
     num_windows = len(spec.cuts) + 1
     windows = []
-    for window in tqdm(range(num_windows), desc="windows", unit="window", disable=None):
+    for window in stages.turns(range(num_windows), "window"):
         if window:
+            stages.begin("graph")
             _write_graph(engine, window)
+        stages.begin("rows")
         windows.append(engine.rows(window))
+        stages.begin("writing records")
         engine.records(window)
+    stages.begin("graph of the whole log")
     _write_graph(engine, num_windows)
-    spec = complete(spec, windows, engine.finish(), data_dir)
+    stages.begin("putting shards together")
+    statistics = engine.finish()
+    stages.begin("writing the report")
+    spec = complete(spec, windows, statistics, data_dir)
     filesystem.write_bytes(filesystem.join(data_dir, SPEC_FILE), spec.to_json().encode())
     return spec
 
@@ -261,14 +272,28 @@ def _grouping_checksum(spec: DatasetSpec, data_dir: str) -> str:
     return digest.hexdigest()
 
 
+def prepare_for_user(preparation: PreparationOptions) -> DatasetSpec:
+    """As `prepare`, for commands: an interruption says what is left of it."""
+    try:
+        return prepare(preparation)
+    except KeyboardInterrupt:
+        if not filesystem.exists(preparation.data_dir):
+            print(
+                f"\ninterrupted: nothing was written to {preparation.data_dir}, and the same "
+                "command begins anew",
+                file=sys.stderr,
+            )
+        raise
+
+
 def _prepare(preparation: PreparationOptions) -> None:
-    spec = prepare(preparation)
+    spec = prepare_for_user(preparation)
     print(f"wrote {preparation.data_dir}: {json.dumps(spec.counts, indent=2)}")
 
 
 def main() -> None:
     """The command."""
-    run_command(_prepare, PreparationOptions)
+    run_command(_prepare, PreparationOptions, doc=__doc__)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from typing import Any
 
 from input_pipeline.feature import NODES, Feature, Vocabulary, check_name
 from input_pipeline.files import filesystem
+from input_pipeline.files.json_file import parse_json
 
 FORMAT_VERSION = 2
 SPEC_FILE = "dataset_spec.json"
@@ -167,10 +168,7 @@ class DatasetSpec:
     @classmethod
     def from_json(cls, text: str, origin: str = SPEC_FILE) -> DatasetSpec:
         """Parses `to_json`'s text; raises ValueError naming `origin` where it is no spec."""
-        try:
-            fields = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{origin}: not JSON: {error}") from None
+        fields = parse_json(text, origin, "Prepare the data set again, or put a copy of it back")
         version = fields.get("format_version") if isinstance(fields, dict) else None
         if version not in (None, FORMAT_VERSION):
             raise ValueError(

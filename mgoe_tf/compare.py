@@ -27,7 +27,7 @@ class CompareOptions:
     """Which runs, on which rows."""
 
     model_dirs: tuple[str, ...] = option(
-        (), "Model directories that mgoe_tf.train wrote, or globs of them."
+        (), "Model directories that mgoe_tf.train wrote, or globs of them.", is_path=True
     )
     split: str = option("test", "Compare metrics_<split>.json of each run.", SPLITS)
     metric: str = option("auc", "Metric by task.", comparison_report.METRICS)
@@ -36,10 +36,12 @@ class CompareOptions:
         "",
         "Page to write, such as comparison.html: runs side by side, and which differences are "
         "beyond the spread over seeds or, of two single runs, over users.",
+        is_path=True,
     )
     data_dir: str = option(
         "",
         "Data set that --report scores two single runs on again. Default: where they were trained.",
+        is_path=True,
     )
 
     def __post_init__(self) -> None:
@@ -71,7 +73,8 @@ def compare(options: CompareOptions) -> str:
             )
         )
         filesystem.write_text(options.report, page)
-    columns = list(dict.fromkeys(name for runs in values.values() for run in runs for name in run))
+    found = dict.fromkeys(name for runs in values.values() for run in runs for name in run)
+    columns = sorted(found, key=lambda name: name == "mean")  # after all tasks, in their order
     lines = [
         [title, str(len(runs)), *(_spread([run.get(name) for run in runs]) for name in columns)]
         for title, runs in values.items()
@@ -96,7 +99,7 @@ def _print(options: CompareOptions) -> None:
 
 def main() -> None:
     """The command."""
-    run_command(_print, CompareOptions)
+    run_command(_print, CompareOptions, doc=__doc__)
 
 
 if __name__ == "__main__":

@@ -17,16 +17,21 @@ from mgoe_tf.reports import run_report
 from mgoe_tf.reports.run_facts import RunFacts
 from mgoe_tf.training import checkpoints
 from mgoe_tf.training.quiet import quiet_tensorflow
+from mgoe_tf.training.trained_tasks import trained_tasks
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluateOptions:
     """What is evaluated on what."""
 
-    model_dir: str = option("", "Model directory that mgoe_tf.train wrote.")
-    data_dir: str = option("", "Data set directory, with the spec that the model was trained with.")
+    model_dir: str = option("", "Model directory that mgoe_tf.train wrote.", is_path=True)
+    data_dir: str = option(
+        "", "Data set directory, with the spec that the model was trained with.", is_path=True
+    )
     split: str = option("test", "Which window's rows.", SPLITS)
-    output: str = option("", "JSON file to write the metrics to. Default: print them only.")
+    output: str = option(
+        "", "JSON file to write the metrics to. Default: print them only.", is_path=True
+    )
     report: bool = option(
         False, "Write the page about the run anew, <model_dir>/report.html, with these rows."
     )
@@ -57,6 +62,7 @@ def evaluate(options: EvaluateOptions) -> dict[str, Any]:
         model=loaded.model,
         lookup=loaded.lookup,
         skip_bad_records=options.skip_bad_records,
+        averaged=trained_tasks(loaded.spec, loaded.train_options),
     )
     scored = evaluator.score()
     metrics = scored.metrics()
@@ -78,7 +84,7 @@ def _print_metrics(options: EvaluateOptions) -> None:
 
 def main() -> None:
     """The command."""
-    run_command(_print_metrics, EvaluateOptions)
+    run_command(_print_metrics, EvaluateOptions, doc=__doc__)
 
 
 if __name__ == "__main__":

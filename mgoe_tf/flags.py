@@ -17,6 +17,7 @@ from absl import flags
 
 from input_pipeline.commands.flag_help import grouped_help
 from input_pipeline.commands.options import define_flags, from_flags, given
+from input_pipeline.files.paths import require_apart
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.models.options import ModelOptions
@@ -155,6 +156,7 @@ def find_flagfiles(argv: Sequence[str]) -> list[str]:
 
 
 def _find_flagfile(path: str) -> str:
+    path = os.path.expanduser(path)
     packaged = importlib.resources.files("mgoe_tf") / "configs" / os.path.basename(path)
     return str(packaged) if not os.path.exists(path) and packaged.is_file() else path
 
@@ -167,6 +169,7 @@ def read_train_flags(
     for name in ("data_dir", "model_dir"):
         if not getattr(train, name):
             raise ValueError(f"--{name}: must name a directory, got ''")
+    require_apart({"model_dir": train.model_dir, "data_dir": train.data_dir})
     return (
         from_flags(model_class(train.model).options_class, flag_values),
         train,

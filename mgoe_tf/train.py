@@ -7,23 +7,27 @@ that come with the package (mgoe_tf/configs) are found by their name from any fo
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from absl import app, flags
 
 from input_pipeline.commands.command import refuse_arguments, run_main
+from input_pipeline.commands.shell import command_line
 from input_pipeline.files import filesystem
+from input_pipeline.files.failures import FileError, is_failure, reason
 from input_pipeline.preparation_options import PreparationOptions
-from input_pipeline.prepare import prepare
+from input_pipeline.prepare import prepare_for_user
 from input_pipeline.spec import read_spec
 from mgoe_tf import flags as train_flags
 from mgoe_tf.evaluation import tables
 from mgoe_tf.evaluation.best_possible import best_possible_auc
+from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.training import checkpoints
 from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.quiet import quiet_tensorflow
+from mgoe_tf.training.stopping import Interrupted
 from mgoe_tf.training.threads import set_intra_op_threads
 from mgoe_tf.training.trainer import train
 
@@ -36,7 +40,7 @@ def prepare_if_missing(flag_values: flags.FlagValues, preparation: PreparationOp
         train_flags.require_prepared_so(flag_values, preparation, spec)
     elif preparation.source:
         print(f"--data_dir={data_dir} does not exist yet: preparing it", flush=True)
-        prepare(preparation)
+        prepare_for_user(preparation)
     else:
         raise ValueError(
             f"--data_dir={data_dir} does not exist: prepare it with input_pipeline.prepare, or "
@@ -50,7 +54,7 @@ def model_to_compare_with(model: str) -> str:
 
 
 def next_commands(options: TrainOptions, repeated: Sequence[str]) -> str:
-    """What to try after a run, with this run's paths.
+    """What to try after a run, with this run's paths, quoted as a shell reads them.
 
     Args:
       options: of the run.
@@ -63,37 +67,65 @@ def next_commands(options: TrainOptions, repeated: Sequence[str]) -> str:
     exports = filesystem.join(folder, "exports")
     served = filesystem.join(exports, options.model)
     served = served if filesystem.is_remote(served) else os.path.abspath(served)
-    name, data = options.model, f"--data_dir={options.data_dir}"
-    again = shlex.join([*repeated, f"--model={other}", f"--model_dir={other_dir}"])
-    train_other = () if checkpoints.holds_run(other_dir) else (f"python -m mgoe_tf.train {again}",)
+    name, data = f"--model_name={options.model}", f"--data_dir={options.data_dir}"
+    train_other = [*_module("mgoe_tf.train"), *repeated]
+    train_other += [f"--model={other}", f"--model_dir={other_dir}"]
+    compare = [*_module("mgoe_tf.compare"), f"--model_dirs={model_dir},{other_dir}"]
+    export = [*_module("export.savedmodel"), f"--model_dir={model_dir}", data]
+    serve = [*_module("export.serve"), name, f"--model_base_path={served}", "--port=8500"]
+    ask = [*_module("export.client"), "--target=localhost:8500", name, data]
     user_id = _first_line(filesystem.join(model_dir, "vocabulary", "user_id.txt"))
     steps = {
         f"compare with {other}, trained on the same rows": (
-            *train_other,
-            f"python -m mgoe_tf.compare --model_dirs={model_dir},{other_dir}",
+            *(() if checkpoints.holds_run(other_dir) else (train_other,)),
+            compare,
         ),
-        "see curves in TensorBoard": (f"tensorboard --logdir={model_dir}",),
-        "export": (
-            f"python -m export.savedmodel --model_dir={model_dir} {data} --export_base={exports} "
-            f"--model_name={name}",
-        ),
-        "serve, and call from another terminal": (
-            f"python -m export.serve --model_name={name} --model_base_path={served} --port=8500",
-            f"python -m export.client --target=localhost:8500 --model_name={name} {data} "
-            f"--user_id={shlex.quote(user_id)}",
-        ),
+        "see curves in TensorBoard": (["tensorboard", f"--logdir={model_dir}"],),
+        "export": ([*export, f"--export_base={exports}", name],),
+        "serve, and call from another terminal": (serve, [*ask, f"--user_id={user_id}"]),
     }
     return "\n".join(
         line
         for title, commands in steps.items()
-        for line in (f"  # {title}", *(f"  {command}" for command in commands))
+        for line in (f"  # {title}", *(f"  {command_line(*command)}" for command in commands))
     )
 
 
+def _module(name: str) -> list[str]:
+    return ["python", "-m", name]
+
+
 def _first_line(path: str) -> str:
-    """For display: raw ids may hold bytes that are not UTF-8."""
+    """Raw ids may hold bytes that are no UTF-8: they are surrogates here, as in arguments."""
     line = filesystem.read_bytes(path).partition(b"\n")[0]
-    return line.decode("utf-8", "backslashreplace")
+    return line.decode("utf-8", "surrogateescape")
+
+
+def resume_command(arguments: Sequence[str]) -> str:
+    """The command that goes on with a run.
+
+    Args:
+      arguments: of the command that began it, without the program's name.
+    """
+    resume = () if "--resume" in arguments else ("--resume",)
+    return command_line(*_module("mgoe_tf.train"), *arguments, *resume)
+
+
+def _train(model_options: ModelOptions, options: TrainOptions) -> dict[str, Any]:
+    """Trains; whatever ends it too early says how to go on."""
+    again = resume_command(sys.argv[1:])
+    try:
+        return train(model_options, options)
+    except (Interrupted, KeyboardInterrupt):
+        if checkpoints.holds_checkpoint(options.model_dir):
+            print(f"go on with:\n  {again}", file=sys.stderr)
+        else:
+            print("\ninterrupted: nothing was saved, the same command begins anew", file=sys.stderr)
+        raise
+    except Exception as error:
+        if not is_failure(error) or not checkpoints.holds_checkpoint(options.model_dir):
+            raise
+        raise FileError(f"{reason(error)}; once that is mended, go on with: {again}") from error
 
 
 def _run(argv: list[str]) -> None:
@@ -102,7 +134,7 @@ def _run(argv: list[str]) -> None:
     model_options, options, preparation = train_flags.read_train_flags(flags.FLAGS)
     set_intra_op_threads(options.intra_op_threads)
     prepare_if_missing(flags.FLAGS, preparation)
-    metrics = train(model_options, options)
+    metrics = _train(model_options, options)
     print()
     best = best_possible_auc(options.data_dir, metrics["split"])
     print(tables.beside_best(metrics, best))

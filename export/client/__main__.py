@@ -14,8 +14,10 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import pathlib
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,27 +25,28 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 
-from export.client import context, ranking
+from export.client import context, known_ids, ranking
 from export.client.client import Client, Signature
 from export.client.records import read_records
 from export.client.request_records import request_inputs
 from export.client.snapshot import GraphSnapshot
+from input_pipeline.commands import streams
 from input_pipeline.commands.text_table import table
 
 _RANKING = ("rank_ids", "rank", "serving_default")
 _OF_EXAMPLES = ("examples", "classify", "regress")
+_WORTH_TELLING_SECONDS = 1.0
 
 
-def _text(value: Any) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
-def _rows_text(outputs: Mapping[str, NDArray[Any]], first: str, count: int) -> str:
-    """The first rows of outputs [N], the column `first` first and `score` second."""
-    names = sorted(set(outputs) - {first, "score"})
+def _rows_text(
+    outputs: Mapping[str, NDArray[Any]], first: str, count: int, tasks: Sequence[str] = ()
+) -> str:
+    """The first rows of outputs [N], the column `first` first and `score` second, then `tasks`."""
+    names = [*(task for task in tasks if task in outputs), *sorted(set(outputs) - {*tasks})]
+    names = [name for name in names if name not in (first, "score")]
     names = ["score", *names] if "score" in outputs else names
     rows = [
-        [_text(outputs[first][row]), *(f"{outputs[name][row]:.6f}" for name in names)]
+        [known_ids.text(outputs[first][row]), *(f"{outputs[name][row]:.6f}" for name in names)]
         for row in range(min(count, len(outputs[first])))
     ]
     return table([first, *names], rows)
@@ -57,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
+    path = os.path.expanduser
     add("--target", default="localhost:8500", help="host:port of gRPC (default: %(default)s)")
     add("--model_name", default="mgoe", help="the model's name (default: %(default)s)")
     add("--version", type=int, help="of the model; default: the newest")
@@ -67,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--user_id", help="raw id of the user")
     add("--item_ids", help="raw ids of the candidates, separated by commas")
-    add("--candidates", help="file with a raw item id on each line")
+    add("--candidates", type=path, help="file with a raw item id on each line")
     add(
         "--popular",
         type=int,
@@ -80,10 +84,15 @@ def _parser() -> argparse.ArgumentParser:
         help="features of the request itself, name=value,name=value,...; | between several values "
         "of one; what is left out is missing",
     )
-    add("--data_dir", help="data set whose graph is joined, or whose popular items are ranked")
+    add(
+        "--data_dir",
+        type=path,
+        help="data set whose graph is joined, or whose popular items are ranked",
+    )
     add("--snapshot", default="latest", help="graph of the data set (default: %(default)s)")
     add(
         "--examples",
+        type=path,
         help="TFRecord file of rows, for examples, classify and regress; or of the request layout, "
         "for --signature=rank",
     )
@@ -94,9 +103,9 @@ def _parser() -> argparse.ArgumentParser:
         default=5.0,
         help="for a call, waiting for a server that is not up yet included (default: %(default)s)",
     )
-    add("--root_certificates", help="PEM file of who signs servers; calls over TLS")
-    add("--private_key", help="PEM file, for mutual TLS")
-    add("--certificate", help="PEM file of the key's certificate, for mutual TLS")
+    add("--root_certificates", type=path, help="PEM file of who signs servers; calls over TLS")
+    add("--private_key", type=path, help="PEM file, for mutual TLS")
+    add("--certificate", type=path, help="PEM file of the key's certificate, for mutual TLS")
     return parser
 
 
@@ -130,23 +139,35 @@ def _candidates(
 ) -> NDArray[Any]:
     wanted = signature.inputs["item_id"]
     if options.item_ids is not None:
-        return ranking.parse_ids(options.item_ids.split(","), wanted)
+        return ranking.parse_ids(options.item_ids.split(","), wanted, lambda _: "--item_ids")
     if options.candidates is None:
         if snapshot is None:
             raise ValueError("--item_ids: must be given without --data_dir, got none")
         return snapshot.popular_items(options.popular)
-    lines = pathlib.Path(options.candidates).read_text(encoding="utf-8").splitlines()
-    if not lines:
-        raise ValueError(f"--candidates: {options.candidates} is empty")
-    return ranking.parse_ids(lines, wanted)
+    return ranking.read_candidates(options.candidates, wanted)
 
 
-def _rank(client: Client, options: argparse.Namespace, name: str, signature: Signature) -> str:
+def _model_ids(client: Client, signatures: Mapping[str, Signature]) -> known_ids.ModelIds | None:
+    """What the model tells of ids; None where its export has no graph."""
+    if known_ids.SIGNATURE not in signatures:
+        return None
+    return known_ids.ModelIds(
+        lambda inputs: client.predict(inputs, known_ids.SIGNATURE),
+        signatures[known_ids.SIGNATURE].inputs,
+    )
+
+
+def _rank(
+    client: Client, options: argparse.Namespace, name: str, signatures: Mapping[str, Signature]
+) -> str:
+    signature = signatures[name]
     snapshot = None
     if options.data_dir is not None:
         snapshot = GraphSnapshot(options.data_dir, options.snapshot)
     item_ids = _candidates(options, signature, snapshot)
-    user_id = ranking.parse_ids([options.user_id], signature.inputs["user_id"])
+    user_id = ranking.parse_ids(
+        [options.user_id], signature.inputs["user_id"], lambda _: "--user_id"
+    )
     texts = options.context.split(",") if options.context else []
     ask: ranking.Ask
     if name == "rank_ids":
@@ -165,16 +186,23 @@ def _rank(client: Client, options: argparse.Namespace, name: str, signature: Sig
     if absent:
         print(f"{', '.join(absent)} of --context read as missing", file=sys.stderr)
     ranked = ranking.rank(client, ask, user_id, item_ids)
-    if snapshot is not None:
-        for owner, ids in (("user", user_id), ("item", item_ids)):
-            unknown = int((snapshot.rows(owner, ids) < 0).sum())
-            if unknown:
-                told = f"{unknown} {owner}(s) unknown to the graph are scored as cold"
-                print(told, file=sys.stderr)
-    return _rows_text(ranked, "item_id", options.top)
+    model = _model_ids(client, signatures)
+    knows: known_ids.Knows
+    tasks: Sequence[str]
+    if model is not None and name == "rank_ids":
+        knows, tasks = model.knows, model.tasks()
+    elif snapshot is not None:
+        knows, tasks = known_ids.known_to_graph(snapshot), snapshot.spec.task_names
+    else:  # an export of a version before this one
+        print("the model does not tell which ids it knows", file=sys.stderr)
+        return _rows_text(ranked, "item_id", options.top)
+    for owner, ids in (("user", user_id), ("item", item_ids)):
+        if told := known_ids.of_unknown(knows, owner, ids):
+            print(told, file=sys.stderr)
+    return _rows_text(ranked, "item_id", options.top, tasks)
 
 
-def _replay(client: Client, options: argparse.Namespace, name: str) -> str:
+def _replay(client: Client, options: argparse.Namespace, name: str, tasks: Sequence[str]) -> str:
     """Answers to the first rows of a TFRecord, in their order."""
     examples = read_records(options.examples, options.top)
     if not examples:
@@ -182,14 +210,17 @@ def _replay(client: Client, options: argparse.Namespace, name: str) -> str:
     if name == "classify":
         classes = client.classify(examples)
         outputs = {task: np.array([row[task] for row in classes]) for task in classes[0]}
+        tasks = tuple(classes[0])
     elif name == "regress":
         outputs = {"score": client.regress(examples)}
     else:
         outputs = client.predict({"examples": np.array(examples, object)}, name)
-    return _rows_text({"row": np.arange(len(examples)), **outputs}, "row", options.top)
+    return _rows_text({"row": np.arange(len(examples)), **outputs}, "row", options.top, tasks)
 
 
-def _replay_requests(client: Client, options: argparse.Namespace, signature: Signature) -> str:
+def _replay_requests(
+    client: Client, options: argparse.Namespace, signature: Signature, tasks: Sequence[str]
+) -> str:
     """Answers to the candidates of the first records, in their order: record.candidate."""
     answers: list[dict[str, NDArray[Any]]] = []
     for number, record in enumerate(read_records(options.examples, options.top)):
@@ -204,7 +235,7 @@ def _replay_requests(client: Client, options: argparse.Namespace, signature: Sig
         answers.append({"row": row, **{name: value[order] for name, value in merged.items()}})
     if not answers:
         raise ValueError(f"--examples: {options.examples} is empty")
-    return _rows_text(_joined(answers), "row", options.top)
+    return _rows_text(_joined(answers), "row", options.top, tasks)
 
 
 def _joined(parts: Sequence[Mapping[str, NDArray[Any]]]) -> dict[str, NDArray[Any]]:
@@ -219,6 +250,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
       SystemExit: with a message, for a caller's mistake or a call that failed.
     """
     options = _parser().parse_args(arguments)
+    streams.open_streams()
     try:
         for flag in ("top", "popular"):
             if getattr(options, flag) < 1:
@@ -231,15 +263,26 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _credentials(options),
         ) as client:
             signatures = client.signatures()
+            if client.waited_seconds >= _WORTH_TELLING_SECONDS:
+                waited = f"waited {client.waited_seconds:.1f} s for {options.target}"
+                print(waited, file=sys.stderr)
             name = _chosen(options, signatures)
-            if name in _OF_EXAMPLES:
-                print(_replay(client, options, name))
-            elif name == "rank" and options.examples:
-                print(_replay_requests(client, options, signatures[name]))
+            if name in _OF_EXAMPLES or (name == "rank" and options.examples):
+                model = _model_ids(client, signatures)
+                tasks = () if model is None else model.tasks()
+                if name in _OF_EXAMPLES:
+                    print(_replay(client, options, name, tasks))
+                else:
+                    print(_replay_requests(client, options, signatures[name], tasks))
             else:
-                print(_rank(client, options, name, signatures[name]))
+                print(_rank(client, options, name, signatures))
+        streams.flush_streams()
     except (ValueError, OSError) as error:
+        if os.environ.get("MGOE_DEBUG"):
+            traceback.print_exc()
         sys.exit(f"export.client: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -78,6 +78,9 @@ class Client:
         UNAVAILABLE (it starts, or restarts), after pauses that grow to a second.
       version: the version to ask for; None: the newest.
       credentials: of TLS; None: without.
+
+    Attributes:
+      waited_seconds: how long calls have waited until the server could be reached, all together.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Client:
         self._model_name = model_name
         self._timeout_seconds = timeout_seconds
         self._version = version
+        self.waited_seconds = 0.0
         if credentials is None:
             self._channel = grpc.insecure_channel(target, options=_CHANNEL_OPTIONS)
         else:
@@ -124,21 +128,25 @@ class Client:
                 request_serializer=type(request).SerializeToString,
                 response_deserializer=response_class.FromString,
             )
-        end = time.monotonic() + self._timeout_seconds
+        begin = time.monotonic()
+        end = begin + self._timeout_seconds
         pause = _FIRST_PAUSE_SECONDS
         while True:
+            last = time.monotonic()
             try:
-                return call(request, timeout=max(end - time.monotonic(), 1e-3))
+                response = call(request, timeout=max(end - last, 1e-3))
+                self.waited_seconds += last - begin
+                return response
             except grpc.RpcError as error:
                 code, details = error.code(), error.details()
             if code != grpc.StatusCode.UNAVAILABLE or time.monotonic() + pause >= end:
-                raise CallError(code, self._explain(code, details))
+                raise CallError(code, self._explain(code, details, time.monotonic() - begin))
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
-    def _explain(self, code: grpc.StatusCode, details: str) -> str:
+    def _explain(self, code: grpc.StatusCode, details: str, seconds: float) -> str:
         if code == grpc.StatusCode.UNAVAILABLE:
-            return f"no server answers at {self._target}: {details}"
+            return f"no server answers at {self._target}, tried for {seconds:.1f} s: {details}"
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
             return f"{self._target} did not answer within {self._timeout_seconds:g} s: {details}"
         if code == grpc.StatusCode.NOT_FOUND:

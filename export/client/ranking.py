@@ -5,6 +5,7 @@ Axes: N candidates.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from export.client.batch_sizes import MAX_BATCH_SIZE
 from export.client.client import Client, Input
 from export.client.snapshot import GraphSnapshot
 from export.client.tensors import DT_STRING
+from input_pipeline.files import filesystem
 
 Rows = dict[str, NDArray[Any]]
 Ask = Callable[[Client, NDArray[Any], NDArray[Any]], Rows]
@@ -52,16 +54,53 @@ def join(
     return rows
 
 
-def parse_ids(texts: Sequence[str], wanted: Input) -> NDArray[Any]:
-    """Ids as text to an array of the type that an input wants, [N]: int64, or object of bytes."""
+def parse_ids(
+    texts: Sequence[str | bytes], wanted: Input, where: Callable[[int], str] = lambda _: "ids"
+) -> NDArray[Any]:
+    """Ids as text to an array of the type that an input wants, [N]: int64, or object of bytes.
+
+    Args:
+      texts: N of them.
+      wanted: the input.
+      where: from the number of a text, from 0, to what a message calls it.
+
+    Raises:
+      ValueError: naming the first text that is no such id.
+    """
     if wanted.dtype == DT_STRING:
-        return np.array([text.encode() for text in texts], dtype=object)
-    try:
-        return np.array([int(text) for text in texts], dtype=np.int64)
-    except (ValueError, OverflowError):
-        raise ValueError(
-            f"ids: must be integers within int64, as the model wants them, got {list(texts)}"
-        ) from None
+        ids: NDArray[Any] = np.empty(len(texts), object)
+        ids[:] = [t if isinstance(t, bytes) else os.fsencode(t) for t in texts]
+        return ids
+    numbers = np.empty(len(texts), np.int64)
+    for place, text in enumerate(texts):
+        try:
+            numbers[place] = int(text)
+        except (ValueError, OverflowError):
+            shown = text.decode(errors="backslashreplace") if isinstance(text, bytes) else text
+            raise ValueError(
+                f"{where(place)}: must be an integer within int64, as the model wants it, got "
+                f"{shown!r}"
+            ) from None
+    return numbers
+
+
+def read_candidates(path: str, wanted: Input) -> NDArray[Any]:
+    """The ids in a file, one a line, [N]; empty lines are left out.
+
+    Raises:
+      ValueError: there is none, or a line is no id; names the first such line.
+      OSError: the file cannot be read.
+    """
+    lines = filesystem.read_bytes(path).removeprefix(b"\xef\xbb\xbf").split(b"\n")
+    lines = [line.removesuffix(b"\r") for line in lines]
+    numbers = [number for number, line in enumerate(lines, 1) if line.strip()]
+    if not numbers:
+        raise ValueError(f"--candidates: {path} is empty")
+    return parse_ids(
+        [lines[number - 1] for number in numbers],
+        wanted,
+        lambda place: f"--candidates: {path}, line {numbers[place]}",
+    )
 
 
 def by_ids(

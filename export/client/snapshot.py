@@ -53,17 +53,6 @@ class GraphSnapshot:
     def _make_index(self, name: str) -> IdIndex:
         return IdIndex(self._ids(name))
 
-    def parse_ids(self, owner: str, texts: Sequence[str]) -> NDArray[Any]:
-        """Ids as text to an array of the column's type, [N]: int64, or object of bytes."""
-        if self.spec.vocabulary(f"{owner}_id").dtype == "bytes":
-            return np.array([text.encode() for text in texts], dtype=object)
-        try:
-            return np.array([int(text) for text in texts], dtype=np.int64)
-        except (ValueError, OverflowError):
-            raise ValueError(
-                f"{owner}_id: must be integers within int64, as in the data set, got {list(texts)}"
-            ) from None
-
     def rows(self, owner: str, ids: NDArray[Any]) -> NDArray[Any]:
         """The rows [N] in the graph of raw ids [N], -1 where it does not know them."""
         rows = self._index(f"{owner}_id").rows(ids)

@@ -9,12 +9,13 @@ from __future__ import annotations
 from export.deploy import files
 from export.deploy.options import DeployOptions
 from input_pipeline.commands.command import run_command
+from input_pipeline.commands.shell import command_line
 from input_pipeline.files import filesystem
 from input_pipeline.files.temporary_directory import temporary_directory
 
 _NEXT = {
-    "docker": "docker compose --file {output}/docker-compose.yaml up",
-    "kubernetes": "kubectl apply --kustomize {output}",
+    "docker": ("docker", "compose", "--file", "{output}/docker-compose.yaml", "up"),
+    "kubernetes": ("kubectl", "apply", "--kustomize", "{output}"),
 }
 
 
@@ -43,12 +44,13 @@ def deploy(deploy_options: DeployOptions) -> list[str]:
 def _deploy(deploy_options: DeployOptions) -> None:
     for path in deploy(deploy_options):
         print(path)
-    print("next: " + _NEXT[deploy_options.platform].format(output=deploy_options.output))
+    parts = (part.format(output=deploy_options.output) for part in _NEXT[deploy_options.platform])
+    print(f"next: {command_line(*parts)}")
 
 
 def main() -> None:
     """The command."""
-    run_command(_deploy, DeployOptions)
+    run_command(_deploy, DeployOptions, doc=__doc__)
 
 
 if __name__ == "__main__":

@@ -20,10 +20,10 @@ class DeployOptions:
 
     platform: str = option("docker", "What the files are for.", PLATFORMS)
     export_base: str = option(
-        "", "Directory of exported models, as `export.savedmodel` wrote it; required."
+        "", "Directory of exported models, as `export.savedmodel` wrote it; required.", is_path=True
     )
     model_names: tuple[str, ...] = option(("mgoe",), "Models under --export_base to serve.")
-    output: str = option("deploy", "Directory to write; it must not exist yet.")
+    output: str = option("deploy", "Directory to write; it must not exist yet.", is_path=True)
     device: str = option("gpu", "What the models run on.", DEVICES)
     image: str | None = option(
         None,

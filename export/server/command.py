@@ -6,6 +6,8 @@ import dataclasses
 import os
 import shutil
 import signal
+import sys
+from types import FrameType
 
 import tensorflow as tf
 from absl import flags
@@ -54,6 +56,7 @@ def serve(backend_options: BackendOptions, serve_options: ServeOptions) -> None:
     """Serves until SIGTERM or SIGINT, or becomes the real server.
 
     Raises:
+      KeyboardInterrupt: it was SIGINT; requests under way have been answered.
       ValueError: see `real_command` and `Server.start`.
       OSError: a port is taken.
     """
@@ -62,8 +65,15 @@ def serve(backend_options: BackendOptions, serve_options: ServeOptions) -> None:
         os.execv(command[0], command)
     tf.get_logger().setLevel("ERROR")  # it calls the loader of sessions deprecated
     server = Server(serve_options)
+    told: list[int] = []
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del frame
+        told.append(number)
+        server.request_stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server.request_stop())
+        signal.signal(number, stop)
     try:
         server.start()
         print(
@@ -76,3 +86,6 @@ def serve(backend_options: BackendOptions, serve_options: ServeOptions) -> None:
         server.wait()
     finally:
         server.stop()
+    if signal.SIGINT in told:
+        print("stopped serving; the same command serves again", file=sys.stderr)
+        raise KeyboardInterrupt

@@ -29,11 +29,13 @@ class ServeOptions:
         "",
         "Directory of the model's version directories, local or remote; this or "
         "--model_config_file is required.",
+        is_path=True,
     )
     model_config_file: str = option(
         "",
         "ModelServerConfig in text format: models, version policies, labels. --model_name and "
         "--model_base_path are ignored then.",
+        is_path=True,
     )
     model_config_file_poll_wait_seconds: float = option(
         0.0, "Seconds between two reads of --model_config_file. 0: read once."
@@ -42,7 +44,7 @@ class ServeOptions:
         False, "Lets a new label point at a version that is not available yet, as at the start."
     )
     port: int = option(8500, "TCP port of gRPC. 0: a free one, which is printed.")
-    grpc_socket_path: str = option("", "UNIX socket to listen on too.")
+    grpc_socket_path: str = option("", "UNIX socket to listen on too.", is_path=True)
     rest_api_port: int = option(0, "TCP port of HTTP/REST. 0: no REST.")
     rest_api_timeout_in_ms: int = option(30_000, "Milliseconds until a REST call is given up.")
     rest_api_num_threads: int = option(_THREADS, "REST calls that are answered at the same time.")
@@ -58,14 +60,16 @@ class ServeOptions:
         "", "key=value,... for gRPC, such as grpc.max_receive_message_length=67108864."
     )
     ssl_config_file: str = option(
-        "", "SSLConfig in text format; gRPC is served over TLS, or mutual TLS, then."
+        "", "SSLConfig in text format; gRPC is served over TLS, or mutual TLS, then.", is_path=True
     )
     enable_batching: bool = option(False, "Merges requests that wait together.")
     batching_parameters_file: str = option(
-        "", "BatchingParameters in text format, for --enable_batching."
+        "", "BatchingParameters in text format, for --enable_batching.", is_path=True
     )
     monitoring_config_file: str = option(
-        "", "MonitoringConfig in text format; serves Prometheus metrics on the REST port."
+        "",
+        "MonitoringConfig in text format; serves Prometheus metrics on the REST port.",
+        is_path=True,
     )
     enable_model_warmup: bool = option(True, "Replays a version's warm-up requests as it loads.")
     num_request_iterations_for_warmup: int = option(1, "How often each of them is replayed.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import os
 import sys
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -21,14 +22,23 @@ OptionsT = TypeVar("OptionsT")
 
 
 def option(
-    default: Any, help: str, choices: Sequence[str] | None = None, *, repeated: bool = False
+    default: Any,
+    help: str,
+    choices: Sequence[str] | None = None,
+    *,
+    is_path: bool = False,
+    repeated: bool = False,
 ) -> Any:
     """A dataclass field with the help text and the allowed values of its flag.
 
     Args:
+      default: of the field and of the flag.
+      help: what the flag means.
+      choices: the allowed values; None: any.
+      is_path: whether `~` at the beginning of the flag's value is somebody's home directory.
       repeated: of a list: whether a flag that is given again adds to it; else it replaces it.
     """
-    metadata = {"help": help, "choices": choices, "repeated": repeated}
+    metadata = {"help": help, "choices": choices, "is_path": is_path, "repeated": repeated}
     return dataclasses.field(default=default, metadata=metadata)
 
 
@@ -101,12 +111,21 @@ def _convert(name: str, value: Any, annotation: Any) -> Any:
         ) from None
 
 
+def _read(field: dataclasses.Field[Any], value: Any, annotation: Any) -> Any:
+    converted = _convert(field.name, value, annotation)
+    if not field.metadata["is_path"] or not converted:
+        return converted
+    if isinstance(converted, tuple):
+        return tuple(map(os.path.expanduser, converted))
+    return os.path.expanduser(converted)
+
+
 def from_flags(options_class: type[OptionsT], flag_values: flags.FlagValues) -> OptionsT:
     """Builds the options from parsed flags; the class checks them and raises ValueError."""
     annotations = typing.get_type_hints(options_class)
     return options_class(
         **{
-            field.name: _convert(field.name, flag_values[field.name].value, annotations[field.name])
+            field.name: _read(field, flag_values[field.name].value, annotations[field.name])
             for field in dataclasses.fields(options_class)  # type: ignore[arg-type]
         }
     )

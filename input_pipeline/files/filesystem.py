@@ -4,7 +4,7 @@ Local paths go through Python alone, so importing this module and using it on lo
 TensorFlow. A path `scheme://...` is remote and goes through `tf.io.gfile`: `gs://` natively, every
 other scheme after tensorflow-io, which registers `s3://`, `hdfs://`, `az://` and `http://`, was
 imported. Object stores have no directories and no atomic rename of many objects; `publish` says
-what takes their place.
+what takes their place. A little long, to stay the only module of its kind.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from input_pipeline.files import local_walk
+from input_pipeline.files.failures import doing
 from input_pipeline.files.remote_file import RemoteFile
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://")
@@ -87,11 +88,22 @@ def open_binary(path: str, mode: str = "rb") -> BinaryIO:
     if mode not in ("rb", "wb"):
         raise ValueError(f"mode must be rb or wb, got {mode!r}")
     if not is_remote(path):
-        return open(path, mode)  # type: ignore[return-value]
-    file = RemoteFile(_gfile(path).GFile(path, mode), mode)
+        if mode == "rb":
+            return open(path, mode)  # type: ignore[return-value]
+        with doing("writing", path):
+            return io.BufferedWriter(_WrittenFile(path, mode), _BUFFER_BYTES)
+    file = RemoteFile(path, _gfile(path).GFile(path, mode), mode)
     if mode == "rb":
         return io.BufferedReader(file, _BUFFER_BYTES)
     return io.BufferedWriter(file, _BUFFER_BYTES)
+
+
+class _WrittenFile(io.FileIO):
+    """A local file whose path is named where it cannot be written, on a full disk, say."""
+
+    def write(self, data: Any) -> int:
+        with doing("writing", str(self.name)):
+            return super().write(data)
 
 
 def read_bytes(path: str) -> bytes:
@@ -101,19 +113,29 @@ def read_bytes(path: str) -> bytes:
 
 
 def read_text(path: str) -> str:
-    """The text of a UTF-8 file."""
-    return read_bytes(path).decode("utf-8")
+    """The text of a UTF-8 file; ValueError where it is none."""
+    try:
+        return read_bytes(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: must be text in UTF-8: {error}") from None
 
 
 def write_bytes(path: str, content: bytes) -> None:
     """Writes a file whole: a reader finds the old content or the new one, never a part of it."""
-    target = (
-        path if is_remote(path) else temporary_sibling(path)
-    )  # An object appears when it is closed.
-    with open_binary(target, "wb") as file:
-        file.write(content)
-    if target != path:
-        os.replace(target, path)
+    if is_remote(path):  # an object appears when it is closed
+        with open_binary(path, "wb") as file:
+            file.write(content)
+        return
+    temporary = temporary_sibling(path)
+    try:
+        with open_binary(temporary, "wb") as file:
+            file.write(content)
+        with doing("writing", path):
+            os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+        raise
 
 
 def write_text(path: str, text: str) -> None:
@@ -177,7 +199,8 @@ def listdir(path: str) -> list[str]:
 def make_dirs(path: str) -> None:
     """Makes a directory and those above it where they do not exist."""
     if not is_remote(path):
-        os.makedirs(path, exist_ok=True)
+        with doing("making the directory", path):
+            os.makedirs(path, exist_ok=True)
     elif "/" in path.partition("://")[2].rstrip("/"):  # else a bucket, which is there or is not
         _gfile(path).makedirs(path)
 
@@ -198,13 +221,21 @@ def remove(path: str) -> None:
 
 
 def remove_tree(path: str) -> None:
-    """Removes a directory and all that it holds, if it exists."""
+    """Removes a directory and all that it holds, or a file, if it exists."""
     if not exists(path):
         return
-    if is_remote(path):
+    if not is_directory(path):
+        remove(path)
+    elif is_remote(path):
         _gfile(path).rmtree(path)
     else:
         shutil.rmtree(path)
+
+
+def remove_tree_quietly(path: str) -> None:
+    """As `remove_tree`, as well as it can be: for what is left behind by another error."""
+    with contextlib.suppress(Exception):  # what went wrong first is told
+        remove_tree(path)
 
 
 def copy(source: str, target: str) -> None:
@@ -278,7 +309,8 @@ def publish(temporary: str, final: str) -> None:
         except OSError as error:  # somebody else was quicker
             if error.errno in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
                 raise taken from None
-            raise
+            with doing("writing", final):
+                raise
         return
     try:
         for name in sorted(files_below(temporary), key=lambda name: (name in _MARKERS, name)):
@@ -286,7 +318,6 @@ def publish(temporary: str, final: str) -> None:
             make_dirs(target.rpartition("/")[0])
             copy(join(temporary, name), target)
     except BaseException:
-        with contextlib.suppress(Exception):  # what went wrong first is told
-            remove_tree(final)
+        remove_tree_quietly(final)
         raise
     remove_tree(temporary)

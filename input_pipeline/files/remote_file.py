@@ -6,15 +6,18 @@ import io
 import os
 from typing import Any
 
+from input_pipeline.files.failures import doing
+
 
 class RemoteFile(io.RawIOBase):
     """A `tf.io.gfile.GFile` opened in mode `rb` or `wb`, as an unbuffered Python file."""
 
-    def __init__(self, file: Any, mode: str) -> None:
+    def __init__(self, path: str, file: Any, mode: str) -> None:
+        self._path = path
         self._file = file
         self._mode = mode
         if mode == "wb":
-            self._file.write(b"")  # A file that nothing is written to would not come to be.
+            self.write(b"")  # A file that nothing is written to would not come to be.
 
     def readable(self) -> bool:
         return self._mode == "rb"
@@ -31,7 +34,8 @@ class RemoteFile(io.RawIOBase):
         return len(data)
 
     def write(self, data: Any) -> int:
-        self._file.write(bytes(data))
+        with doing("writing", self._path):
+            self._file.write(bytes(data))
         return len(data)
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -43,5 +47,6 @@ class RemoteFile(io.RawIOBase):
 
     def close(self) -> None:
         if not self.closed:
-            self._file.close()
+            with doing("writing" if self._mode == "wb" else "reading", self._path):
+                self._file.close()
         super().close()

@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 
 from input_pipeline.files import filesystem
+from input_pipeline.files.failures import doing
 
 # Held until the process ends, however it ends.
 _locks = contextlib.ExitStack()
@@ -48,7 +49,8 @@ def temporary_directory(path: str) -> str:
             shutil.rmtree(abandoned)
     while True:
         temporary = filesystem.temporary_sibling(path)
-        os.makedirs(temporary)
+        with doing("making a directory beside", path):
+            os.makedirs(temporary)
         with contextlib.suppress(_LockedError):
             _locks.enter_context(_locked(temporary))
             if os.path.isdir(temporary):  # nobody took it for abandoned before it was locked

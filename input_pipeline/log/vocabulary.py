@@ -230,7 +230,7 @@ def embedded_ids(data_dir: str, spec: DatasetSpec, name: str) -> RawIds:
     return from_lines(lines, spec.vocabulary(name).dtype, name)
 
 
-def _embedding_rows(data_dir: str, spec: DatasetSpec, name: str) -> NDArray[Any]:
+def embedding_rows(data_dir: str, spec: DatasetSpec, name: str) -> NDArray[Any]:
     """The embedding row of each id known at t_{n-1}: int32, 0 where it has none of its own."""
     path = filesystem.join(data_dir, "vocabulary", f"{name}_counts.npy")
     embedded = filesystem.load_array(path) >= spec.flags["min_count"]
@@ -250,14 +250,14 @@ def embedded_side_feature(data_dir: str, spec: DatasetSpec, name: str) -> NDArra
     owner, ids = spec.select(feature.owner, "id")[0].vocabulary, feature.vocabulary
     assert owner is not None
     assert ids is not None
-    owner_rows = _embedding_rows(data_dir, spec, owner)
+    owner_rows = embedding_rows(data_dir, spec, owner)
     values = np.full(len(owner_rows), -1, np.int32)
     for cut in range(len(spec.cuts) - 1, 0, -1):
         file = f"{feature.column}.npy"
         at_cut = filesystem.load_array(filesystem.join(data_dir, "graph", str(cut), file))
         values[: len(at_cut)] = at_cut
     # -1, of a node that has none, is the last one
-    feature_rows = np.append(_embedding_rows(data_dir, spec, ids), np.int32(0))
+    feature_rows = np.append(embedding_rows(data_dir, spec, ids), np.int32(0))
     rows = np.zeros(spec.vocabulary(owner).embedded + 1, np.int32)
     rows[owner_rows] = feature_rows[values]
     rows[0] = 0

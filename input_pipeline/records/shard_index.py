@@ -74,7 +74,10 @@ class ShardIndex:
             checksum = crc32().combine(
                 checksum, self.checksums[number : number + 1], self.sizes[number : number + 1]
             )
-        with filesystem.open_binary(source) as reader, open(target, "wb") as writer:
+        with (
+            filesystem.open_binary(source) as reader,
+            filesystem.open_binary(target, "wb") as writer,
+        ):
             reader.seek(int(self.offsets[block]))
             left = int(self.offsets[-1] - self.offsets[block])
             writer.write(GZIP_HEADER)

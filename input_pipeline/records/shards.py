@@ -19,8 +19,10 @@ from typing import IO, Any, NamedTuple, Protocol
 import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from input_pipeline.files import filesystem
+from input_pipeline.files.failures import doing
 from input_pipeline.log.windows import STREAM_ROW_ORDER, STREAM_SHARDS
 from input_pipeline.records.crc import crc32
 from input_pipeline.records.shard_index import (
@@ -118,15 +120,18 @@ class ShardWriter:
 
     def __exit__(self, *error: object) -> None:
         self._workers.shutdown(cancel_futures=True)
-        self._files.close()
+        # what could not be written is tried again, and what went wrong first is told
+        with contextlib.suppress(OSError):
+            self._files.close()
 
     def add(self, split: str, encoder: Encoder) -> None:
         """Deals records out to the shards of a split at random."""
         if split not in self._shards:
-            self._shards[split] = [
-                _Shard(self._files.enter_context(tempfile.TemporaryFile(dir=self._data_dir)))
-                for _ in range(self._num_shards)
-            ]
+            with self._writing():
+                self._shards[split] = [
+                    _Shard(self._files.enter_context(tempfile.TemporaryFile(dir=self._data_dir)))
+                    for _ in range(self._num_shards)
+                ]
         random = np.random.default_rng([self._seed, STREAM_ROW_ORDER, self._num_added])
         self._num_added += 1
         order = random.permutation(len(encoder))
@@ -140,19 +145,34 @@ class ShardWriter:
                 waiting.append((shard, self._workers.submit(_blocks, encoder, index)))
                 # A few chunks at a time, to bound the memory.
                 if len(waiting) >= 2 * self._num_workers:
-                    _append(*waiting.popleft())
+                    self._append(*waiting.popleft())
         while waiting:
-            _append(*waiting.popleft())
+            self._append(*waiting.popleft())
+
+    def _append(self, shard: _Shard, blocks: concurrent.futures.Future[list[Block]]) -> None:
+        found = blocks.result()
+        with self._writing():
+            for block in found:
+                shard.append(block)
+
+    def _writing(self) -> contextlib.AbstractContextManager[None]:
+        return doing("writing compressed records to an unnamed file in", self._data_dir)
 
     def finish(self) -> None:
         """Writes every shard, and the index of all."""
         indices: dict[str, ShardIndex] = {}
-        for index, (split, shards) in enumerate(self._shards.items()):
-            for number, shard in enumerate(shards):
-                path = shard_path(self._data_dir, split, number, self._num_shards)
-                stream = [self._seed, STREAM_SHARDS, index, number]
-                random = np.random.default_rng(stream)
-                indices[os.path.basename(path)] = shard.write(path, random)
+        written = tqdm(
+            total=self._num_shards * len(self._shards), desc="shards", unit="shard", disable=None
+        )
+        with written:
+            for index, (split, shards) in enumerate(self._shards.items()):
+                for number, shard in enumerate(shards):
+                    path = shard_path(self._data_dir, split, number, self._num_shards)
+                    stream = [self._seed, STREAM_SHARDS, index, number]
+                    random = np.random.default_rng(stream)
+                    with self._writing():  # what waits in the unnamed file is written first
+                        indices[os.path.basename(path)] = shard.write(path, random)
+                    written.update()
         write_index(self._data_dir, indices)
 
 
@@ -166,11 +186,6 @@ def _blocks(encoder: Encoder, index: NDArray[Any]) -> list[Block]:
         last = min(first + length, len(index))
         found.append(compress(records[bounds[first] : bounds[last]], rows[first:last]))
     return found
-
-
-def _append(shard: _Shard, blocks: concurrent.futures.Future[list[Block]]) -> None:
-    for block in blocks.result():
-        shard.append(block)
 
 
 class _Shard:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from input_pipeline.files import filesystem
+from input_pipeline.files.json_file import read_json
 
 
 def best_possible_auc(data_dir: str, split: str) -> dict[str, Any] | None:
     """AUC of the true probabilities by task; None for data of no synthetic world."""
     path = filesystem.join(data_dir, "world", "best_auc.json")
-    return json.loads(filesystem.read_text(path))[split] if filesystem.exists(path) else None
+    if not filesystem.exists(path):
+        return None
+    return read_json(path, "Delete it: the model does not need it")[split]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from input_pipeline.records.example_parsing import Column
 from input_pipeline.records.request_parsing import expand_users
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.evaluation.scored import Rows, Scored
+from mgoe_tf.evaluation.unknown_ids import unknown_ids
 from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import RankingModel
 
@@ -36,6 +38,7 @@ class Evaluator:
       model: whose predictions are scored.
       lookup: raw ids -> the model's embedding rows.
       skip_bad_records: how many unreadable records may be left out.
+      averaged: the tasks that enter averages; None: all.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class Evaluator:
         model: RankingModel,
         lookup: IdLookup,
         skip_bad_records: int = 0,
+        averaged: Collection[str] | None = None,
     ) -> None:
         if split not in SPLITS:
             raise ValueError(f"--split: must be one of {list(SPLITS)}, got {split!r}")
@@ -55,6 +59,7 @@ class Evaluator:
         self.split = split
         self.model = model
         self.lookup = lookup
+        self.averaged = averaged
         self._ids = {feature.owner: feature.name for feature in spec.select(role="id")}
         self._macro = {feature.owner: feature.name for feature in spec.select(role="macro_id")}
         names = {*model.feature_names, *self._ids.values(), *self._macro.values()}
@@ -93,7 +98,7 @@ class Evaluator:
         if self._rows is None:
             self._rows = self._collect(labels, {k: np.concatenate(v) for k, v in facts.items()})
         predictions = {task: np.concatenate(parts) for task, parts in logits.items()}
-        return Scored(self.split, self._rows, predictions)
+        return Scored(self.split, self._rows, predictions, self.averaged)
 
     def first_features(self) -> dict[str, tf.Tensor]:
         """The encoded features of the first batch."""
@@ -151,11 +156,18 @@ class Evaluator:
             "cold_user": user_macro < 0,
             "warm": (item_macro >= 0) & (user_macro >= 0),
         }
+        unknown = {
+            name: unknown_ids(
+                self.data_dir, self.spec, name, facts[name], facts[self._macro[owner]]
+            )
+            for owner, name in self._ids.items()
+        }
         return Rows(
             labels={task: np.concatenate(v) for task, v in labels.items()},
             nodes={"user": users, "item": items},
             macro={"user": user_macro, "item": item_macro},
             slices=slices,
+            unknown=unknown,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,7 @@ def report(
     logits: Mapping[str, NDArray[Any]],
     users: NDArray[Any],
     slices: Mapping[str, NDArray[Any]],
+    averaged: Collection[str] | None = None,
 ) -> dict[str, Any]:
     """The contents of metrics.json.
 
@@ -61,6 +62,7 @@ def report(
       logits: by task, float32 [N].
       users: row of each row's user in the vocabulary, int [N].
       slices: by name, bool [N].
+      averaged: the tasks of the averages; None: all.
 
     Returns:
       Numbers, or None where a metric is undefined (one class, no rows).
@@ -85,13 +87,16 @@ def report(
                 "logloss": logloss(y[chosen], z[chosen]),
                 "positives": int(np.count_nonzero(y[chosen])),
             }
+    averaged_tasks = [task for task in tasks if averaged is None or task in averaged]
     return {
         "split": split,
         "rows": len(users),
         "tasks": tasks,
         "average": {
-            name: _mean([values[name] for values in tasks.values()]) for name in ("auc", "logloss")
+            name: _mean([tasks[task][name] for task in averaged_tasks])
+            for name in ("auc", "logloss")
         },
+        "averaged_tasks": averaged_tasks,
         "slices": {
             name: {"rows": int(np.count_nonzero(members)), "tasks": parts[name]}
             for name, members in slices.items()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 from numpy.typing import NDArray
@@ -23,12 +24,14 @@ class Rows:
         not there.
       macro: by owner, the macro nodes, int32 [N]; -1: none.
       slices: by name, which rows are in it, bool [N].
+      unknown: by the name of the id, what `unknown_ids` tells.
     """
 
     labels: dict[str, NDArray[Any]]
     nodes: dict[str, NDArray[Any]]
     macro: dict[str, NDArray[Any]]
     slices: dict[str, NDArray[Any]]
+    unknown: dict[str, Any]
 
     @property
     def users(self) -> NDArray[Any]:
@@ -44,16 +47,21 @@ class Scored:
       split: `validation` or `test`.
       rows: what they are.
       logits: by task, float32 [N].
+      averaged: the tasks that enter averages; None: all.
     """
 
     split: str
     rows: Rows
     logits: dict[str, NDArray[Any]]
+    averaged: Collection[str] | None = None
 
     def metrics(self) -> dict[str, Any]:
         """The contents of metrics.json."""
         rows = self.rows
-        return metrics.report(self.split, rows.labels, self.logits, rows.users, rows.slices)
+        report = metrics.report(
+            self.split, rows.labels, self.logits, rows.users, rows.slices, self.averaged
+        )
+        return report | {"unknown_ids": rows.unknown}
 
     def of_task(self, task: str) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Labels, logits and users of the rows that tell the task's label."""

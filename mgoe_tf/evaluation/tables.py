@@ -26,11 +26,21 @@ def of_metrics(metrics: dict[str, Any]) -> str:
         for name, part in metrics["slices"].items()
     ]
     header = [f"{metrics['split']} ({metrics['rows']:,} rows)", *names, "positives"]
-    return (
-        table(header, rows)
-        + "\n\n"
-        + table(["slice", "rows", *(f"auc {task}" for task in metrics["tasks"])], slices)
-    )
+    by_slice = table(["slice", "rows", *(f"auc {task}" for task in metrics["tasks"])], slices)
+    return "\n".join([table(header, rows), "", by_slice, *_of_unknown(metrics)])
+
+
+def _of_unknown(metrics: dict[str, Any]) -> list[str]:
+    """A line for the users, and one for the items, that the model does not know."""
+    lines = []
+    for name, unknown in metrics["unknown_ids"].items():
+        if unknown["ids"]:
+            more = ", ..." if unknown["ids"] > len(unknown["examples"]) else ""
+            lines.append(
+                f"{name}: {unknown['ids']:,} of {unknown['of']:,} unknown to the model, in "
+                f"{unknown['rows']:,} rows: {', '.join(unknown['examples'])}{more}"
+            )
+    return ["", *lines] if lines else []
 
 
 def beside_best(metrics: dict[str, Any], best: dict[str, float | None] | None) -> str:

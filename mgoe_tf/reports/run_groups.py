@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ _NOT_A_SETTING = frozenset(
         "seed",
         "model_dir",
         "resume",
+        "allow_empty_tasks",
         "evaluate_test",
         "report",
         "profile_steps",
@@ -85,10 +85,10 @@ def metrics_of(model_dir: str, split: str, metric: str, part: str = "") -> dict[
     Raises:
       ValueError: the run has not been finished, or there is no such slice or metric.
     """
-    path = filesystem.join(model_dir, f"metrics_{split}.json")
-    if not filesystem.exists(path):
+    metrics = checkpoints.read_metrics(model_dir, split)
+    if metrics is None:
+        path = filesystem.join(model_dir, f"metrics_{split}.json")
         raise ValueError(f"{path} is missing: the run in {model_dir} has not been finished")
-    metrics = json.loads(filesystem.read_text(path))
     if part and part not in metrics["slices"]:
         raise ValueError(f"--slice: must be one of {list(metrics['slices'])}, got {part!r}")
     if part and metric not in SLICE_METRICS:
@@ -96,7 +96,8 @@ def metrics_of(model_dir: str, split: str, metric: str, part: str = "") -> dict[
     of_rows = metrics["slices"][part] if part else metrics
     values = {task: of_task[metric] for task, of_task in of_rows["tasks"].items()}
     known = {task: value for task, value in values.items() if value is not None}
-    return {**known, "mean": float(np.mean(list(known.values())))} if known else {}
+    averaged = [known[task] for task in metrics.get("averaged_tasks", known) if task in known]
+    return {**known, "mean": float(np.mean(averaged))} if averaged else known
 
 
 def _find(model_dirs: Sequence[str]) -> list[str]:

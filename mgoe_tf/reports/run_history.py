@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 from typing import Any
 
 from input_pipeline.files import filesystem
+from input_pipeline.files.json_file import read_json
 from mgoe_tf.training import event_files
 from mgoe_tf.training.run_card import RUN_FILE
 
@@ -39,7 +39,8 @@ class RunHistory:
             raise ValueError(f"{path} is missing: the run in {model_dir} has not been finished")
         folders = {part: filesystem.join(model_dir, "events", part) for part in _PARTS}
         curves = {part: event_files.read_scalars(folder) for part, folder in folders.items()}
-        return cls(json.loads(filesystem.read_text(path)), curves)
+        card = read_json(path, "Train on with --resume, which writes it anew once it is deleted")
+        return cls(card, curves)
 
     @property
     def sessions(self) -> list[dict[str, Any]]:

@@ -22,6 +22,8 @@ from typing import Any
 import tensorflow as tf
 
 from input_pipeline.files import filesystem
+from input_pipeline.files.failures import FileError, reason
+from input_pipeline.files.json_file import read_json
 from input_pipeline.files.literal_path import literal_path
 from input_pipeline.log import vocabulary
 from input_pipeline.spec import SPEC_FILE, DatasetSpec, read_spec
@@ -96,6 +98,19 @@ def write_run(
     write_json(filesystem.join(model_dir, CONFIG_FILE), config)
 
 
+def read_metrics(model_dir: str, split: str) -> dict[str, Any] | None:
+    """The metrics of the best epoch on a window; None where it was not evaluated there.
+
+    Raises:
+      ValueError: the file is damaged.
+    """
+    path = filesystem.join(model_dir, f"metrics_{split}.json")
+    if not filesystem.exists(path):
+        return None
+    advice = "Delete it, and train on with --resume or evaluate with mgoe_tf.evaluate to have it"
+    return read_json(path, f"{advice} again")
+
+
 def read_options(model_dir: str) -> tuple[ModelOptions, TrainOptions]:
     """The options of a run, the model's of the class that its model is registered with.
 
@@ -120,7 +135,10 @@ def _read_config(model_dir: str) -> tuple[dict[str, Any], str]:
     if not holds_run(model_dir):
         raise ValueError(f"--model_dir={model_dir} holds no trained model: no {CONFIG_FILE} there")
     path = filesystem.join(model_dir, CONFIG_FILE)
-    config = json.loads(filesystem.read_text(path))
+    config = read_json(
+        path,
+        "Without it the directory is no trained model: put a copy back, or train into another one",
+    )
     known = {"model_options", "train_options", "assets"}
     if not isinstance(config, dict) or set(config) != known:
         found = sorted(config) if isinstance(config, dict) else type(config).__name__
@@ -232,6 +250,8 @@ def restore(checkpoint: tf.train.Checkpoint, path: str) -> Any:
     """
     try:
         return checkpoint.restore(path).assert_existing_objects_matched()
+    except tf.errors.ResourceExhaustedError as error:  # too many open files
+        raise FileError(f"reading {path}: {reason(error)}") from error
     # TensorFlow's reader raises IndexError for a file that ends early.
     except (tf.errors.OpError, IndexError) as error:
         raise ValueError(f"{path}: the checkpoint is damaged: {error}") from error
@@ -261,8 +281,5 @@ def load_model(model_dir: str, best: bool = True) -> LoadedModel:
     if path is None:
         raise ValueError(f"--model_dir={model_dir} holds no checkpoint yet")
     restore(checkpoint, path).expect_partial()
-    metrics_path = filesystem.join(model_dir, "metrics_validation.json")
-    metrics = (
-        json.loads(filesystem.read_text(metrics_path)) if filesystem.exists(metrics_path) else None
-    )
+    metrics = read_metrics(model_dir, "validation")
     return LoadedModel(model, lookup, spec, model_options, train_options, metrics)

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from mgoe_tf.evaluation import tables
 from mgoe_tf.evaluation.evaluator import Evaluator
-from mgoe_tf.training import checkpoints, summaries
+from mgoe_tf.training import checkpoints, selection, summaries
 from mgoe_tf.training.loop import Hook, Losses, Run
 from mgoe_tf.training.optimizers import inner_optimizer
 from mgoe_tf.training.run_checkpoints import RunCheckpoints
@@ -32,6 +32,7 @@ class TrainingLog(Hook):
       step: whose losses are written.
       batch_size: rows of a step.
       bad_records: rows that were left out so far.
+      report: called with a line about each epoch.
     """
 
     def __init__(
@@ -41,12 +42,15 @@ class TrainingLog(Hook):
         *,
         batch_size: int,
         bad_records: int,
+        report: Callable[[str], None],
     ) -> None:
         self._writer = writer
         self._step = step
         self._batch_size = batch_size
         self._bad_records = bad_records
+        self._report = report
         self._pending: list[tuple[int, Losses]] = []
+        self._last_point = ""
 
     def begin(self, run: Run) -> None:
         self._restart(run)
@@ -61,6 +65,8 @@ class TrainingLog(Hook):
     def after_epoch(self, run: Run) -> None:
         if run.position.step != run.position.logged_step:
             self._write(run)
+        if self._last_point:
+            self._report(f"training loss in epoch {run.position.epoch + 1}: {self._last_point}")
 
     def require_finite(self) -> None:
         """Raises ValueError where a loss since the last point is not finite."""
@@ -75,12 +81,20 @@ class TrainingLog(Hook):
         self.require_finite()
         task, optimizer = self._step.task, inner_optimizer(self._step.optimizer)
         seconds = time.perf_counter() - self._start
+        results = task.results()
+        losses = {name: float(results[f"loss_{name}"]) for name in task.task_names}
+        coefficients = self._step.weighting.coefficients().numpy().tolist()
+        weights = dict(zip(task.task_names, coefficients, strict=True))
+        total = sum(weights[name] * losses[name] for name in losses)
+        self._last_point = (
+            f"{total:.4f} = {weighted_sum(losses, weights)} (mean of the last "
+            f"{len(self._pending):,} steps, without penalties on weights)"
+        )
         with self._writer.as_default(step=run.position.step):
-            for name, value in task.results().items():
-                tf.summary.scalar(name.replace("loss_", "loss/"), value)
-            coefficients = self._step.weighting.coefficients()
-            for name, value in zip(task.task_names, tf.unstack(coefficients), strict=True):
-                tf.summary.scalar(f"weight/{name}", value)
+            tf.summary.scalar("loss", total)
+            for name in losses:
+                tf.summary.scalar(f"loss/{name}", losses[name])
+                tf.summary.scalar(f"weight/{name}", weights[name])
             tf.summary.scalar("learning_rate", optimizer.learning_rate)
             rows = self._batch_size * len(self._pending)
             tf.summary.scalar("speed/examples_per_second", rows / seconds)
@@ -91,6 +105,14 @@ class TrainingLog(Hook):
         task.forget()
         run.position.logged_step = run.position.step
         self._restart(run)
+
+
+def weighted_sum(losses: Mapping[str, float], weights: Mapping[str, float]) -> str:
+    """How the losses of the tasks add up to what is minimised, as it is printed."""
+    return " + ".join(
+        f"{task} {loss:.4f}" if weights[task] == 1 else f"{weights[task]:.4g} x {task} {loss:.4f}"
+        for task, loss in losses.items()
+    )
 
 
 def require_finite(step: int, losses: Mapping[str, Any]) -> None:
@@ -148,9 +170,12 @@ class Validation(Hook):
     def after_epoch(self, run: Run) -> None:
         with self._averaged():
             metrics = self._evaluate(run)
-            if run.position.finish_epoch(metrics["average"]["auc"]):
+            if run.position.finish_epoch(selection.score(metrics, run.position.epoch + 1)):
                 self._saved.save_best(run.position.epoch)
                 checkpoints.write_json(self._metrics_file, metrics)
+        warning = selection.warning(metrics)
+        if warning and run.position.epoch == 1:
+            self._report(f"warning: {warning}")
         self._report(_summary(run, metrics))
 
     def _averaged(self) -> Any:
@@ -169,15 +194,18 @@ class Validation(Hook):
 
 
 def _summary(run: Run, metrics: dict[str, Any]) -> str:
-    tasks = ", ".join(
-        f"{task} {tables.number(values['auc'])}" for task, values in metrics["tasks"].items()
-    )
     mark = "" if run.position.epochs_since_best else " (best so far)"
-    return (
-        f"epoch {run.position.epoch}/{run.epochs}: validation AUC "
-        f"{tables.number(metrics['average']['auc'])}{mark}: {tasks}; "
-        f"logloss {tables.number(metrics['average']['logloss'])}"
+    begin = f"epoch {run.position.epoch}/{run.epochs}: validation"
+    name = selection.criterion(metrics)
+    if name == "epoch":
+        return f"{begin} rows have no labels"
+    tasks = ", ".join(
+        f"{task} {tables.number(values[name])}" for task, values in metrics["tasks"].items()
     )
+    average = {metric: tables.number(value) for metric, value in metrics["average"].items()}
+    if name == "logloss":
+        return f"{begin} logloss {average['logloss']}{mark}: {tasks}"
+    return f"{begin} AUC {average['auc']}{mark}: {tasks}; logloss {average['logloss']}"
 
 
 class Checkpoints(Hook):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -116,9 +117,13 @@ def train_steps(
             for hook in hooks:
                 hook.after_epoch(run)
             _exit_where_told(stop, run, hooks)
-    finally:
+    except BaseException:
         for hook in hooks:
-            hook.end(run)
+            with contextlib.suppress(Exception):  # what went wrong first is told
+                hook.end(run)
+        raise
+    for hook in hooks:
+        hook.end(run)
 
 
 def _exit_where_told(stop: StopRequest, run: Run, hooks: Sequence[Hook]) -> None:

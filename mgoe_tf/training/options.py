@@ -15,9 +15,13 @@ class TrainOptions:
     """How a model is trained and when it stops."""
 
     data_dir: str = option(
-        "", "Data set directory. Prepared first where it does not exist and --source is named."
+        "",
+        "Data set directory. Prepared first where it does not exist and --source is named.",
+        is_path=True,
     )
-    model_dir: str = option("", "Where checkpoints, TensorBoard logs, options and metrics go.")
+    model_dir: str = option(
+        "", "Where checkpoints, TensorBoard logs, options and metrics go.", is_path=True
+    )
     model: str = option("mgoe", "Which model, by its name in mgoe_tf/models/registry.py.")
     seed: int = option(
         0, "Seed of initial values, shuffling, dropout and out-of-vocabulary replacement."
@@ -25,8 +29,8 @@ class TrainOptions:
     epochs: int = option(10, "The most passes over the training rows.")
     patience: int = option(
         2,
-        "Stop after this many epochs without a better mean validation AUC; the best checkpoint is "
-        "kept. 0: never.",
+        "Stop after this many epochs without a better mean validation AUC (logloss where the "
+        "window has one class); the best checkpoint is kept. 0: never.",
     )
     batch_size: int = option(1024, "Rows per training step.")
     learning_rate: float = option(
@@ -94,7 +98,9 @@ class TrainOptions:
     )
     keep_checkpoints: int = option(1, "How many of the latest checkpoints are kept.")
     resume: bool = option(
-        False, "Go on from the latest checkpoint in --model_dir, in the middle of an epoch too."
+        False,
+        "Go on from the latest checkpoint in --model_dir, in the middle of an epoch too. Without "
+        "one the run begins anew, and says so.",
     )
     precision: str = option(
         "float32",
@@ -114,6 +120,11 @@ class TrainOptions:
     )
     skip_bad_records: int = option(
         0, "Go on past at most this many unreadable records, and count them."
+    )
+    allow_empty_tasks: bool = option(
+        False,
+        "Train although some tasks have no positive label in the training rows. They are served, "
+        "but enter neither `score` nor averages.",
     )
     evaluate_test: bool = option(
         True, "Evaluate the best checkpoint on the test window at the end."

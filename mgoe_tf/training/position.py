@@ -11,6 +11,7 @@ import json
 import math
 
 from input_pipeline.files import filesystem
+from input_pipeline.files.json_file import read_json
 
 
 @dataclasses.dataclass
@@ -24,7 +25,7 @@ class Position:
       epoch: finished epochs.
       batch: steps taken in the epoch after these.
       step: steps taken.
-      best_score: mean validation AUC of the best epoch.
+      best_score: of the best epoch, by `selection.score`.
       epochs_since_best: finished epochs after the best one.
       logged_step: of the last point on the curves of training.
       validated_step: of the last point on the curves of validation.
@@ -38,13 +39,13 @@ class Position:
     logged_step: int = 0
     validated_step: int = 0
 
-    def finish_epoch(self, score: float | None) -> bool:
-        """Counts an epoch; returns whether it is the best so far. An undefined score never is."""
-        is_best = self.epoch == 0 or (score is not None and score > self.best_score)
+    def finish_epoch(self, score: float) -> bool:
+        """Counts an epoch; returns whether it is the best so far."""
+        is_best = self.epoch == 0 or score > self.best_score
         self.epoch += 1
         self.batch = 0
         self.epochs_since_best = 0 if is_best else self.epochs_since_best + 1
-        if is_best and score is not None:
+        if is_best:
             self.best_score = score
         return is_best
 
@@ -65,8 +66,9 @@ class Position:
         """
         if not filesystem.exists(path):
             raise ValueError(f"{path}: the checkpoint's position is missing")
-        values = json.loads(filesystem.read_text(path))
+        values = read_json(path, "The checkpoint beside it cannot be resumed without it")
         names = [field.name for field in dataclasses.fields(cls)]
-        if sorted(values) != sorted(names):
-            raise ValueError(f"{path}: expected {sorted(names)}, got {sorted(values)}")
+        found = sorted(values) if isinstance(values, dict) else values
+        if found != sorted(names):
+            raise ValueError(f"{path}: expected {sorted(names)}, got {found}")
         return cls(**values)

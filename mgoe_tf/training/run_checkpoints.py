@@ -8,11 +8,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 
 import tensorflow as tf
 
 from input_pipeline.files import filesystem
+from input_pipeline.files.failures import doing
 from mgoe_tf.training import checkpoints
 from mgoe_tf.training.position import Position
 from mgoe_tf.training.step import TrainingStep
@@ -57,7 +59,7 @@ class RunCheckpoints:
         number = _number(last) + 1 if last else 1
         filesystem.make_dirs(self._folder)
         position.write(self._position_file(number))
-        self._latest.save(number)
+        _save(self._latest, self._folder, number)
         kept = {_number(path) for path in self._latest.checkpoints}
         for name in filesystem.listdir(self._folder):
             match = _POSITION.fullmatch(name)
@@ -66,10 +68,34 @@ class RunCheckpoints:
 
     def save_best(self, epoch: int) -> None:
         """Saves the model as it is after an epoch, counted from 1."""
-        self._best.save(epoch)
+        _save(self._best, self._best.directory, epoch)
 
     def _position_file(self, number: int) -> str:
         return filesystem.join(self._folder, f"position-{number}.json")
+
+
+def _save(manager: tf.train.CheckpointManager, folder: str, number: int) -> None:
+    """Saves a checkpoint, or leaves nothing of it.
+
+    Raises:
+      FileError: it cannot be written; names the folder and why.
+    """
+    with doing(f"saving checkpoint {number} in", folder):
+        try:
+            manager.save(number)
+        except BaseException:
+            saved = tf.train.latest_checkpoint(folder)
+            if saved is None or _number(saved) != number:
+                _remove_parts(folder, number)
+            raise
+
+
+def _remove_parts(folder: str, number: int) -> None:
+    parts = re.compile(rf"(ckpt-{number}[._].*|position-{number}\.json)")
+    with contextlib.suppress(OSError, tf.errors.OpError):  # why it cannot be written is told
+        for name in filesystem.listdir(folder):
+            if parts.fullmatch(name):
+                filesystem.remove_tree(filesystem.join(folder, name))
 
 
 def _number(path: str) -> int:

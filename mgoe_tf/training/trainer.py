@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from typing import Any
 
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 from input_pipeline.dataset import open_examples
 from input_pipeline.files import filesystem
+from input_pipeline.files.paths import require_apart
 from input_pipeline.spec import DatasetSpec, read_spec
 from mgoe_tf.evaluation.evaluator import Evaluator
 from mgoe_tf.models.base import RankingModel
@@ -24,10 +26,12 @@ from mgoe_tf.training.profile import Profile
 from mgoe_tf.training.progress import ProgressLine
 from mgoe_tf.training.run_card import RunCard, flags_of
 from mgoe_tf.training.run_checkpoints import RunCheckpoints
+from mgoe_tf.training.run_lock import run_lock
 from mgoe_tf.training.schedules import make_schedule
 from mgoe_tf.training.step import TrainingStep
 from mgoe_tf.training.stopping import StopRequest
 from mgoe_tf.training.tasks import MultiTask
+from mgoe_tf.training.trained_tasks import require_trained_tasks, trained_tasks
 from mgoe_tf.training.weighting import make_weighting
 
 # Options that a resumed run may change: when it stops, what it reads, on how many threads.
@@ -63,30 +67,35 @@ def train(model_options: ModelOptions, options: TrainOptions) -> dict[str, Any]:
     Raises:
       ValueError: for options that cannot be met, data that cannot be read, a loss that is not
         finite.
+      FileError: something cannot be written; what was saved before can be resumed.
       Interrupted: the process was told to end; the run is saved and can be resumed.
     """
-    with StopRequest().listening() as stop:
-        spec = read_spec(options.data_dir)
-        tf.keras.utils.set_random_seed(options.seed)
-        strategy = make_strategy(options)
-        with strategy.scope():
-            model = checkpoints.new_model(spec, model_options, options)
-        examples = open_examples(
-            options.data_dir,
-            spec,
-            WINDOWS[options.train_rows],
-            model.feature_names,
-            skip_bad_records=options.skip_bad_records,
-        )
-        steps_per_epoch = examples.num_rows // min(options.batch_size, examples.num_rows)
-        with strategy.scope():
-            step = make_step(model, options, num_steps=options.epochs * steps_per_epoch)
-        # after everything that refuses options: a run that cannot begin takes no directory
-        _begin_run(spec, model_options, options)
-        lookup = checkpoints.make_lookup(options.model_dir, spec, model)
-        source = TrainingBatches(examples, lookup, spec, options)
-        _train(step, source, strategy, stop, model_options)
-    return _evaluate_best(spec, options)
+    require_apart({name: getattr(options, name) for name in ("model_dir", "data_dir")})
+    with contextlib.ExitStack() as held:
+        with StopRequest().listening() as stop:
+            spec = read_spec(options.data_dir)
+            require_trained_tasks(spec, options)
+            tf.keras.utils.set_random_seed(options.seed)
+            strategy = make_strategy(options)
+            with strategy.scope():
+                model = checkpoints.new_model(spec, model_options, options)
+            examples = open_examples(
+                options.data_dir,
+                spec,
+                WINDOWS[options.train_rows],
+                model.feature_names,
+                skip_bad_records=options.skip_bad_records,
+            )
+            steps_per_epoch = examples.num_rows // min(options.batch_size, examples.num_rows)
+            with strategy.scope():
+                step = make_step(model, options, num_steps=options.epochs * steps_per_epoch)
+            # after everything that refuses options: a run that cannot begin takes no directory
+            held.enter_context(run_lock(options.model_dir))
+            _begin_run(spec, model_options, options)
+            lookup = checkpoints.make_lookup(options.model_dir, spec, model)
+            source = TrainingBatches(examples, lookup, spec, options)
+            _train(step, source, strategy, stop, model_options)
+        return _evaluate_best(spec, options)
 
 
 def make_step(model: RankingModel, options: TrainOptions, *, num_steps: int) -> TrainingStep:
@@ -192,6 +201,7 @@ def _train(
         model=step.model,
         lookup=source.lookup,
         skip_bad_records=options.skip_bad_records,
+        averaged=trained_tasks(spec, options),
     )
     saved = RunCheckpoints(options.model_dir, step, keep=options.keep_checkpoints)
     position = saved.restore()
@@ -200,10 +210,20 @@ def _train(
     if position.step:
         line.print(f"going on after step {position.step}, in epoch {position.epoch + 1}")
     else:
+        if options.resume:
+            line.print(
+                f"--resume: {options.model_dir} holds no saved run yet: this one begins anew"
+            )
         summaries.write_options(train_writer, training=options, model=model_options)
         board_layout.write_layout(train_writer, spec.task_names)
         board_layout.write_hyperparameters(
             validation_writer, spec.task_names, options, model_options
+        )
+    empty = set(spec.task_names).difference(trained_tasks(spec, options))
+    if empty:
+        line.print(
+            f"warning: no positive label of {', '.join(t for t in spec.task_names if t in empty)} "
+            "in the training rows: left out of averages and, when served, of the score"
         )
     line.print(
         f"training {options.model} ({step.model.count_params():,} weights) on "
@@ -214,6 +234,7 @@ def _train(
         step,
         batch_size=source.batch_size,
         bad_records=len(source.examples.bad_records) + len(validation.examples.bad_records),
+        report=line.print,
     )
     metrics_file = filesystem.join(options.model_dir, "metrics_validation.json")
     folder = filesystem.join(options.model_dir, "events", "profile")
@@ -268,6 +289,7 @@ def _evaluate_best(spec: DatasetSpec, options: TrainOptions) -> dict[str, Any]:
         model=loaded.model,
         lookup=loaded.lookup,
         skip_bad_records=options.skip_bad_records,
+        averaged=trained_tasks(spec, options),
     )
     scored = evaluator.score()
     metrics = scored.metrics()

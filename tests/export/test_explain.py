@@ -1,5 +1,6 @@
 """The command that explains a score."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from export import explain as explain_module
 from export.client import CallError
-from export.explain import ExplainOptions, as_table, draw, explain, tasks_of
+from export.explain import ExplainOptions, as_table, draw, drawable, explain
 from export.server.model_server import Server
 from export.server.options import ServeOptions
 
@@ -26,8 +27,7 @@ for name in ("user_2hop", "item_1hop", "item_2hop"):
 
 
 def test_the_table_lists_the_largest_weights():
-    assert tasks_of(ANSWER) == ["click"]
-    lines = [line.split() for line in as_table(ANSWER, top=2).splitlines()]
+    lines = [line.split() for line in as_table(ANSWER, ["click"], top=2).splitlines()]
     assert lines[1] == ["click", "user_1hop", "1", "0.2500", "0.6000", "0.5000"]
     assert lines[2] == ["click", "user_1hop", "0", "0.5000", "0.2000", "0.3333"]
     assert lines[3] == ["click", "user_2hop", "0", "0.5000", "0.5000", "0.5000"]
@@ -36,13 +36,19 @@ def test_the_table_lists_the_largest_weights():
 
 
 def test_the_picture_is_written(tmp_path):
-    draw(ANSWER, "user 1, item 2", str(tmp_path / "why.png"))
+    draw(ANSWER, ["click"], "user 1, item $2$", str(tmp_path / "why.png"))
     assert (tmp_path / "why.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_the_font_cannot_draw_is_written_as_numbers():
+    # DejaVu Sans has Latin, Cyrillic and Greek letters, and none of Chinese
+    assert drawable("caf\xe9 Юля") == "caf\xe9 Юля"
+    assert drawable("用户 1\n") == "[U+7528][U+6237] 1[U+000A]"
 
 
 @pytest.mark.parametrize("exported", ["mgoe"], indirect=True)
 def test_a_server_and_a_directory_say_the_same(exported):
-    ids = {"user_id": "u1", "item_id": "7", "picture": "x.png"}
+    ids = {"user_id": "u1", "item_id": "7"}
     of_directory = explain(ExplainOptions(export_dir=exported[0], **ids))
     base_path = str(Path(exported[0]).parent)
     server = Server(ServeOptions(model_name="m", model_base_path=base_path, port=0))
@@ -52,20 +58,28 @@ def test_a_server_and_a_directory_say_the_same(exported):
         of_server = explain(ExplainOptions(target=target, model_name="m", **ids))
     finally:
         server.stop(0)
-    assert tasks_of(of_server) == ["buy", "click"]
-    assert set(of_server) == set(of_directory)
-    for name, values in of_server.items():
-        np.testing.assert_allclose(values, of_directory[name], atol=1e-6)
+    assert of_server.tasks == of_directory.tasks == ("click", "buy")
+    assert of_server.unknown == of_directory.unknown == ()
+    assert set(of_server.answer) == set(of_directory.answer)
+    for name, values in of_server.answer.items():
+        np.testing.assert_allclose(values, of_directory.answer[name], atol=1e-6)
 
 
 @pytest.mark.parametrize("exported", ["mgoe"], indirect=True)
 def test_the_command(exported, tmp_path):
     command = [sys.executable, "-m", "export.explain", "--user_id=u1", "--item_id=7", "--top=1"]
-    command += [f"--export_dir={exported[0]}", f"--picture={tmp_path / 'why.svg'}"]
+    command += [f"--export_dir={exported[0]}", f"--output={tmp_path / 'why.svg'}"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "unknown" not in done.stderr
     assert "neighbour set" in done.stdout
     assert "adjustment of the logit" in done.stdout
     assert (tmp_path / "why.svg").read_text().startswith("<?xml")
+    command[-1] = "--user_id=u1 "
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    assert "user_id: unknown to the model, scored as cold: u1  (did you mean u1?)" in done.stderr
+    (picture,) = tmp_path.glob("mgoe-explanation-*/explanation.png")
+    assert done.stdout.endswith(f"wrote {picture}\n")
 
 
 @pytest.mark.parametrize("exported", ["mmoe"], indirect=True)

@@ -354,18 +354,18 @@ def test_records_of_the_request_layout_are_replayed(exported, served, kinds, tmp
 
 @only_mgoe
 def test_explain_takes_context(exported, served):
-    options = {"user_id": "u1", "item_id": "7", "picture": "x.png"}
+    options = {"user_id": "u1", "item_id": "7"}
     context = ("device=web", "hour=0", "position=-4", "shown=red|rare")
     of_directory = explain(ExplainOptions(export_dir=exported[0], context=context, **options))
     of_server = explain(
         ExplainOptions(target=served[0], model_name="m", context=context, **options)
     )
     of_nothing = explain(ExplainOptions(export_dir=exported[0], **options))
-    for name, values in of_directory.items():
-        np.testing.assert_allclose(of_server[name], values, atol=1e-6)
+    for name, values in of_directory.answer.items():
+        np.testing.assert_allclose(of_server.answer[name], values, atol=1e-6)
     # The gates read the context: experts count otherwise.
     name = "attention_buy_user_1hop"
-    assert np.abs(of_nothing[name] - of_directory[name]).max() > 1e-7
+    assert np.abs(of_nothing.answer[name] - of_directory.answer[name]).max() > 1e-7
     with pytest.raises(ValueError, match=r"--context: must be name=value, .* got 'day=1'"):
         explain(ExplainOptions(export_dir=exported[0], context=("day=1",), **options))
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export.signatures import ServedModel, score_weights
+from export.score_weights import score_weights
+from export.signatures import ServedModel
 from input_pipeline.spec import read_spec
 
 

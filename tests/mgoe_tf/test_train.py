@@ -4,6 +4,8 @@ import json
 import pathlib
 import subprocess
 import sys
+import types
+from collections.abc import Mapping
 
 import pytest
 
@@ -14,11 +16,16 @@ from mgoe_tf.training.options import TrainOptions
 ROOT = pathlib.Path(__file__).parents[2]
 
 
-def run(*arguments: str, cwd: pathlib.Path, module: str = "mgoe_tf.train"):
+def run(
+    *arguments: str,
+    cwd: pathlib.Path,
+    module: str = "mgoe_tf.train",
+    environment: Mapping[str, str] = types.MappingProxyType({}),
+):
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
         cwd=cwd,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", **environment},
         capture_output=True,
         text=True,
         check=False,
@@ -49,6 +56,23 @@ def test_one_command_prepares_trains_and_says_what_is_next(tmp_path, model) -> N
     message = "ValueError: --events=100000: quickstart/data was prepared with 4000."
     assert again.stderr.splitlines()[-1].startswith(message)
     assert not (tmp_path / "quickstart/other").exists()
+
+
+def test_ids_that_the_terminal_cannot_show_are_escaped(tmp_path) -> None:
+    lines = ["user,item,ts,click"]
+    lines += [f"ü{n % 5},я{n * 3 % 7},{n},{int(n % 3 == 0)}" for n in range(60)]
+    (tmp_path / "log.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    done = run(
+        *("--source=csv", "--input=log.csv", "--user_column=user", "--item_column=item"),
+        *("--timestamp_column=ts", "--task_columns=click", "--cuts=0.3,0.6,0.8", "--epochs=1"),
+        *("--data_dir=q", "--model_dir=m s", "--model=mmoe", "--embedding_dim=2"),
+        cwd=tmp_path,
+        environment={"PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(r" --data_dir=q $'--user_id=\xc3\xbc0'" + "\n")
+    assert "python -m export.savedmodel '--model_dir=m s' " in done.stdout
+    assert (tmp_path / "m s/metrics_test.json").exists()
 
 
 def test_the_tensorboard_that_is_installed_starts(tmp_path) -> None:
@@ -94,13 +118,13 @@ def test_next_commands_hold_the_paths_of_the_run(tmp_path) -> None:
         f"python -m export.serve --model_name=mgoe --model_base_path={tmp_path}/exports/mgoe "
         "--port=8500",
         "python -m export.client --target=localhost:8500 --model_name=mgoe --data_dir=d "
-        "--user_id='user 1'",
+        "'--user_id=user 1'",
     ]
     (tmp_path / "mmoe").mkdir()
     (tmp_path / "mmoe/config.json").touch()
     assert "mgoe_tf.train" not in train.next_commands(options, repeated)
     (tmp_path / "a/vocabulary/user_id.txt").write_bytes(b"caf\xe9\n")  # Latin-1
-    assert train.next_commands(options, repeated).endswith(r"--user_id='caf\xe9'")
+    assert train.next_commands(options, repeated).endswith(r"$'--user_id=caf\xe9'")
 
 
 def test_tables() -> None:

@@ -39,7 +39,7 @@ class SyntheticOptions:
     )
     seed: int = option(_DEFAULTS["seed"], "Seed of the world and of the log.")
     output: str = option(
-        "", "File to write, local or remote; the world goes to <output>.world.npz."
+        "", "File to write, local or remote; the world goes to <output>.world.npz.", is_path=True
     )
 
     def __post_init__(self) -> None:
@@ -100,7 +100,7 @@ def _table(world: World, lines: Lines, exposures: bool) -> pa.Table:
 
 def main() -> None:
     """The command."""
-    run_command(write_csv, SyntheticOptions)
+    run_command(write_csv, SyntheticOptions, doc=__doc__)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export.client import CallError, Client, Input, protocol, ranking, tensors
+from export.client import CallError, Client, Input, known_ids, protocol, ranking, tensors
 from export.client import __main__ as command
 from export.client.ranking import ByFeatures, by_ids, join, rank
 from export.client.records import read_records
@@ -104,9 +104,10 @@ def test_the_command_needs_grpc_protobuf_and_numpy_only(run, target):
     # An editable installation puts a finder of its own in front of the imports.
     ours = ("_cython", "__editable__")
     assert {name for name in modules - _ALLOWED if not name.startswith(ours)} == set()
-    assert "1 item(s) unknown to the graph are scored as cold" in done.stderr
+    told = "item_id: 1 of 3 unknown to the model, scored as cold: 280000"
+    assert told in done.stderr.splitlines()
     header, *lines = done.stdout.splitlines()
-    assert header.split() == ["item_id", "score", "buy", "click"]
+    assert header.split() == ["item_id", "score", "click", "buy"]
     assert {line.split()[0] for line in lines} == {"7", "0", "280000"}
     scores = [float(line.split()[1]) for line in lines]
     assert scores == sorted(scores, reverse=True)
@@ -137,9 +138,32 @@ def test_candidates_come_from_a_file_or_are_the_popular_items(
     for flag in ("popular", "top"):
         message = _main(capsys, *flags, f"--{flag}=0")
         assert message.endswith(f"--{flag}: must be at least 1, got 0")
-    (tmp_path / "empty.txt").write_text("")
-    message = _main(capsys, *flags, f"--candidates={tmp_path}/empty.txt")
-    assert message.endswith("empty.txt is empty")
+    for content in ("", "\n\n"):
+        (tmp_path / "empty.txt").write_text(content)
+        message = _main(capsys, *flags, f"--candidates={tmp_path}/empty.txt")
+        assert message.endswith("empty.txt is empty")
+
+
+def test_a_bad_candidate_is_named_by_its_line_and_alone(tmp_path):
+    path = str(tmp_path / "items.txt")
+    integers, strings = Input(9, (-1, -1)), Input(tensors.DT_STRING, (-1, -1))
+    lines = [str(number) for number in range(1000)]
+    lines[3], lines[700], lines[800] = "", "x7", "x8"
+    Path(path).write_bytes(b"\xef\xbb\xbf" + "\r\n".join(lines).encode())
+    message = f"--candidates: {path}, line 701: must be an integer within int64, .* got 'x7'$"
+    with pytest.raises(ValueError, match=message):
+        ranking.read_candidates(path, integers)
+    lines[700], lines[800] = "-5", str(2**63)
+    Path(path).write_text("\n".join(lines) + "\n")
+    with pytest.raises(ValueError, match=r"line 801: .* got '9223372036854775808'$"):
+        ranking.read_candidates(path, integers)
+    lines[800] = " 8"
+    Path(path).write_text("\n".join(lines) + "\n")
+    expected = [*range(3), *range(4, 700), -5, *range(701, 800), 8, *range(801, 1000)]
+    assert ranking.read_candidates(path, integers).tolist() == expected
+    # what ends a line for Python, and what is no UTF-8, may be a part of an id
+    Path(path).write_bytes(b"a\x1cb\ncaf\xe9\n\n")
+    assert ranking.read_candidates(path, strings).tolist() == [b"a\x1cb", b"caf\xe9"]
 
 
 @pytest.mark.parametrize("exported", ["mgoe"], indirect=True)
@@ -149,7 +173,7 @@ def test_candidates_come_from_a_file_or_are_the_popular_items(
         (["--model_name=other"], "does not serve model 'other': Servable not found for request"),
         (["--version=3"], "does not serve model 'm': Servable not found .* Specific\\(m, 3\\)"),
         (["--data_dir=nowhere"], "'nowhere' is not a data set directory"),
-        (["--item_ids=abc"], r"ids: must be integers within int64, .* got \['abc'\]"),
+        (["--item_ids=7,abc,x"], "--item_ids: must be an integer within int64, .* got 'abc'$"),
         (["--candidates=nofile"], "No such file"),
         (["--snapshot=none"], "has no graph 'none'"),
         (["--signature=examples"], "--examples: must be given for signature examples, got none"),
@@ -193,6 +217,46 @@ def test_without_a_data_set_ids_are_enough(target, capsys):
         assert text in _main(capsys, *flags, *extra)
 
 
+@pytest.mark.parametrize("exported", ["mgoe", "mmoe"], indirect=True)
+def test_what_the_model_does_not_know_is_named(target, capsys):
+    flags = [f"--target={target}", "--model_name=m", "--timeout_seconds=30", "--item_ids=7,5,14"]
+    command.main([*flags, "--user_id=u1"])
+    out, err = capsys.readouterr()
+    assert out.split("\n")[0].split() == ["item_id", "score", "click", "buy"]
+    assert err == "item_id: 1 of 3 unknown to the model, scored as cold: 5\n"
+    command.main([*flags, "--user_id=u1.0"])
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "user_id: unknown to the model, scored as cold: u1.0 (did you mean u1?)"
+    assert second == err.strip()
+
+
+@pytest.mark.parametrize("exported", ["mgoe"], indirect=True)
+def test_the_model_tells_what_it_knows_and_its_tasks(run, snapshot, target):
+    with Client(target, "m", timeout_seconds=30) as client:
+        inputs = client.inputs(known_ids.SIGNATURE)
+        model = known_ids.ModelIds(lambda ids: client.predict(ids, known_ids.SIGNATURE), inputs)
+        assert model.tasks() == ("click", "buy")
+        # more than a request takes
+        items = np.arange(-1, 2000)
+        np.testing.assert_array_equal(model.knows("item", items), snapshot.rows("item", items) >= 0)
+        users = np.array([b"u1", b"", b"u1 ", b"U1"], object)
+        assert model.knows("user", users).tolist() == [True, False, False, False]
+
+
+def test_unknown_ids_are_few_in_a_message():
+    known = {b"1.0", b"x"}
+
+    def knows(owner, ids):
+        return np.array([one in known for one in ids.tolist()], bool)
+
+    ids = np.array([b"1", b"x", b" x", b"caf\xe9", b"a", b"b", b"c", b"d"], object)
+    assert known_ids.of_unknown(knows, "item", ids) == (
+        "item_id: 7 of 8 unknown to the model, scored as cold: 1 (did you mean 1.0?),  x (did you "
+        "mean x?), caf\\xe9, a, b and 2 more"
+    )
+    assert known_ids.of_unknown(knows, "item", ids[1:2]) is None
+
+
 @pytest.mark.parametrize("exported", ["mgoe"], indirect=True)
 def test_rows_of_a_tfrecord_are_replayed(run, exported, target, capsys):
     path = sorted(map(str, Path(run.data_dir).glob("examples/test-*.tfrecord.gz")))[0]
@@ -201,8 +265,8 @@ def test_rows_of_a_tfrecord_are_replayed(run, exported, target, capsys):
     expected = tf.saved_model.load(exported[0]).signatures["examples"](examples=rows)
     flags = [f"--target={target}", "--model_name=m", f"--examples={path}", "--top=3"]
     columns = {
-        "examples": ["score", "buy", "click"],
-        "classify": ["buy", "click"],
+        "examples": ["score", "click", "buy"],
+        "classify": ["click", "buy"],
         "regress": ["score"],
     }
     for signature, names in columns.items():
@@ -235,10 +299,10 @@ def test_records_of_the_request_layout_are_replayed(run, exported, target, tmp_p
     expected = tf.saved_model.load(exported[0]).signatures["examples"](examples=examples)
     flags = [f"--target={target}", "--model_name=m", "--signature=rank", "--timeout_seconds=30"]
     header, *lines = _main(capsys, *flags, f"--examples={records}", "--top=5").splitlines()
-    assert header.split() == ["row", "score", "buy", "click"]
+    assert header.split() == ["row", "score", "click", "buy"]
     assert [line.split()[0] for line in lines] == ["0.0", "0.1", "0.2", "1.0", "1.1"]
     for row, line in enumerate(lines):
-        wanted = [expected[name].numpy()[row % 3] for name in ("score", "buy", "click")]
+        wanted = [expected[name].numpy()[row % 3] for name in ("score", "click", "buy")]
         np.testing.assert_allclose([float(c) for c in line.split()[1:]], wanted, atol=2e-6)
     message = _main(capsys, *flags, f"--examples={path}")
     assert "a record must have" in message or "is no tf.train.SequenceExample" in message
@@ -260,7 +324,7 @@ def test_an_unreachable_server_is_named_after_the_timeout():
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     begin = time.monotonic()
-    message = f"no server answers at 127.0.0.1:{port}"
+    message = rf"no server answers at 127.0.0.1:{port}, tried for 0\.[3-9] s: "
     with (
         Client(f"127.0.0.1:{port}", "m", timeout_seconds=0.5) as client,
         pytest.raises(CallError, match=message) as error,
@@ -281,5 +345,6 @@ def test_a_server_that_is_still_starting_is_waited_for(exported):
     try:
         with Client(f"127.0.0.1:{port}", "m", timeout_seconds=60) as client:
             assert list(client.states().values()) == ["AVAILABLE"]
+            assert 1 < client.waited_seconds < 60
     finally:
         server.stop(0)

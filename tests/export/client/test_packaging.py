@@ -87,7 +87,7 @@ def test_the_client_alone_asks_a_server(environment, exported, run, tmp_path):
             *(f"--data_dir={run.data_dir}", "--user_id=u1", "--signature=rank", "--top=3"),
         )
         header, *rows = _run(*command, cwd=tmp_path).splitlines()
-        assert header.split() == ["item_id", "score", "buy", "click"]
+        assert header.split() == ["item_id", "score", "click", "buy"]
         assert len(rows) == 3
     finally:
         server.stop(0)

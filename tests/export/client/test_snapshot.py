@@ -72,14 +72,6 @@ def test_popular_items_have_the_largest_scores(snapshot):
     np.testing.assert_allclose(total[snapshot.rows("item", items)], best)
 
 
-def test_ids_are_read_as_the_log_has_them(snapshot):
-    assert snapshot.parse_ids("item", ["7", "-3"]).tolist() == [7, -3]
-    assert snapshot.parse_ids("user", ["u1"]).tolist() == [b"u1"]
-    for text in ("x", str(2**63)):
-        with pytest.raises(ValueError, match=rf"item_id: must be integers .* got \['{text}'\]"):
-            snapshot.parse_ids("item", [text])
-
-
 def test_a_directory_that_is_no_data_set_is_named(run, tmp_path):
     with pytest.raises(ValueError, match="is not a data set directory: it has no dataset_spec"):
         GraphSnapshot(str(tmp_path))

@@ -1,5 +1,6 @@
 """Exit statuses and messages of commands."""
 
+import os
 import pathlib
 import subprocess
 import sys
@@ -14,6 +15,8 @@ _IMPORTS = (
     "from input_pipeline.files import filesystem\n"
     "from input_pipeline.commands.command import run_command, run_main\n"
 )
+
+_FULL = "OSError: /d/x: No space left on device\n"
 
 
 def _run(code: str, environment: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
@@ -45,6 +48,30 @@ def test_what_is_no_flag_is_refused() -> None:
 def test_exit_status_and_message(body: str, status: int, message: str) -> None:
     result = _run(f"def main():\n    {body}\nrun_main(main)")
     assert (result.returncode, result.stderr) == (status, message)
+
+
+@pytest.mark.parametrize(
+    "error", ["ValueError('x')", "OSError(28, 'No space left on device', '/d/x')"]
+)
+def test_the_environment_shows_where_an_error_was_raised(error: str) -> None:
+    code = f"def main():\n    raise {error}\nrun_main(main)"
+    plain, shown = (_run(code, {**os.environ, "MGOE_DEBUG": value}) for value in ("", "1"))
+    assert len(plain.stderr.splitlines()) == 1
+    assert plain.stderr.endswith({"V": "ValueError: x\n"}.get(error[0], _FULL))
+    assert "in main" in shown.stderr
+    assert shown.stderr.endswith(plain.stderr)
+
+
+def test_an_error_of_tensorflow_is_one_line() -> None:
+    result = _run(
+        "import tensorflow as tf\n"
+        "def main():\n    tf.io.gfile.GFile('/none/such', 'rb').read()\nrun_main(main)"
+    )
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1] == (
+        "NotFoundError: /none/such; No such file or directory"
+    )
+    assert "Traceback" not in result.stderr
 
 
 def test_a_bug_shows_its_traceback() -> None:

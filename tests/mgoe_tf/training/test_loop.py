@@ -176,7 +176,7 @@ def test_a_position_survives_its_file(tmp_path) -> None:
 
 def test_the_best_epoch_by_score() -> None:
     position = Position(batch=7)
-    scores = (None, 0.6, 0.5, None, 0.7)
+    scores = (-0.1, 0.6, 0.5, 0.6, 0.7)
     assert [position.finish_epoch(score) for score in scores] == [True, True, False, False, True]
     assert (position.epoch, position.batch, position.best_score) == (5, 0, 0.7)
     assert not position.has_stalled(1)

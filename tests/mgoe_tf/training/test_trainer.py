@@ -226,7 +226,7 @@ def test_unknown_names_and_missing_data_are_errors(train_options, tmp_path) -> N
     with pytest.raises(ValueError, match="options: MMoE takes MMoEOptions, got MGOEOptions"):
         train(OPTIONS["mgoe"], train_options(model="mmoe"))
     with pytest.raises(ValueError, match="is not a data set directory: it has no dataset_spec"):
-        train_small(train_options(data_dir=str(tmp_path)))
+        train_small(train_options(data_dir=str(tmp_path / "nothing")))
 
 
 def test_out_of_vocabulary_replacement_is_seeded_and_of_the_asked_rate(finished) -> None:
