@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 from typing import Any
 
 from input_pipeline.files import filesystem
@@ -60,12 +61,17 @@ class RunHistory:
     @property
     def best_epoch(self) -> int:
         """The epoch whose weights were kept, counted from 1: the first of the best ones."""
-        best, best_auc = 1, -1.0
-        for step, auc in self.curves["validation"].get("average/auc", []):
+        curves = self.curves["validation"]
+        losses = [(step, -loss) for step, loss in curves.get("average/logloss", [])]
+        scores = curves.get("average/auc") or losses
+        if not scores:
+            return self.epochs  # without labels the latest one is kept
+        best, best_score = 1, -math.inf
+        for step, score in scores:
             epoch, rest = divmod(step, self.steps_per_epoch)
             # the early validation is no epoch's
-            if not rest and auc > best_auc:
-                best, best_auc = int(epoch), auc
+            if not rest and score > best_score:
+                best, best_score = int(epoch), score
         return best
 
     @property
