@@ -109,8 +109,21 @@ def tower(x, layers: Layers) -> float:
     return (mlp(x, layers[:-1]) @ kernel + bias).item()
 
 
-def fusion_input(targets, h, neighbors, interactions: bool) -> np.ndarray:
-    """f_t of one row: Eq. 18, 19 and this project's products."""
+def macro_match(edges, temperature: float) -> list[float]:
+    """How well the macro edges of one row match, and how many there are."""
+    alphas = {s: macro_weights(edges[s], temperature) for s in SETS}
+    found = []
+    for of_user, of_item in (("user_1hop", "item_2hop"), ("user_2hop", "item_1hop")):
+        terms = [a * b for a, b in zip(alphas[of_user], alphas[of_item], strict=True)]
+        found.append(float(np.log(len(terms) * sum(terms))))
+    for s in ("user_1hop", "item_1hop"):
+        total = float(sum(edges[s].astype(np.float64)))
+        found += [float(total == 0), np.log(1 + total) / 5]
+    return found
+
+
+def fusion_input(targets, h, neighbors, interactions: bool, match=()) -> np.ndarray:
+    """f_t of one row: Eq. 18, 19 and this project's additions."""
     user, item = targets["user"], targets["item"]
     near_user, near_item = neighbors["user"], neighbors["item"]
 
@@ -118,8 +131,8 @@ def fusion_input(targets, h, neighbors, interactions: bool) -> np.ndarray:
         return [x * y for x, y in zip(a, b, strict=False)]
 
     if not interactions:
-        return np.concatenate([*node_inputs(targets), h, near_user, near_item])
-    row = [*node_inputs(targets), product(user, item)]
+        return np.concatenate([*node_inputs(targets), match, h, near_user, near_item])
+    row = [*node_inputs(targets), match, product(user, item)]
     products = [product(item, near_user), product(user, near_item)]
     return np.concatenate([*row, h, near_user, near_item, *products])
 

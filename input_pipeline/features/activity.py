@@ -47,7 +47,7 @@ class Activity(Provider):
         if feature.name not in {f"{owner}_activity" for owner in NODES}:
             return ()
         return (
-            *(f"events by {task}" for task in tasks),
+            *(f"log events by {task}" for task in tasks),
             "days since the first event",
             "days since the latest event",
         )

@@ -22,10 +22,11 @@ def _product(left: tf.Tensor, right: tf.Tensor) -> tf.Tensor:
 class MacroMicroFusion(tf.keras.layers.Layer):
     """o_t = sum_j softmax(f_t G'_t)_j MLP_j(f_t) (Eq. 18-20).
 
-    f_t = [x_u ; x_i ; x_c ; h_t ; n^t_u ; n^t_i], and with `interactions` (an addition to the
-    paper) also the elementwise products x_u * x_i, x_i * n^t_u and x_u * n^t_i, each over the
-    width that its two vectors share: how well user and item match, and how like each is to the
-    neighbours of the other, which an MLP learns slowly from the vectors side by side.
+    f_t = [x_u ; x_i ; x_c ; h_t ; n^t_u ; n^t_i]. Two additions to the paper: with a `match` (see
+    `MacroMatch`) f_t holds that too, and with `interactions` also the elementwise products
+    x_u * x_i, x_i * n^t_u and x_u * n^t_i, each over the width that its two vectors share: how well
+    user and item match, and how like each is to the neighbours of the other, which an MLP learns
+    slowly from the vectors side by side.
 
     Args:
       num_tasks: T.
@@ -40,6 +41,7 @@ class MacroMicroFusion(tf.keras.layers.Layer):
       bottom: [T, B, 4 H], h_t.
       neighbors: `{"user": [T, B, D_n], "item": [T, B, D_m]}`, n^t_u and n^t_i; like x_i and x_u, or
         like their first entries, the embedding of the id.
+      match: [B, M], what else f_t holds of the row, or None.
 
     Returns:
       [T, B, units[-1]].
@@ -85,6 +87,7 @@ class MacroMicroFusion(tf.keras.layers.Layer):
         targets: Mapping[str, tf.Tensor],
         bottom: tf.Tensor,
         neighbors: Mapping[str, tf.Tensor],
+        match: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """f_t: [T, B, F]."""
         # Keras casts the first argument only, and nothing where this is called from outside.
@@ -99,6 +102,8 @@ class MacroMicroFusion(tf.keras.layers.Layer):
         of_row = [user, item]
         if "context" in targets:
             of_row.append(tf.cast(targets["context"], self.compute_dtype))
+        if match is not None:
+            of_row.append(tf.cast(match, self.compute_dtype))
         of_task = [bottom, near_user, near_item]
         if self.interactions:
             of_row.append(_product(user, item))
@@ -112,9 +117,10 @@ class MacroMicroFusion(tf.keras.layers.Layer):
         targets: Mapping[str, tf.Tensor],
         bottom: tf.Tensor,
         neighbors: Mapping[str, tf.Tensor],
+        match: tf.Tensor | None = None,
         training: bool | None = None,
     ) -> tf.Tensor:
-        inputs = self.inputs(targets, bottom, neighbors)
+        inputs = self.inputs(targets, bottom, neighbors, match)
         return mix(self.experts(inputs, training=training), self.gates(inputs))
 
     def get_config(self) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from mgoe_tf.layers.cascading_towers import CascadingTowers
 from mgoe_tf.layers.id_embeddings import Bags
 from mgoe_tf.layers.id_lookup import IdLookup, side_feature_of
 from mgoe_tf.layers.macro_graph_bottom import MacroGraphBottom
+from mgoe_tf.layers.macro_match import MacroMatch
 from mgoe_tf.layers.macro_micro_fusion import MacroMicroFusion
 from mgoe_tf.layers.neighbor_bags import NeighborBags
 from mgoe_tf.layers.neighbor_sets import NEIGHBOR_SETS
@@ -66,6 +67,10 @@ class MGOEOptions(ModelOptions):
         True,
         "Fusion also reads the products of user and item, of the item and the user's neighbours, "
         "and of the user and the item's neighbours.",
+    )
+    macro_match: bool = option(
+        True,
+        "Fusion also reads how well the macro edges of user and item match, and their number.",
     )
     cascade: bool = option(True, "Feed each tower the logit of the task before it (Eq. 21).")
     adjustment: bool = option(
@@ -141,6 +146,9 @@ class MGOE(RankingModel):
             interactions=options.interactions,
             name="fusion",
         )
+        self.macro_match: tf.keras.layers.Layer | None = None
+        if options.macro_match:
+            self.macro_match = MacroMatch(temperature=options.temperature, name="macro_match")
         tower_class = CascadingTowers if options.cascade else PredictionTowers
         self.towers = towers or tower_class(
             num_tasks=num_tasks, units=options.tower_units, dropout=options.dropout, name="towers"
@@ -271,6 +279,8 @@ class MGOE(RankingModel):
                 **rows,
             },
         }
+        if self.macro_match is not None:
+            inputs["match"] = self.macro_match(inputs["bottom"]["edges"], user_row)
         if self.adjustment is not None:
             inputs["adjustment"] = {
                 "task_table": by_row(features[self._task_table.name], user_row),
@@ -280,7 +290,9 @@ class MGOE(RankingModel):
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         bottom = self.bottom(**inputs["bottom"])
-        fused = self.fusion(inputs["targets"], bottom, inputs["neighbors"], training=training)
+        fused = self.fusion(
+            inputs["targets"], bottom, inputs["neighbors"], inputs.get("match"), training=training
+        )
         logits = self.towers(fused, training=training)
         if self.adjustment is not None:
             logits = self.adjustment(logits, **inputs["adjustment"])
@@ -322,7 +334,7 @@ class MGOE(RankingModel):
         explained = self.bottom.explain(**inputs["bottom"])
         bottom = self.bottom(**inputs["bottom"])
         fusion_gates = self.fusion.gates(
-            self.fusion.inputs(inputs["targets"], bottom, inputs["neighbors"])
+            self.fusion.inputs(inputs["targets"], bottom, inputs["neighbors"], inputs.get("match"))
         )
         found = {f"alpha/{s}": tf.reduce_mean(a, axis=0) for s, a in explained["alpha"].items()}
         for index, task in enumerate(self.spec.task_names):

@@ -90,7 +90,7 @@ def test_numbers_with_a_meaning_are_called_by_it():
     column = DenseColumn(np.array([[0.0, 5.0, 2.0], [1.0, 4.0, 2.0]], np.float32))
     found = aucs_of(ColumnSignals(spec_of(activity)), "item", "item_activity", column, [0, 1])
     assert found == {
-        "item_activity[events by click]": 1.0,
+        "item_activity[log events by click]": 1.0,
         "item_activity[days since the first event]": 0.0,
         "item_activity[days since the latest event]": 0.5,
     }

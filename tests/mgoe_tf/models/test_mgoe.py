@@ -66,7 +66,15 @@ def expected_logits(model: MGOE, features: dict[str, np.ndarray], row: int) -> n
         }
         outputs.append(
             reference.fusion(
-                reference.fusion_input(targets, bottom, neighbors, options.interactions),
+                reference.fusion_input(
+                    targets,
+                    bottom,
+                    neighbors,
+                    options.interactions,
+                    reference.macro_match(edges, options.temperature)
+                    if options.macro_match
+                    else (),
+                ),
                 [layers_of(model.fusion.experts, expert) for expert in USED[index]],
                 model.fusion.gates.kernel[index].numpy(),
             )
@@ -96,6 +104,8 @@ def expected_logits(model: MGOE, features: dict[str, np.ndarray], row: int) -> n
         {"attention_query": "owner", "neighbor_weights": "one"},
         {"neighbor_features": False, "interactions": False},
         {"neighbor_features": False},
+        {"macro_match": False},
+        {"temperature": 0.5},
     ],
     ids=str,
 )

@@ -43,7 +43,7 @@ def test_training_is_read_back_from_its_command() -> None:
 def test_preparation_is_read_back_from_its_command() -> None:
     preparation = PreparationOptions(
         source="csv",
-        input="logs/*.csv",
+        input=("logs/*.csv", "other,logs"),
         data_dir="d",
         cuts=(0.3, 0.5, 0.7),
         task_columns=("a:click", 'odd,"name":buy'),

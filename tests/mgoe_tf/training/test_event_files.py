@@ -38,3 +38,11 @@ def test_the_end_of_a_file_whose_writer_was_killed_is_left_out(tmp_path) -> None
 def test_nothing_to_cut(tmp_path) -> None:
     event_files.cut_off(str(tmp_path / "nothing"), 3)
     assert not list(tmp_path.iterdir())
+
+
+def test_scalars_are_read_in_the_order_of_their_steps_from_all_files(tmp_path) -> None:
+    folder = tmp_path / "events/train"
+    write(folder, range(4, 6))
+    write(folder, range(1, 4))
+    assert event_files.read_scalars(str(folder)) == {"loss": [(n, n / 2) for n in range(1, 6)]}
+    assert event_files.read_scalars(str(tmp_path / "nothing")) == {}
