@@ -27,10 +27,11 @@ def of_metrics(metrics: dict[str, Any]) -> str:
     ]
     header = [f"{metrics['split']} ({metrics['rows']:,} rows)", *names, "positives"]
     by_slice = table(["slice", "rows", *(f"auc {task}" for task in metrics["tasks"])], slices)
-    return "\n".join([table(header, rows), "", by_slice, *_of_unknown(metrics)])
+    unknown = of_unknown(metrics)
+    return "\n".join([table(header, rows), "", by_slice, *([""] if unknown else []), *unknown])
 
 
-def _of_unknown(metrics: dict[str, Any]) -> list[str]:
+def of_unknown(metrics: dict[str, Any]) -> list[str]:
     """A line for the users, and one for the items, that the model does not know."""
     lines = []
     for name, unknown in metrics["unknown_ids"].items():
@@ -40,7 +41,7 @@ def _of_unknown(metrics: dict[str, Any]) -> list[str]:
                 f"{name}: {unknown['ids']:,} of {unknown['of']:,} unknown to the model, in "
                 f"{unknown['rows']:,} rows: {', '.join(unknown['examples'])}{more}"
             )
-    return ["", *lines] if lines else []
+    return lines
 
 
 def beside_best(metrics: dict[str, Any], best: dict[str, float | None] | None) -> str:

@@ -8,6 +8,7 @@ from input_pipeline.pages.drawing import svg
 from input_pipeline.pages.page import panels, row, section, table
 from mgoe_tf.evaluation import user_errors
 from mgoe_tf.evaluation.calibration import reliability
+from mgoe_tf.evaluation.tables import of_unknown
 from mgoe_tf.reports import figures
 from mgoe_tf.reports.run_facts import RunFacts
 
@@ -58,6 +59,7 @@ def tasks_section(facts: RunFacts) -> str:
     rows.append(row([*means, number(average["logloss"]), "", "", "", ""]))
     head = ["task", "AUC", "\u00b1", *(["best possible"] if best else [])]
     head += ["GAUC", "logloss", "normalized entropy", "calibration", "positives", "of labelled"]
+    unknown = "".join(f"<p>{html.escape(line)}.</p>" for line in of_unknown(facts.metrics))
     terms = "".join(f"<li><b>{name}</b>: {text}</li>" for name, text in _GLOSSARY.items())
     return section(
         "How well it ranks",
@@ -67,8 +69,8 @@ def tasks_section(facts: RunFacts) -> str:
             if best
             else "."
         ),
-        table(head, rows) + f"<details><summary>What the columns mean</summary><ul>{terms}</ul>"
-        "</details>",
+        f"{table(head, rows)}{unknown}<details><summary>What the columns mean</summary>"
+        f"<ul>{terms}</ul></details>",
     )
 
 

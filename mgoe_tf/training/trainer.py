@@ -219,11 +219,11 @@ def _train(
         board_layout.write_hyperparameters(
             validation_writer, spec.task_names, options, model_options
         )
-    empty = set(spec.task_names).difference(trained_tasks(spec, options))
-    if empty:
+    trained = trained_tasks(spec, options)
+    if empty := [task for task in spec.task_names if task not in trained]:
         line.print(
-            f"warning: no positive label of {', '.join(t for t in spec.task_names if t in empty)} "
-            "in the training rows: left out of averages and, when served, of the score"
+            f"warning: no positive label of {', '.join(empty)} in the training rows: left out of "
+            "averages and, when served, of the score"
         )
     line.print(
         f"training {options.model} ({step.model.count_params():,} weights) on "

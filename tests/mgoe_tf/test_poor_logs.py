@@ -17,6 +17,7 @@ from input_pipeline.prepare import prepare
 from input_pipeline.spec import read_spec
 from mgoe_tf.evaluate import EvaluateOptions, evaluate
 from mgoe_tf.evaluation import tables
+from mgoe_tf.reports.run_history import RunHistory
 from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.trained_tasks import require_trained_tasks, trained_tasks
 from tests.mgoe_tf.conftest import train_small
@@ -85,6 +86,7 @@ def test_one_class_in_validation_is_compared_by_logloss(tmp_path, capsys, caplog
     with caplog.at_level("WARNING", "absl"):
         export(ExportOptions(model_dir=options.model_dir, export_base=str(tmp_path / "exports")))
     assert "the exported epoch: the validation window has one class in every task" in caplog.text
+    assert RunHistory.read(options.model_dir).best_epoch == best
 
 
 def test_validation_without_labels_keeps_the_latest_epoch(tmp_path, capsys) -> None:
@@ -95,6 +97,7 @@ def test_validation_without_labels_keeps_the_latest_epoch(tmp_path, capsys) -> N
     assert "the latest epoch is taken for the best" in capsys.readouterr().out
     kept = tf.train.latest_checkpoint(f"{options.model_dir}/checkpoints/best")
     assert kept.endswith("ckpt-3")
+    assert RunHistory.read(options.model_dir).best_epoch == 3
 
 
 def test_a_task_without_positives_is_refused_or_left_out_of_score_and_averages(
@@ -150,6 +153,7 @@ def test_users_that_the_model_does_not_know_are_counted_and_named(tmp_path) -> N
     assert metrics["unknown_ids"]["item_id"] == {"rows": 0, "ids": 0, "of": 13, "examples": []}
     line = f"user_id: 2 of {len(test_users)} unknown to the model, in 3 rows: café, new"
     assert tables.of_metrics(metrics).endswith(f"\n\n{line}")
+    assert f"<p>{line}.</p>" in Path(options.model_dir, "report.html").read_text()
 
 
 def test_without_any_positive_there_is_nothing_to_train(tmp_path) -> None:
