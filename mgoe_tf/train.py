@@ -24,6 +24,7 @@ from mgoe_tf import flags as train_flags
 from mgoe_tf.evaluation import tables
 from mgoe_tf.evaluation.best_possible import best_possible_auc
 from mgoe_tf.models.options import ModelOptions
+from mgoe_tf.reports import run_report
 from mgoe_tf.training import checkpoints
 from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.quiet import quiet_tensorflow
@@ -138,6 +139,9 @@ def _run(argv: list[str]) -> None:
     print()
     best = best_possible_auc(options.data_dir, metrics["split"])
     print(tables.beside_best(metrics, best))
+    if options.report:
+        page = filesystem.join(options.model_dir, run_report.REPORT_FILE)
+        print(f"\nThe page about this run: {page}")
     repeated = train_flags.given_for(model_to_compare_with(options.model), flags.FLAGS)
     print(f"\nNext:\n{next_commands(options, repeated)}", flush=True)
 
