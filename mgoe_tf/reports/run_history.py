@@ -65,7 +65,7 @@ class RunHistory:
         losses = [(step, -loss) for step, loss in curves.get("average/logloss", [])]
         scores = curves.get("average/auc") or losses
         if not scores:
-            return self.epochs  # without labels the latest one is kept
+            return max(1, self.epochs)  # without labels the latest one is kept
         best, best_score = 1, -math.inf
         for step, score in scores:
             epoch, rest = divmod(step, self.steps_per_epoch)

@@ -145,7 +145,10 @@ def test_the_best_epoch_is_the_first_of_the_best_and_no_early_validation() -> No
     history = history_of(aucs, 450, 3)
     assert history.best_epoch == 2
     assert history.by_epoch("validation", "average/auc")[1:] == [(1, 0.6), (2, 0.8), (3, 0.8)]
-    assert history_of([], 450, 3).best_epoch == 1
+    assert history_of([], 450, 3).best_epoch == 3
+    losses = {"average/logloss": [(100, 0.1), (150, 0.6), (300, 0.4), (450, 0.5)]}
+    card = {"sessions": [{"ended_at_step": 450, "epochs_finished": 3}]}
+    assert RunHistory(card, {"train": {}, "validation": losses}).best_epoch == 2
     assert history_of([], 0, 0).best_epoch == 1
 
 
