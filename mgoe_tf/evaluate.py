@@ -42,6 +42,8 @@ class EvaluateOptions:
         for name in ("model_dir", "data_dir"):
             if not getattr(self, name):
                 raise ValueError(f"--{name}: must name a directory, got ''")
+        if self.report and not self.best:
+            raise ValueError("--report: is of the best epoch, so that it cannot go with --nobest")
 
 
 def evaluate(options: EvaluateOptions) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGES = ("input_pipeline", "mgoe_tf", "export")
-_HEADING = "## Private names of TensorFlow and Keras"
+_HEADING = "### Private names of TensorFlow and Keras"
 _PRIVATE_MODULES = ("tensorflow.python", "tensorflow.compiler", "tf_keras.src", "keras")
 # Documented in spite of the underscore: of named tuples, and of `os`.
 _PUBLIC = frozenset({"_replace", "_asdict", "_fields", "_make", "_exit"})

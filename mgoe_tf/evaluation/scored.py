@@ -55,6 +55,11 @@ class Scored:
     logits: dict[str, NDArray[Any]]
     averaged: Collection[str] | None = None
 
+    @property
+    def averaged_tasks(self) -> Collection[str]:
+        """The tasks that enter averages."""
+        return tuple(self.logits) if self.averaged is None else self.averaged
+
     def metrics(self) -> dict[str, Any]:
         """The contents of metrics.json."""
         rows = self.rows

@@ -57,7 +57,8 @@ def curves(
             axes.yaxis.set_minor_formatter(NullFormatter())
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        figure.legend(loc="outside lower center", ncols=4, fontsize=8)
+        if lines:
+            figure.legend(loc="outside lower center", ncols=4, fontsize=8)
         return figure
 
 

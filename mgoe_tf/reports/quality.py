@@ -101,8 +101,19 @@ def slices_section(facts: RunFacts) -> str:
         "Where it ranks well",
         "AUC in parts of the same rows."
         + (f" In italics: fewer than {_FEW_POSITIVES} positives, mostly chance." if few else ""),
-        table(["rows", "number", *tasks], rows),
+        table(["rows", "number", *tasks], rows) + _unknown(facts),
     )
+
+
+def _unknown(facts: RunFacts) -> str:
+    """How many users and items of the rows the model does not know; "" where it knows all."""
+    parts = [
+        f"{found['ids']:,} of {found['of']:,} values of {html.escape(name)}, in "
+        f"{found['rows']:,} rows"
+        for name, found in facts.metrics["unknown_ids"].items()
+        if found["ids"]
+    ]
+    return f"<p>Unknown to the model: {'; '.join(parts)}.</p>" if parts else ""
 
 
 def curves_section(facts: RunFacts) -> str:
@@ -128,7 +139,7 @@ def curves_section(facts: RunFacts) -> str:
     return section(
         "How it learnt",
         "After each epoch, a pass over the training rows, the model is tried on the validation "
-        "window. The dashed line is the epoch of the best mean AUC, whose weights were kept. "
+        "window. The dashed line is the epoch that did best there, whose weights were kept. "
         "Training loss that still falls where validation turns round is learning by heart.",
         panels({name: svg(figure) for name, figure in shown.items()}),
     )

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import math
 from typing import Any
 
 from input_pipeline.files import filesystem
 from input_pipeline.files.json_file import read_json
 from mgoe_tf.training import event_files
 from mgoe_tf.training.run_card import RUN_FILE
+from mgoe_tf.training.run_checkpoints import best_epoch
 
 Points = list[tuple[int, float]]
 _PARTS = ("train", "validation")
@@ -23,25 +23,30 @@ class RunHistory:
     Attributes:
       card: the contents of run.json.
       curves: of `train` and `validation`: every (step, value) by tag.
+      best_epoch: whose weights were kept, counted from 1.
     """
 
     card: dict[str, Any]
     curves: dict[str, dict[str, Points]]
+    best_epoch: int
 
     @classmethod
     def read(cls, model_dir: str) -> RunHistory:
         """Reads a model directory.
 
         Raises:
-          ValueError: it has no run.json.
+          ValueError: it has no run.json, or no finished epoch.
         """
         path = filesystem.join(model_dir, RUN_FILE)
-        if not filesystem.exists(path):
-            raise ValueError(f"{path} is missing: the run in {model_dir} has not been finished")
+        best = best_epoch(model_dir)
+        if not filesystem.exists(path) or best is None:
+            raise ValueError(
+                f"{path} or a best epoch is missing: the run in {model_dir} has not been finished"
+            )
         folders = {part: filesystem.join(model_dir, "events", part) for part in _PARTS}
         curves = {part: event_files.read_scalars(folder) for part, folder in folders.items()}
         card = read_json(path, "Train on with --resume, which writes it anew once it is deleted")
-        return cls(card, curves)
+        return cls(card, curves, best)
 
     @property
     def sessions(self) -> list[dict[str, Any]]:
@@ -57,22 +62,6 @@ class RunHistory:
     def steps_per_epoch(self) -> float:
         """NaN before the first epoch was finished."""
         return self.sessions[-1]["ended_at_step"] / self.epochs if self.epochs else float("nan")
-
-    @property
-    def best_epoch(self) -> int:
-        """The epoch whose weights were kept, counted from 1: the first of the best ones."""
-        curves = self.curves["validation"]
-        losses = [(step, -loss) for step, loss in curves.get("average/logloss", [])]
-        scores = curves.get("average/auc") or losses
-        if not scores:
-            return max(1, self.epochs)  # without labels the latest one is kept
-        best, best_score = 1, -math.inf
-        for step, score in scores:
-            epoch, rest = divmod(step, self.steps_per_epoch)
-            # the early validation is no epoch's
-            if not rest and score > best_score:
-                best, best_score = int(epoch), score
-        return best
 
     @property
     def seconds(self) -> float:

@@ -16,6 +16,7 @@ from mgoe_tf.evaluation.scored import Scored
 from mgoe_tf.reports.run_groups import SLICE_METRICS
 from mgoe_tf.training import checkpoints
 from mgoe_tf.training.run_card import data_checksum
+from mgoe_tf.training.trained_tasks import trained_tasks
 
 Influences = dict[str, NDArray[np.float64]]
 
@@ -80,6 +81,7 @@ class RunInfluences:
                 model=loaded.model,
                 lookup=loaded.lookup,
                 skip_bad_records=loaded.train_options.skip_bad_records,
+                averaged=trained_tasks(loaded.spec, loaded.train_options),
             )
             self._found[model_dir] = influences(evaluator.score(), self._metric, self._part)
         return self._found[model_dir]
@@ -106,8 +108,9 @@ def influences(scored: Scored, metric: str, part: str = "") -> Influences:
         moved = user_errors.INFLUENCES[metric](labels[chosen], scored.logits[task][chosen])
         of_users = np.bincount(place[chosen], moved, int(place.max()) + 1)
         found[task] = of_users.astype(np.float64)
-    if found:
-        found["mean"] = _mean(list(found.values()))
+    averaged = [of_task for task, of_task in found.items() if task in scored.averaged_tasks]
+    if averaged:
+        found["mean"] = _mean(averaged)
     return found
 
 

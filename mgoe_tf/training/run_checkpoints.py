@@ -74,6 +74,13 @@ class RunCheckpoints:
         return filesystem.join(self._folder, f"position-{number}.json")
 
 
+def best_epoch(model_dir: str) -> int | None:
+    """The epoch, counted from 1, whose model is kept as the best; None before there is one."""
+    folder = filesystem.join(model_dir, "checkpoints", "best")
+    path = tf.train.latest_checkpoint(folder) if filesystem.exists(folder) else None
+    return None if path is None else _number(path)
+
+
 def _save(manager: tf.train.CheckpointManager, folder: str, number: int) -> None:
     """Saves a checkpoint, or leaves nothing of it.
 

@@ -6,7 +6,7 @@ import sys
 
 _SHOW = "print(os.environ.get('TF_ENABLE_ONEDNN_OPTS'), 'tensorflow' in sys.modules)"
 # In place of what would serve, so that `main` returns.
-_MAIN = "export.serve.run_command = lambda *_: None; export.serve.main(); "
+_MAIN = "export.serve.run_command = lambda *_, **__: None; export.serve.main(); "
 
 
 def _run(code, **environment):

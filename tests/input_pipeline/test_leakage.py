@@ -67,4 +67,4 @@ def test_new_items_do_not_give_pairs_away(tmp_path, monkeypatch):
     write_log(event_log(lines), options, str(tmp_path))
     windows = pages[0][2]
     for window in windows[1:]:
-        assert abs(window.aucs["item cold"]["click"] - 0.5) < 0.1
+        assert abs(window.aucs["item cold"]["click"].auc - 0.5) < 0.1

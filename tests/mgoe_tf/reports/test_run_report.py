@@ -135,21 +135,26 @@ def test_a_task_of_one_class_has_dashes(facts) -> None:
     assert run_report.render(changed)
 
 
-def history_of(aucs: list[tuple[int, float]], ended: int, epochs: int) -> RunHistory:
-    card = {"sessions": [{"ended_at_step": ended, "epochs_finished": epochs}]}
-    return RunHistory(card, {"train": {}, "validation": {"average/auc": aucs}})
-
-
-def test_the_best_epoch_is_the_first_of_the_best_and_no_early_validation() -> None:
-    aucs = [(100, 0.9), (150, 0.6), (300, 0.8), (450, 0.8)]
-    history = history_of(aucs, 450, 3)
-    assert history.best_epoch == 2
-    assert history.by_epoch("validation", "average/auc")[1:] == [(1, 0.6), (2, 0.8), (3, 0.8)]
-    assert history_of([], 450, 3).best_epoch == 3
-    losses = {"average/logloss": [(100, 0.1), (150, 0.6), (300, 0.4), (450, 0.5)]}
+def test_curves_are_over_epochs(facts) -> None:
     card = {"sessions": [{"ended_at_step": 450, "epochs_finished": 3}]}
-    assert RunHistory(card, {"train": {}, "validation": losses}).best_epoch == 2
-    assert history_of([], 0, 0).best_epoch == 1
+    aucs = [(100, 0.9), (150, 0.6), (300, 0.8), (450, 0.8)]
+    history = RunHistory(card, {"validation": {"average/auc": aucs}}, 2)
+    points = history.by_epoch("validation", "average/auc")
+    assert points == [(pytest.approx(2 / 3), 0.9), (1, 0.6), (2, 0.8), (3, 0.8)]
+    assert history.by_epoch("validation", "average/gauc") == []
+    aucs = dict(facts.history.curves["validation"]["average/auc"])
+    best = max((48, 96), key=aucs.__getitem__)
+    assert facts.history.best_epoch * facts.history.steps_per_epoch == best
+
+
+def test_a_run_without_a_finished_epoch_has_no_history(tmp_path) -> None:
+    with pytest.raises(ValueError, match=r"run\.json or a best epoch is missing: the run in"):
+        RunHistory.read(str(tmp_path))
+
+
+def test_the_latest_epoch_has_no_page() -> None:
+    with pytest.raises(ValueError, match="--report: is of the best epoch, so that it cannot"):
+        EvaluateOptions("m", "d", report=True, best=False)
 
 
 def test_time_is_that_of_all_sessions() -> None:
@@ -158,4 +163,4 @@ def test_time_is_that_of_all_sessions() -> None:
         {"begun": "2026-01-02T00:00:00+00:00", "ended": "2026-01-02T00:00:07+00:00"},
         {"begun": "2026-01-03T00:00:00+00:00"},
     ]
-    assert RunHistory({"sessions": sessions}, {}).seconds == 67
+    assert RunHistory({"sessions": sessions}, {}, 1).seconds == 67

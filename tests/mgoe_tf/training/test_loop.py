@@ -149,11 +149,14 @@ def test_told_to_end_it_finishes_the_step_and_says_how_to_go_on(at_step, capsys)
 
 
 def test_a_second_signal_acts_at_once() -> None:
+    # A process in the background of a shell begins with Ctrl-C ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with StopRequest().listening() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         assert stop.number == signal.SIGINT
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
 
 
 def test_a_source_with_more_batches_than_it_tells_is_refused() -> None:
