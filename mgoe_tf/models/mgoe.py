@@ -70,7 +70,8 @@ class MGOEOptions(ModelOptions):
     )
     macro_match: bool = option(
         True,
-        "Fusion also reads how well the macro edges of user and item match, and their number.",
+        "With --interactions, fusion also reads how well the macro edges of user and item match, "
+        "and how many there are.",
     )
     cascade: bool = option(True, "Feed each tower the logit of the task before it (Eq. 21).")
     adjustment: bool = option(
@@ -147,7 +148,7 @@ class MGOE(RankingModel):
             name="fusion",
         )
         self.macro_match: tf.keras.layers.Layer | None = None
-        if options.macro_match:
+        if options.interactions and options.macro_match:
             self.macro_match = MacroMatch(temperature=options.temperature, name="macro_match")
         tower_class = CascadingTowers if options.cascade else PredictionTowers
         self.towers = towers or tower_class(

@@ -72,7 +72,7 @@ def expected_logits(model: MGOE, features: dict[str, np.ndarray], row: int) -> n
                     neighbors,
                     options.interactions,
                     reference.macro_match(edges, options.temperature)
-                    if options.macro_match
+                    if options.interactions and options.macro_match
                     else (),
                 ),
                 [layers_of(model.fusion.experts, expert) for expert in USED[index]],
