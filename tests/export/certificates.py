@@ -24,7 +24,7 @@ def _name(common: str) -> x509.Name:
 
 
 def _sign(subject: x509.Name, issuer: x509.Name, key: Any, signer: Any, host: str) -> bytes:
-    now = datetime.datetime.now(datetime.UTC)
+    now = datetime.datetime.now(datetime.timezone.utc)
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)

@@ -32,7 +32,7 @@ class Line:
 
     @property
     def moment(self) -> datetime.datetime:
-        return datetime.datetime.fromtimestamp(self.time, datetime.UTC)
+        return datetime.datetime.fromtimestamp(self.time, datetime.timezone.utc)
 
 
 def _lines() -> list[Line]:

@@ -199,7 +199,7 @@ def test_times(tmp_path: pathlib.Path) -> None:
     assert not times.missing.any()
     assert not times.malformed.any()
     moments = [
-        datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(seconds=s)
+        datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc) + datetime.timedelta(seconds=s)
         for s in TIMES.values()
     ]
     log = read(

@@ -81,7 +81,7 @@ def test_forms_agree_with_the_calendar_of_python() -> None:
     ]
     text = [moment.isoformat().encode() for moment in moments]
     times = parse_times(pa.array(text, pa.binary()), "ms")
-    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+    epoch = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
     wanted = [(moment - epoch) // datetime.timedelta(milliseconds=1) for moment in moments]
     assert times.values.tolist() == wanted
 
@@ -129,7 +129,7 @@ MOMENTS = [datetime.datetime(2024, 1, 5, 12, 0, 0, 250_000), datetime.datetime(1
 )
 @pytest.mark.parametrize(("unit", "scale"), [("s", 1), ("ms", 1000)])
 def test_timestamps_of_parquet(tmp_path, kind: pa.DataType, unit: str, scale: int) -> None:
-    moments = [m.replace(tzinfo=datetime.UTC) if kind.tz else m for m in MOMENTS]
+    moments = [m.replace(tzinfo=datetime.timezone.utc) if kind.tz else m for m in MOMENTS]
     log = _read_parquet(tmp_path, pa.array(moments, kind), timestamp_unit=unit)
     assert times_of(log) == [NOON * scale + (scale == 1000) * 250, -3600 * scale]
 
