@@ -242,7 +242,8 @@ def _padded(part: NDArray[Any], shape: NDArray[Any]) -> NDArray[Any]:
     if not part.size:
         raise errors.invalid_argument("Got empty tensor in batch of non-empty tensors.")
     filled = np.full((len(part), *shape), part.flat[0], part.dtype)
-    filled[(slice(None), *(slice(size) for size in part.shape[1:]))] = part
+    place = (slice(None), *(slice(size) for size in part.shape[1:]))
+    filled[place] = part
     return filled
 
 
