@@ -31,7 +31,9 @@ class CompareOptions:
     )
     split: str = option("test", "Compare metrics_<split>.json of each run.", SPLITS)
     metric: str = option("auc", "Metric by task.", comparison_report.METRICS)
-    slice: str = option("", "Compare auc or logloss within a slice of the rows, such as cold_item.")
+    slice: str = option(
+        "", "Compare auc or logloss within a slice of the rows, such as cold_item or cold_user."
+    )
     report: str = option(
         "",
         "Page to write, such as comparison.html: runs side by side, and which differences are "

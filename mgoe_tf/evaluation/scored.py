@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from mgoe_tf.evaluation import metrics
 
 # Parts of the rows that are looked at by themselves.
-SLICES = ("new_pairs", "repeated_pairs", "cold_item", "warm")
+SLICES = ("new_pairs", "repeated_pairs", "cold_item", "cold_user", "warm")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -18,6 +18,7 @@ _SLICES = {
     "new_pairs": "the user never had to do with the item before",
     "repeated_pairs": "the user had to do with the item before",
     "cold_item": "the item is not in the graph yet",
+    "cold_user": "the user is not in the graph yet",
     "warm": "user and item are both in the graph",
 }
 _GLOSSARY = {
@@ -88,7 +89,7 @@ def slices_section(facts: RunFacts) -> str:
     """AUC by slice and task, with how many positives it is of."""
     tasks, rows, few = facts.spec.task_names, [], False
     for name, part in facts.metrics["slices"].items():
-        cells = [f"{html.escape(name.replace('_', ' '))}<br><small>{_SLICES.get(name, '')}</small>"]
+        cells = [f"{html.escape(name.replace('_', ' '))}<br><small>{_SLICES[name]}</small>"]
         cells.append(f"{part['rows']:,}")
         for task in tasks:
             values = part["tasks"][task]

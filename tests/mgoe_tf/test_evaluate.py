@@ -14,6 +14,7 @@ from input_pipeline.log import vocabulary
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.spec import read_spec
 from mgoe_tf.evaluate import EvaluateOptions, evaluate
+from mgoe_tf.evaluation.scored import SLICES
 from mgoe_tf.training import checkpoints
 from tests.data_sets import write_small_data_set
 from tests.input_pipeline.logs import event_log, random_lines, write_log
@@ -67,8 +68,7 @@ def test_slices_equal_a_loop_over_the_rows(newcomers, split, cut) -> None:
         for name in ("user_id", "item_id")
     )
     matrix = sparse.load_npz(pathlib.Path(data_dir, "graph", str(cut), "merging_matrix.npz"))
-    names = ("new_pairs", "repeated_pairs", "cold_item", "cold_user", "warm")
-    expected = dict.fromkeys(names, 0)
+    expected = dict.fromkeys(SLICES, 0)
     positives = 0
     for row in rows_of(data_dir, split):
         values = row.features.feature
@@ -87,8 +87,7 @@ def test_slices_equal_a_loop_over_the_rows(newcomers, split, cut) -> None:
     metrics = evaluate(EvaluateOptions(model_dir, data_dir, split))
     assert {name: part["rows"] for name, part in metrics["slices"].items()} == expected
     assert metrics["tasks"]["buy"]["positives"] == positives
-    for name in ("repeated_pairs", "cold_item", "cold_user", "warm"):
-        assert 0 < expected[name] < metrics["rows"]
+    assert all(0 < rows < metrics["rows"] for rows in expected.values())
 
 
 def test_predictions_are_those_of_the_model_on_the_rows(trained, data_dir) -> None:
