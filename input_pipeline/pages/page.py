@@ -22,7 +22,8 @@ section {{ border-top: 1px solid #ddd; padding: 1.2rem 0; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
 th, td {{ text-align: right; padding: .25rem .8rem; border-bottom: 1px solid #eee; }}
 th {{ color: #666; font-weight: 600; }}
-th:first-child, td:first-child, td + th, .text td, .text th {{ text-align: left; }}
+th:first-child, td:first-child, td + th, .named th:nth-child(2), .text td, .text th
+{{ text-align: left; }}
 .text td:last-child {{ min-width: 14rem; }} td code {{ white-space: nowrap; }}
 td:first-child {{ min-width: 6rem; }}
 .scroll {{ overflow-x: auto; margin-top: .8rem; }} .scroll > svg {{ min-width: 38rem; }}
@@ -60,10 +61,19 @@ def cards(values: Mapping[str, str]) -> str:
     return f"<div class=cards>{boxes}</div>"
 
 
-def table(head: Sequence[str], rows: Sequence[str], *, of_text: bool = False) -> str:
-    """A table of these names and `<tr>` elements; `of_text`: with all columns to the left."""
+def table(
+    head: Sequence[str], rows: Sequence[str], *, of_text: bool = False, of_two_names: bool = False
+) -> str:
+    """A table of these names and `<tr>` elements.
+
+    Args:
+      head: names of the columns.
+      rows: `<tr>` elements.
+      of_text: whether all columns go to the left.
+      of_two_names: whether the second one does, as the first always.
+    """
     heads = "".join(f"<th>{html.escape(name)}</th>" for name in head)
-    kind = " class=text" if of_text else ""
+    kind = " class=text" if of_text else " class=named" if of_two_names else ""
     return f"<div class=scroll><table{kind}><tr>{heads}</tr>{''.join(rows)}</table></div>"
 
 

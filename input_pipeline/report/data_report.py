@@ -201,7 +201,7 @@ def _auc_table(windows: Sequence[WindowStatistics], tasks: Sequence[str]) -> str
             name = html.escape(window.name) if signal == SIGNALS[0] else ""
             shown = html.escape(signal)
             rows.append(f"<tr><td>{name}</td><th>{shown}</th>{''.join(cells)}</tr>")
-    return table(["window", "signal", *tasks], rows)
+    return table(["window", "signal", *tasks], rows, of_two_names=True)
 
 
 def _files(spec: DatasetSpec) -> str:
