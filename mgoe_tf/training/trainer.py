@@ -1,4 +1,7 @@
-"""Data set + options -> trained model directory. No flags: tests and notebooks call `train`."""
+"""Data set + options -> trained model directory. No flags: tests and notebooks call `train`.
+
+A little long, since all parts of a run meet here.
+"""
 
 from __future__ import annotations
 
