@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import gc
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -158,6 +159,10 @@ class ModelVersions:
             servable = self._live.pop(version)
             self._states[version] = VersionState(UNLOADING)
         servable.unload()
+        del servable
+        # A loaded graph lies in reference cycles: its memory would wait for the collector, which
+        # passes over everything rarely where much is alive.
+        gc.collect()
         self._set_state(version, VersionState(END))
         logging.info("Done unloading servable version {name: %s version: %d}", self.name, version)
 
