@@ -185,12 +185,18 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
           The rows, the inputs, and which rows can be scored, bool [B * N] (None: all).
         """
         rows = CandidateRows(features["user_id"], features["item_id"])
-        for name in features.keys() - {"user_id", "item_id"}:
+        context_names = sorted(features.keys() - {"user_id", "item_id"})
+        same_users = [
             tf.debugging.assert_equal(  # a GPU would read zeros beyond the last one
                 tf.shape(features[name])[0],
                 rows.shape[0],
                 f"{name} must be of as many users as item_id",
             )
+            for name in context_names
+        ]
+        # Before anything is laid out by row: which of two errors came first would be chance.
+        with tf.control_dependencies(same_users):
+            features = {**features, **{n: tf.identity(features[n]) for n in context_names}}
         found, sums = self._tables["user"](features["user_id"])
         of_items, item_sums = self._tables["item"](rows.flatten(features["item_id"]))
         valid, context, context_sums = self._context(features, rows)
