@@ -17,6 +17,7 @@ from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.models.registry import MODELS, build_model
 from tests.encoded_rows import make_spec
 
+MODEL_NAMES = ", ".join(sorted(MODELS))
 CONFIGS = pathlib.Path(train_flags.__file__).parent / "configs"
 
 
@@ -176,7 +177,7 @@ def test_values_reach_the_options() -> None:
         (["--data_dir=d", "--model_dir=m", "--epochs=0"], "--epochs: must be at least 1, got 0"),
         (["--data_dir=d", "--model_dir=m", "--task_weights=a"], "--task_weights: expected a comma"),
         (["--epochs=a"], "flag --epochs=a: invalid literal for int"),
-        (["--model=foo"], r"--model: must be one of mgoe, mmoe, got 'foo'$"),
+        (["--model=foo"], rf"--model: must be one of {MODEL_NAMES}, got 'foo'$"),
         (["--model"], "Missing value for flag --model$"),
         (["--flagfile=nothing.flags"], "Unable to open flagfile: .*'nothing.flags'"),
         (

@@ -441,5 +441,6 @@ def test_names_what_is_missing(name):
 
 
 def test_unknown_models_are_refused():
-    with pytest.raises(ValueError, match="model: must be one of mgoe, mmoe, got 'mmo'"):
+    names = ", ".join(sorted(MODELS))
+    with pytest.raises(ValueError, match=f"model: must be one of {names}, got 'mmo'"):
         build_model("mmo", SPEC, OPTIONS)

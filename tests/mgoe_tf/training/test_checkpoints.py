@@ -7,8 +7,11 @@ import shutil
 import pytest
 import tensorflow as tf
 
+from mgoe_tf.models.registry import MODELS
 from mgoe_tf.training import checkpoints
 from tests.model_options import OPTIONS
+
+MODEL_NAMES = ", ".join(sorted(MODELS))
 
 
 @pytest.fixture
@@ -51,7 +54,7 @@ def test_options_are_read_by_the_class_of_the_model(finished, change):
             r"not the TrainOptions of this version: missing \['epochs'\], unknown \[\]",
         ),
         ("train_options", {"model": "mgoe"}, r"not the MGOEOptions of this version: missing \['ad"),
-        ("train_options", {"model": "x"}, r"--model: must be one of mgoe, mmoe, got 'x'"),
+        ("train_options", {"model": "x"}, f"--model: must be one of {MODEL_NAMES}, got 'x'"),
     ],
 )
 def test_other_options_are_refused_naming_the_file(change, part, values, message):
