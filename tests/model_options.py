@@ -3,12 +3,14 @@
 A new model has its line here.
 """
 
+from mgoe_tf.models.baselines.esmm import ESMMOptions
 from mgoe_tf.models.baselines.mmoe import MMoEOptions
 from mgoe_tf.models.baselines.ple import PLEOptions
 from mgoe_tf.models.mgoe import MGOEOptions
 from mgoe_tf.models.options import ModelOptions
 
 OPTIONS: dict[str, ModelOptions] = {
+    "esmm": ESMMOptions(embedding_dim=3, tower_units=(6, 4)),
     "mgoe": MGOEOptions(
         embedding_dim=3,
         num_shared_experts=2,

@@ -2,6 +2,7 @@ import dataclasses
 
 import pytest
 
+from mgoe_tf.models.baselines.esmm import ESMMOptions
 from mgoe_tf.models.baselines.mmoe import MMoEOptions
 from mgoe_tf.models.baselines.ple import PLEOptions
 from mgoe_tf.models.mgoe import MGOEOptions
@@ -17,6 +18,9 @@ from mgoe_tf.models.options import ModelOptions, from_json
         (MMoEOptions, {"embedding_dim": 0}, "--embedding_dim: must be at least 1, got 0"),
         (MMoEOptions, {"num_experts": 0}, "--num_experts: must be at least 1, got 0"),
         (MMoEOptions, {"expert_units": (0,)}, r"--expert_units: must be at least 1, got \[0\]"),
+        (ESMMOptions, {"task_parents": ("last",)}, "--task_parents: must be first, .*, got last"),
+        (ESMMOptions, {"task_parents": ("first", "a:b")}, "--task_parents: .*, got first,a:b"),
+        (ESMMOptions, {"task_parents": ("a:b", "a:c")}, "--task_parents: .*, got a:b,a:c"),
         (PLEOptions, {"num_levels": 0}, "--num_levels: must be at least 1, got 0"),
         (PLEOptions, {"expert_units": (0,)}, r"--expert_units: must be at least 1, got \[0\]"),
         (PLEOptions, {"num_shared_experts": -1}, "--num_shared_experts: must be at least 0, got"),
