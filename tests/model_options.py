@@ -5,6 +5,7 @@ A new model has its line here.
 
 from mgoe_tf.models.baselines.esmm import ESMMOptions
 from mgoe_tf.models.baselines.mmoe import MMoEOptions
+from mgoe_tf.models.baselines.pepnet import PEPNetOptions
 from mgoe_tf.models.baselines.ple import PLEOptions
 from mgoe_tf.models.mgoe import MGOEOptions
 from mgoe_tf.models.options import ModelOptions
@@ -21,6 +22,7 @@ OPTIONS: dict[str, ModelOptions] = {
         temperature=0.7,
     ),
     "mmoe": MMoEOptions(embedding_dim=3, num_experts=3, expert_units=(6, 5), tower_units=(4,)),
+    "pepnet": PEPNetOptions(embedding_dim=3, tower_units=(6, 4), gate_units=5),
     "ple": PLEOptions(
         embedding_dim=3,
         num_levels=2,

@@ -44,6 +44,7 @@ class ProgressiveExtraction(tf.keras.layers.Layer):
       num_task_experts: m_t, experts of each task of a level.
       units: widths of the layers of every expert of every level.
       dropout: rate after each layer of an expert.
+      gate_temperature: of all gates, see `TaskGates`.
 
     Call arguments:
       inputs: [B, F], x.
@@ -69,6 +70,7 @@ class ProgressiveExtraction(tf.keras.layers.Layer):
         num_task_experts: int,
         units: Sequence[int],
         dropout: float = 0.0,
+        gate_temperature: float = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -85,6 +87,7 @@ class ProgressiveExtraction(tf.keras.layers.Layer):
         self.num_task_experts = num_task_experts
         self.units = tuple(units)
         self.dropout = dropout
+        self.gate_temperature = gate_temperature
         levels = range(1, num_levels + 1)
         # By level; of what there is none of, an empty list.
         self.task_experts = [
@@ -101,6 +104,7 @@ class ProgressiveExtraction(tf.keras.layers.Layer):
             TaskGates(
                 num_tasks=num_tasks,
                 num_experts=num_shared + num_task_experts,
+                temperature=gate_temperature,
                 name=f"task_gates_{level}",
             )
             for level in levels
@@ -109,6 +113,7 @@ class ProgressiveExtraction(tf.keras.layers.Layer):
             TaskGates(
                 num_tasks=1,
                 num_experts=num_shared + num_tasks * num_task_experts,
+                temperature=gate_temperature,
                 name=f"shared_gates_{level}",
             )
             for level in levels
@@ -170,6 +175,7 @@ class ProgressiveExtraction(tf.keras.layers.Layer):
             "num_task_experts": self.num_task_experts,
             "units": self.units,
             "dropout": self.dropout,
+            "gate_temperature": self.gate_temperature,
         }
 
 

@@ -8,6 +8,7 @@ from input_pipeline.spec import DatasetSpec
 from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.baselines.esmm import ESMM
 from mgoe_tf.models.baselines.mmoe import MMoE
+from mgoe_tf.models.baselines.pepnet import PEPNet
 from mgoe_tf.models.baselines.ple import PLE
 from mgoe_tf.models.mgoe import MGOE
 from mgoe_tf.models.options import ModelOptions
@@ -16,6 +17,7 @@ MODELS: dict[str, type[RankingModel]] = {
     "esmm": ESMM,
     "mgoe": MGOE,
     "mmoe": MMoE,
+    "pepnet": PEPNet,
     "ple": PLE,
 }
 

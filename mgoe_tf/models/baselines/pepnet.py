@@ -63,7 +63,7 @@ class PEPNet(RankingModel):
     ) -> None:
         super().__init__(spec=spec, options=options, **kwargs)
         options = self.options
-        width = sum(self._widths().values())
+        width = sum(width for _, width in self._widths())
         self.embedding_gate = GateUnits(
             num_gates=1,
             units=options.gate_units or width,
@@ -80,14 +80,14 @@ class PEPNet(RankingModel):
             name="towers",
         )
 
-    def _widths(self) -> dict[str, int]:
+    def _widths(self) -> list[tuple[str, int]]:
         """How much of E each feature is, in order; an owner's numbers are `<owner>_numbers`."""
-        found = {}
+        found = []
         for owner in INPUT_OWNERS:
             for feature in self.embedded(owner):
-                found[feature.name] = self.tables[vocabulary_of(feature)].dim
+                found.append((feature.name, self.tables[vocabulary_of(feature)].dim))
             if self.numeric_inputs[owner].width:
-                found[f"{owner}_numbers"] = self.numeric_inputs[owner].width
+                found.append((f"{owner}_numbers", self.numeric_inputs[owner].width))
         return found
 
     @property
@@ -113,9 +113,10 @@ class PEPNet(RankingModel):
 
     def _scales(self, inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         """The scales of each part of E and of each task's hidden units: [B, units] by name."""
-        parts, widths = self._parts(inputs), self._widths()
-        split = tf.split(parts["delta"], list(widths.values()), axis=-1)
-        found = dict(zip(widths, split, strict=True))
+        parts = self._parts(inputs)
+        names, widths = zip(*self._widths(), strict=True)
+        split = tf.split(parts["delta"], widths, axis=-1)
+        found = dict(zip(names, split, strict=True))
         layers = self.towers.scales(parts["delta"] * parts["embeddings"], parts["prior"])
         of_tasks = tf.unstack(tf.concat(layers, axis=-1), num=len(self.spec.tasks))
         towers = (f"tower_{task}" for task in self.spec.task_names)

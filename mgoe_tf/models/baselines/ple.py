@@ -13,11 +13,11 @@ from input_pipeline.spec import DatasetSpec
 from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.progressive_extraction import ProgressiveExtraction
 from mgoe_tf.models.base import Features, RankingModel
-from mgoe_tf.models.options import ModelOptions, require
+from mgoe_tf.models.options import GatedOptions, require
 
 
 @dataclasses.dataclass(frozen=True)
-class PLEOptions(ModelOptions):
+class PLEOptions(GatedOptions):
     """Sizes of PLE."""
 
     num_levels: int = option(
@@ -66,6 +66,7 @@ class PLE(RankingModel):
             num_task_experts=options.num_task_experts,
             units=options.expert_units,
             dropout=options.dropout,
+            gate_temperature=options.gate_temperature,
             name="extraction",
         )
         self.towers = PredictionTowers(
@@ -95,17 +96,15 @@ class PLE(RankingModel):
         """Means over a batch.
 
         Returns:
-          `gates/<task>` [m_s + m_t] of the last level, `level_<l>_gates/<task>` of those before
-          it, and `shared_stream/level_<l>` [m_s + T m_t], the weights of the shared gate: shared
+          Of `describe_gates`, `gates` of the last level and `level_<l>_gates` of those before it;
+          and `shared_stream/level_<l>` [m_s + T m_t], the weights of the shared gate: shared
           experts, then each task's.
         """
         levels = self.extraction.levels(tf.concat([*self.embed(features).values()], axis=-1))
         found = {}
         for number, level in enumerate(levels, start=1):
             stage = "gates" if number == len(levels) else f"level_{number}_gates"
-            means = tf.unstack(tf.reduce_mean(level.task_gates, axis=1))
-            for task, mean in zip(self.spec.task_names, means, strict=True):
-                found[f"{stage}/{task}"] = mean
+            found |= self.describe_gates(stage, level.task_gates)
             if level.shared_gates is not None:
                 found[f"shared_stream/level_{number}"] = tf.reduce_mean(
                     level.shared_gates, axis=[0, 1]

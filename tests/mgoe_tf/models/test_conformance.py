@@ -441,6 +441,5 @@ def test_names_what_is_missing(name):
 
 
 def test_unknown_models_are_refused():
-    names = ", ".join(sorted(MODELS))
-    with pytest.raises(ValueError, match=f"model: must be one of {names}, got 'mmo'"):
+    with pytest.raises(ValueError, match=r"model: must be one of .*mgoe, .*mmoe.*, got 'mmo'"):
         build_model("mmo", SPEC, OPTIONS)

@@ -98,22 +98,33 @@ def test_parity_with_public_code(num_levels, expected):
 
 def test_diagnostics_are_the_mean_weights_of_each_level():
     model = build_model("ple", make_spec(), OPTIONS["ple"])
-    found = model.diagnostics(as_tensors(random_features(model.spec, 5)))
+    features = as_tensors(random_features(model.spec, 5))
+    found = model.diagnostics(features)
+    stages = ("gates", "level_1_gates", "gates_entropy", "level_1_gates_entropy")
     tasks = model.spec.task_names
-    assert set(found) == {
-        *(f"{stage}/{task}" for stage in ("gates", "level_1_gates") for task in tasks),
-        "shared_stream/level_1",
+    assert set(found) == {f"{stage}/{task}" for stage in stages for task in tasks} | {
+        "shared_stream/level_1"
     }
     # two shared experts and the own one; two shared ones and each task's
     assert model.expert_names == ("shared_0", "shared_1", "own_0")
-    sizes = {name: value.shape[0] for name, value in found.items()}
+    shares = {name: value for name, value in found.items() if value.shape.rank}
+    sizes = {name: value.shape[0] for name, value in shares.items()}
     assert sizes.pop("shared_stream/level_1") == 2 + 3
     assert set(sizes.values()) == {3}
-    for value in found.values():
+    for value in shares.values():
         np.testing.assert_allclose(tf.reduce_sum(value), 1.0, rtol=1e-5)
     only = build_model("ple", make_spec(), dataclasses.replace(OPTIONS["ple"], num_levels=1))
-    found = only.diagnostics(as_tensors(random_features(only.spec, 5)))
-    assert set(found) == {f"gates/{task}" for task in tasks}
+    assert not [name for name in only.diagnostics(features) if "level" in name]
+
+
+def test_a_high_temperature_makes_all_gates_even():
+    options = dataclasses.replace(OPTIONS["ple"], gate_temperature=1e6)
+    model = build_model("ple", make_spec(), options)
+    randomize(model)
+    found = model.diagnostics(as_tensors(random_features(model.spec, 5)))
+    for name, value in found.items():
+        expected = 1.0 if "entropy" in name else np.full(value.shape, 1.0 / value.shape[0])
+        np.testing.assert_allclose(value, expected, atol=1e-3, err_msg=name)
 
 
 def test_losses_of_all_tasks_reach_the_last_shared_experts():

@@ -7,11 +7,8 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from mgoe_tf.models.registry import MODELS
 from mgoe_tf.training import checkpoints
 from tests.model_options import OPTIONS
-
-MODEL_NAMES = ", ".join(sorted(MODELS))
 
 
 @pytest.fixture
@@ -54,7 +51,7 @@ def test_options_are_read_by_the_class_of_the_model(finished, change):
             r"not the TrainOptions of this version: missing \['epochs'\], unknown \[\]",
         ),
         ("train_options", {"model": "mgoe"}, r"not the MGOEOptions of this version: missing \['ad"),
-        ("train_options", {"model": "x"}, f"--model: must be one of {MODEL_NAMES}, got 'x'"),
+        ("train_options", {"model": "x"}, r"--model: must be one of .*mgoe, .*mmoe.*, got 'x'"),
     ],
 )
 def test_other_options_are_refused_naming_the_file(change, part, values, message):

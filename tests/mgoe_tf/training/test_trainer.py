@@ -14,7 +14,6 @@ from input_pipeline.dataset import open_examples
 from input_pipeline.records.bad_records import open_records
 from input_pipeline.spec import read_spec
 from mgoe_tf.models.options import ModelOptions
-from mgoe_tf.models.registry import MODELS
 from mgoe_tf.training import checkpoints
 from mgoe_tf.training.batches import TrainingBatches
 from mgoe_tf.training.options import TrainOptions
@@ -222,8 +221,7 @@ def test_train_rows_and_task_weights(train_options) -> None:
 
 
 def test_unknown_names_and_missing_data_are_errors(train_options, tmp_path) -> None:
-    names = ", ".join(sorted(MODELS))
-    with pytest.raises(ValueError, match=f"must be one of {names}, got 'nothing'"):
+    with pytest.raises(ValueError, match=r"must be one of .*mgoe, .*mmoe.*, got 'nothing'"):
         train(ModelOptions(), train_options(model="nothing"))
     with pytest.raises(ValueError, match="options: MMoE takes MMoEOptions, got MGOEOptions"):
         train(OPTIONS["mgoe"], train_options(model="mmoe"))
