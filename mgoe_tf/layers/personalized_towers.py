@@ -78,7 +78,9 @@ class PersonalizedTowers(PredictionTowers):
         known = [tf.cast(part, tf.float32) for part in (prior, tf.stop_gradient(inputs))]
         return [gates(tf.concat(known, axis=-1)) for gates in self.gates]
 
-    def call(self, inputs: tf.Tensor, prior: tf.Tensor, training: bool | None = None) -> tf.Tensor:
+    def call(  # type: ignore[override]  # these towers read a prior too
+        self, inputs: tf.Tensor, prior: tf.Tensor, training: bool | None = None
+    ) -> tf.Tensor:
         outputs = self.first_layer(inputs)
         scales = self.scales(inputs, prior)
         for scale, (kernel, bias) in zip(scales, self.later_layers(), strict=True):

@@ -101,7 +101,7 @@ class PLE(RankingModel):
           experts, then each task's.
         """
         levels = self.extraction.levels(tf.concat([*self.embed(features).values()], axis=-1))
-        found = {}
+        found: dict[str, tf.Tensor] = {}
         for number, level in enumerate(levels, start=1):
             stage = "gates" if number == len(levels) else f"level_{number}_gates"
             found |= self.describe_gates(stage, level.task_gates)
