@@ -4,6 +4,7 @@ A new model has its line here.
 """
 
 from mgoe_tf.models.baselines.mmoe import MMoEOptions
+from mgoe_tf.models.baselines.stem import STEMOptions
 from mgoe_tf.models.mgoe import MGOEOptions
 from mgoe_tf.models.options import ModelOptions
 
@@ -18,4 +19,13 @@ OPTIONS: dict[str, ModelOptions] = {
         temperature=0.7,
     ),
     "mmoe": MMoEOptions(embedding_dim=3, num_experts=3, expert_units=(6, 5), tower_units=(4,)),
+    "stem": STEMOptions(
+        embedding_dim=3,
+        num_layers=2,
+        num_shared_experts=2,
+        num_task_experts=1,
+        expert_units=(6, 5),
+        gate_units=(4,),
+        tower_units=(4,),
+    ),
 }
