@@ -75,7 +75,7 @@ class StemLayer(tf.keras.layers.Layer):
         self.shared_stream = shared_stream
         self.own_experts: MlpExperts | None = None
         self.shared_experts: MlpExperts | None = None
-        mlp = {"units": units, "dropout": dropout}
+        mlp: dict[str, Any] = {"units": units, "dropout": dropout}
         if num_task_experts:
             self.own_experts = MlpExperts(
                 num_tasks=num_tasks,

@@ -134,14 +134,11 @@ class STEM(RankingModel):
         return self.by_task(self.towers(streams, training=training))
 
     def diagnostics(self, features: Features) -> dict[str, tf.Tensor]:
-        """Mean weights: `gates/<task>` [E] of the last layer, `layer_<n>_gates/<task>` before."""
+        """What is said of `gates`, those of the last layer, and of `layer_<n>_gates` before it."""
         streams = tf.concat([*self.embed(features).values()], axis=-1)
-        found = {}
+        found: dict[str, tf.Tensor] = {}
         for number, layer in enumerate(self.stem_layers):
-            stage = "gates" if layer is self.stem_layers[-1] else f"layer_{number}_gates"
-            means = tf.unstack(tf.reduce_mean(layer.gate_weights(streams), axis=1))
-            # Of a layer before the last, the gate of the shared stream comes after the tasks'.
-            for task, mean in zip(self.spec.task_names, means, strict=False):
-                found[f"{stage}/{task}"] = mean
+            name = "gates" if layer is self.stem_layers[-1] else f"layer_{number}_gates"
+            found |= self.describe_gates(name, layer.gate_weights(streams))
             streams = layer(streams)
         return found

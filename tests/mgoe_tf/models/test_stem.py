@@ -103,11 +103,12 @@ def test_diagnostics_are_the_gates_of_each_layer():
     found = model.diagnostics(as_tensors(random_features(model.spec, 5)))
     names = model.spec.task_names
     stages = ("layer_0_gates", "gates")
-    assert set(found) == {f"{stage}/{task}" for stage in stages for task in names}
+    weights = {f"{stage}/{task}" for stage in stages for task in names}
+    assert set(found) == weights | {f"{s}_entropy/{task}" for s in stages for task in names}
     assert model.expert_names == ("own_click_0", "own_like_0", "own_buy_0", "shared_0", "shared_1")
-    for value in found.values():
-        assert value.shape == [5]
-        np.testing.assert_allclose(tf.reduce_sum(value), 1.0, rtol=1e-5)
+    for name in weights:
+        assert found[name].shape == [5]
+        np.testing.assert_allclose(tf.reduce_sum(found[name]), 1.0, rtol=1e-5)
 
 
 # By number of layers: logits of both tasks, and those after one step of gradient descent on the
