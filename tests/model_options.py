@@ -7,6 +7,7 @@ from mgoe_tf.models.baselines.esmm import ESMMOptions
 from mgoe_tf.models.baselines.mmoe import MMoEOptions
 from mgoe_tf.models.baselines.pepnet import PEPNetOptions
 from mgoe_tf.models.baselines.ple import PLEOptions
+from mgoe_tf.models.baselines.stem import STEMOptions
 from mgoe_tf.models.mgoe import MGOEOptions
 from mgoe_tf.models.options import ModelOptions
 
@@ -29,6 +30,15 @@ OPTIONS: dict[str, ModelOptions] = {
         num_shared_experts=2,
         num_task_experts=1,
         expert_units=(6, 5),
+        tower_units=(4,),
+    ),
+    "stem": STEMOptions(
+        embedding_dim=3,
+        num_layers=2,
+        num_shared_experts=2,
+        num_task_experts=1,
+        expert_units=(6, 5),
+        gate_units=(4,),
         tower_units=(4,),
     ),
 }

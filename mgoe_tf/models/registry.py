@@ -10,6 +10,7 @@ from mgoe_tf.models.baselines.esmm import ESMM
 from mgoe_tf.models.baselines.mmoe import MMoE
 from mgoe_tf.models.baselines.pepnet import PEPNet
 from mgoe_tf.models.baselines.ple import PLE
+from mgoe_tf.models.baselines.stem import STEM
 from mgoe_tf.models.mgoe import MGOE
 from mgoe_tf.models.options import ModelOptions
 
@@ -19,6 +20,7 @@ MODELS: dict[str, type[RankingModel]] = {
     "mmoe": MMoE,
     "pepnet": PEPNet,
     "ple": PLE,
+    "stem": STEM,
 }
 
 
