@@ -6,12 +6,14 @@ from collections.abc import Mapping
 
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.models.base import RankingModel
+from mgoe_tf.models.baselines.mmoceg import MMoCEG
 from mgoe_tf.models.baselines.mmoe import MMoE
 from mgoe_tf.models.mgoe import MGOE
 from mgoe_tf.models.options import ModelOptions
 
 MODELS: dict[str, type[RankingModel]] = {
     "mgoe": MGOE,
+    "mmoceg": MMoCEG,
     "mmoe": MMoE,
 }
 
@@ -32,7 +34,7 @@ def build_model(
     """Makes a model with all its weights, at their initial values.
 
     Args:
-      name: of a registered model: `mgoe`, `mmoe`.
+      name: of a registered model, one of `MODELS`.
       spec: of the data set, as `mgoe_tf.read_spec(data_dir)` reads it.
       options: of the model's `options_class`; None: its defaults.
       assets: local paths of the files that the model's `assets(spec)` names, by those names; few
