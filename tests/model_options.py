@@ -4,6 +4,9 @@ A new model has its line here.
 """
 
 from mgoe_tf.models.baselines.esmm import ESMMOptions
+import dataclasses
+
+from mgoe_tf.models.baselines.mmoceg import MMoCEGOptions
 from mgoe_tf.models.baselines.mmoe import MMoEOptions
 from mgoe_tf.models.baselines.pepnet import PEPNetOptions
 from mgoe_tf.models.baselines.ple import PLEOptions
@@ -21,6 +24,13 @@ OPTIONS: dict[str, ModelOptions] = {
         fusion_units=(6, 5),
         tower_units=(4,),
         temperature=0.7,
+    ),
+    "mmoceg": MMoCEGOptions(
+        embedding_dim=3,
+        num_experts=4,
+        expert_units=(6, 5),
+        tower_units=(4,),
+        task_graph_rank=2,
     ),
     "mmoe": MMoEOptions(embedding_dim=3, num_experts=3, expert_units=(6, 5), tower_units=(4,)),
     "pepnet": PEPNetOptions(embedding_dim=3, tower_units=(6, 4), gate_units=5),
@@ -41,4 +51,12 @@ OPTIONS: dict[str, ModelOptions] = {
         gate_units=(4,),
         tower_units=(4,),
     ),
+}
+
+# With these a step depends on each row alone, so that replicas together take the step of one
+# device. Otherwise it does not, in principle: some penalties are no sum over rows but of what the
+# rows of a replica are together, and replicas draw random numbers of their own.
+BY_ROW: dict[str, ModelOptions] = {
+    **OPTIONS,
+    "mmoceg": dataclasses.replace(OPTIONS["mmoceg"], balance_weight=0.0, contrastive_weight=0.0),
 }
