@@ -31,7 +31,7 @@ from mgoe_tf.tuning.pruning import PRUNERS
 from mgoe_tf.tuning.samplers import SAMPLERS
 from mgoe_tf.tuning.search import Search
 from mgoe_tf.tuning.space import built_in_text, read_spaces, read_studied
-from mgoe_tf.tuning.study import FAIL, Study, Trial
+from mgoe_tf.tuning.study import FAIL, STUDY_FILE, Study, Trial
 from mgoe_tf.tuning.telling import SearchProgress, result_table
 
 
@@ -98,15 +98,25 @@ class TuneOptions:
         return tuple(MODELS) if self.models == ("all",) else self.models
 
 
-def tune(options: TuneOptions, launch: Launcher | None = None) -> str:
+@dataclasses.dataclass(frozen=True)
+class TuneResult:
+    """What came of a search.
+
+    Attributes:
+      table: a line for each model, the best one first.
+      without_score: the models none of whose trials came to a rung.
+    """
+
+    table: str
+    without_score: tuple[str, ...]
+
+
+def tune(options: TuneOptions, launch: Launcher | None = None) -> TuneResult:
     """Searches, writes <study_dir>/<model>/best.flags, and tells the best of each model.
 
     Args:
       options: of the search.
       launch: begins a trial; None: as a process of its own.
-
-    Returns:
-      A table, the best model first.
 
     Raises:
       ValueError: the space or a trial's flags are refused, the study was begun otherwise, or
@@ -158,7 +168,8 @@ def tune(options: TuneOptions, launch: Launcher | None = None) -> str:
             f"--logdir={options.study_dir}"
         )
         search.run()
-        return result_table(study, plan)
+        without = tuple(model for model in plan.models if study.best(model) is None)
+        return TuneResult(result_table(study, plan), without)
 
 
 def _run(options: TuneOptions) -> None:
@@ -171,7 +182,12 @@ def _run(options: TuneOptions) -> None:
     except Interrupted:
         print("\ntrials have saved themselves: the same command goes on with them", file=sys.stderr)
         raise
-    print(f"\n{result}", flush=True)
+    print(f"\n{result.table}", flush=True)
+    if result.without_score:
+        raise ValueError(
+            f"no trial of {', '.join(result.without_score)} has a score: {STUDY_FILE} has their "
+            "errors, and training.log in the directory of each trial what it said"
+        )
 
 
 def main() -> None:

@@ -57,7 +57,7 @@ class TrialProcess:
             return Failed(f"ended by {signal.Signals(-status).name}")
         if status:
             return Failed(_last_line(self._log) or f"ended with status {status}")
-        return _outcome(self._job.model_dir)
+        return outcome_of(self._job.model_dir)
 
     def stop(self) -> None:
         self._is_stopped = True
@@ -84,11 +84,13 @@ class TrialProcess:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                # else the first trial takes all memory of a GPU that several share
+                env={"TF_FORCE_GPU_ALLOW_GROWTH": "true", **os.environ},
                 start_new_session=True,  # Ctrl-C is for the search, which tells its trials
             )
 
 
-def _outcome(model_dir: str) -> Outcome:
+def outcome_of(model_dir: str) -> Outcome:
     """What a run that has ended well scored."""
     metrics = checkpoints.read_metrics(model_dir, "validation")
     if metrics is None:

@@ -76,17 +76,16 @@ class SearchProgress:
         self._redrawn = 0.0
 
     def line(self, running: int = 0) -> str:
-        """Trials done, the best score of each model, the time left."""
+        """Trials done, the best score, the time left."""
         models = self._plan.models
         planned = sum(len(flags) for flags in self._plan.flags.values())
         trials = [trial for model in models for trial in self._study.of(model)]
         done = sum(trial.state != RUNNING for trial in trials)
-        best = [
-            f"{model} {score_text(found.rungs[-1])}"
-            for model in models
-            if (found := self._study.best(model)) is not None
-        ]
-        parts = [f"{done} of {planned} trials", *(["best: " + ", ".join(best)] if best else [])]
+        found = [best for model in models if (best := self._study.best(model)) is not None]
+        parts = [f"{done} of {planned} trials"]
+        if found:
+            best = max(found, key=lambda trial: trial.rungs[-1].score)
+            parts.append(f"best: {best.model} {score_text(best.rungs[-1])}")
         left = self.seconds_left()
         parts.append("time left not known yet" if left is None else f"{duration(left)} left")
         return "; ".join([*parts, *([f"{running} under way"] if running else [])])
