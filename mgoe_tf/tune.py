@@ -48,8 +48,9 @@ class TuneOptions:
         12, "Trials of each model. A search may be gone on with for more of them, not for fewer."
     )
     sampler: str = option(
-        "random",
-        "Where trials are. random: independent. halton: spread evenly from the first trials on.",
+        "halton",
+        "Where trials are. random: independent. halton: spread evenly from the first trials on, "
+        "where random ones of few trials are often alike.",
         tuple(SAMPLERS),
     )
     pruner: str = option(

@@ -151,8 +151,9 @@ class Search:
             *("--resume", "--noevaluate_test", "--noreport"),
             *(as_flag(name, value) for name, value in trial.flags.items() if value is not None),
         )
+        begun = self._clock()
         job = self._launch(Job(f"{trial.model}/{trial.name}", model_dir, arguments))
-        self._running.append(_Running(trial, rung, job, self._clock()))
+        self._running.append(_Running(trial, rung, job, begun))
 
     def _look(self) -> None:
         """Waits until a trial ends, or the search is told to stop; writes what came of it."""

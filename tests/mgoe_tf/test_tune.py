@@ -186,13 +186,12 @@ def test_trials_that_fail_are_told_and_the_rest_is_searched(tmp_path, data_dir) 
     space = {"shared": {"task_weights": [[1.0], [1.0, 1.0]], "batch_size": [512]}}
     (tmp_path / "bad.json").write_text(json.dumps(space))
     # the first two points of Halton's first coordinate are one in each half
-    settings = {"sampler": "halton", "pruner": "none", "patience": 1}
-    options = _options(tmp_path, data_dir, **settings)
+    options = _options(tmp_path, data_dir, sampler="halton", pruner="none", patience=1)
     options = TuneOptions(**{**vars(options), "space": str(tmp_path / "bad.json")})
     result = tune(options, _HereAndNow())
     by_state = {trial["state"]: trial for trial in _study(options)}
     assert set(by_state) == {"FAIL", "COMPLETE"}
-    assert "--task_weights" in by_state["FAIL"]["error"]
+    assert by_state["FAIL"]["error"].startswith("task_weights: must be one per task (click, buy)")
     assert by_state["COMPLETE"]["flags"]["task_weights"] == [1.0, 1.0]
     assert "COMPLETE" in result.table
     assert result.without_score == ()
