@@ -71,6 +71,26 @@ def box_cox(ranks: NDArray[Any], beta: float) -> NDArray[Any]:
         return np.expm1(beta * logarithms) / beta
 
 
+def ranks_of_scores(scores: NDArray[Any], beta: float) -> NDArray[Any]:
+    """rho of scores that `box_cox` gave, int64.
+
+    Raises:
+      ValueError: no rank has such a score.
+    """
+    if beta == 1:
+        found = scores
+    elif abs(beta) < 1e-20:
+        found = np.expm1(scores)
+    else:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            found = np.expm1(np.log1p(beta * scores) / beta)
+    ranks = np.where(np.isfinite(found), np.rint(found), 0).astype(np.int64)
+    strange = ~np.isclose(box_cox(ranks, beta), scores, rtol=1e-9, atol=0)
+    if strange.any():
+        raise ValueError(f"--beta={beta}: no rank has the score {scores[strange][0]}")
+    return ranks
+
+
 def merging_matrix(
     pairs: Pairs, levels: Sequence[int], beta: float, num_users: int, num_items: int
 ) -> sparse.csr_matrix:

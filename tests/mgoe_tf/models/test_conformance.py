@@ -25,6 +25,7 @@ from tests.encoded_rows import (
     randomize,
 )
 from tests.mgoe_tf.policies import policy
+from tests.model_assets import assets_of
 from tests.model_options import OPTIONS
 
 SPEC = make_spec()
@@ -37,7 +38,7 @@ def name(request: pytest.FixtureRequest) -> str:
 
 def make(name: str, seed: int = 0) -> RankingModel:
     tf.keras.utils.set_random_seed(seed)
-    return build_model(name, SPEC, OPTIONS[name])
+    return build_model(name, SPEC, OPTIONS[name], assets_of(name, SPEC))
 
 
 def make_step(name: str, **arguments) -> TrainingStep:
@@ -412,7 +413,7 @@ def test_diagnostics_are_finite(name):
 
 def test_what_the_data_do_not_have_costs_nothing(name):
     def operations(spec):
-        model = build_model(name, spec, OPTIONS[name])
+        model = build_model(name, spec, OPTIONS[name], assets_of(name, spec))
         inputs = {
             key: tf.TensorSpec([None, *value.shape[1:]], value.dtype)
             for key, value in model.zero_features().items()
