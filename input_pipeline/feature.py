@@ -39,7 +39,7 @@ ROLES = (
     "task_table",  # counts by task and item macro node, row-major by task
     "neighbors",  # raw ids of micro neighbours by one task, newest first
     "neighbor_weights",  # their scores
-    "graph_cut",  # the number of the graph that the owner's features come from, 0: none
+    "graph_cut",  # the number of the cut whose graph the owner's features come from
     "graph_node",  # the owner's number in that graph, from 1; 0: it is not there
     "label",
     "timestamp",

@@ -27,7 +27,7 @@ from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.task_adjustment import TaskAdjustment
 from mgoe_tf.layers.user_rows import by_row
 from mgoe_tf.models.base import Features, Lookup, RankingModel, vocabulary_of
-from mgoe_tf.models.options import ModelOptions, require
+from mgoe_tf.models.options import GatedOptions, require
 
 
 def _of_neighbors(owner: str, column: str) -> str:
@@ -36,7 +36,7 @@ def _of_neighbors(owner: str, column: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class MGOEOptions(ModelOptions):
+class MGOEOptions(GatedOptions):
     """Sizes and readings of MGOE. Symbols are those of the paper."""
 
     temperature: float = option(
@@ -138,6 +138,7 @@ class MGOE(RankingModel):
             units=options.head_units,
             temperature=options.temperature,
             attention_query=options.attention_query,
+            gate_temperature=options.gate_temperature,
             name="bottom",
         )
         self.fusion = fusion or MacroMicroFusion(
@@ -145,6 +146,7 @@ class MGOE(RankingModel):
             units=options.fusion_units,
             dropout=options.dropout,
             interactions=options.interactions,
+            gate_temperature=options.gate_temperature,
             name="fusion",
         )
         self.macro_match: tf.keras.layers.Layer | None = None
@@ -327,9 +329,9 @@ class MGOE(RankingModel):
         """Means over a batch.
 
         Returns:
-          `gates/<task>` [X] of the bottom, `fusion_gates/<task>` [X], `alpha/<set>` [K],
-          `attention/<task>/<set>` [K] (mean over experts weighted by their gates), and the scalars
-          `theta/<task>` and `kappa/<task>` where the stages have them.
+          What `describe_gates` says of `gates`, those of the bottom, and of `fusion_gates`;
+          `alpha/<set>` [K], `attention/<task>/<set>` [K] (mean over experts weighted by their
+          gates), and the scalars `theta/<task>` and `kappa/<task>` where the stages have them.
         """
         inputs = self.embed(features)
         explained = self.bottom.explain(**inputs["bottom"])
@@ -338,9 +340,9 @@ class MGOE(RankingModel):
             self.fusion.inputs(inputs["targets"], bottom, inputs["neighbors"], inputs.get("match"))
         )
         found = {f"alpha/{s}": tf.reduce_mean(a, axis=0) for s, a in explained["alpha"].items()}
+        found |= self.describe_gates("gates", explained["gates"])
+        found |= self.describe_gates("fusion_gates", fusion_gates)
         for index, task in enumerate(self.spec.task_names):
-            found[f"gates/{task}"] = tf.reduce_mean(explained["gates"][index], axis=0)
-            found[f"fusion_gates/{task}"] = tf.reduce_mean(fusion_gates[index], axis=0)
             for name, attention in explained["attention"].items():
                 found[f"attention/{task}/{name}"] = tf.reduce_mean(attention[index], axis=0)
             if self.adjustment is not None:
