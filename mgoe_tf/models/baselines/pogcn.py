@@ -18,7 +18,7 @@ from mgoe_tf.layers.light_propagation import LightPropagation
 from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.user_rows import by_row
 from mgoe_tf.models.base import Features
-from mgoe_tf.models.baselines.graph_model import Embed, GraphModel, Vectors, graph_lookup
+from mgoe_tf.models.baselines.graph_model import Embed, GraphModel, OfNodes, graph_lookup
 from mgoe_tf.models.graph_assets import CutGraph
 from mgoe_tf.models.options import ModelOptions, require
 
@@ -94,7 +94,11 @@ class POGCN(GraphModel):
     ) -> None:
         super().__init__(spec=spec, options=options, **kwargs)
         options = self.options
-        self._walks = _Walks([self._walk(graph) for graph in self.graphs])
+        self._walks = _Walks(
+            self.graphs,
+            [self._walk(graph) for graph in self.graphs],
+            {owner: self.num_rows(owner) for owner in NODES},
+        )
         self.towers = PredictionTowers(
             num_tasks=len(spec.tasks),
             units=options.tower_units,
@@ -109,18 +113,54 @@ class POGCN(GraphModel):
         weighted = sparse.csr_matrix((weights, ranks.indices, ranks.indptr), ranks.shape)
         return LightPropagation(weighted, options.graph_layers)
 
-    def all_graph_vectors(self, graph: int, embed: Embed) -> Vectors:
-        """(E^1 + ... + E^L) / (L + 1) of all nodes."""
+    def propagated(self, graph: int, embed: Embed) -> dict[str, tf.Tensor]:
+        """(E^1 + ... + E^L) / (L + 1) of all nodes of one of `graphs`."""
         rows = self.graphs[graph].rows
         sums = self._walks.of[graph](*(embed(owner, rows[owner]) for owner in NODES))
         layers = self.options.graph_layers + 1
         return {owner: of_owner / layers for owner, of_owner in zip(NODES, sums, strict=True)}
 
-    def graph_vectors(self, graph: int, nodes: Mapping[str, tf.Tensor], embed: Embed) -> Vectors:
-        vectors = self.all_graph_vectors(graph, embed)
-        return {owner: tf.gather(vectors[owner], nodes[owner]) for owner in NODES}
+    def node_vectors(self, numbers: OfNodes, embed: Embed) -> dict[str, tf.Tensor]:
+        """What neighbours say, of the graphs that occur; 0 of nodes without a graph."""
+        total = zeros = {
+            owner: tf.zeros([tf.size(numbers[owner]), self.tables[self.table_of(owner)].dim])
+            for owner in NODES
+        }
+        for graph in range(len(self.graphs)):
+            part = tf.cond(
+                self.nodes.occurs(graph, numbers),
+                lambda graph=graph: self._vectors_of_graph(graph, numbers, embed),
+                lambda: zeros,
+            )
+            total = {owner: total[owner] + part[owner] for owner in NODES}
+        return total
 
-    def _node_vectors(self, sums: Mapping[str, tf.Tensor]) -> Vectors:
+    def _vectors_of_graph(self, graph: int, numbers: OfNodes, embed: Embed) -> dict[str, tf.Tensor]:
+        """The same, of one graph; 0 of the nodes of others."""
+        vectors, found = self.propagated(graph, embed), {}
+        for owner in NODES:
+            local, inside = self.nodes.local(graph, owner, numbers[owner])
+            its_own = tf.gather(vectors[owner], tf.where(inside, local, 0))
+            found[owner] = tf.where(inside[:, tf.newaxis], its_own, 0.0)
+        return found
+
+    def reached_rows(self, numbers: OfNodes) -> dict[str, tf.Tensor]:
+        """Of all nodes with a neighbour in the graphs that occur."""
+        found = {owner: tf.zeros([self.num_rows(owner)], tf.bool) for owner in NODES}
+        for graph in range(len(self.graphs)):
+            occurs = self.nodes.occurs(graph, numbers)
+            for owner in NODES:
+                found[owner] |= occurs & self._walks.rows[graph][owner]
+        return found
+
+    def all_node_vectors(self, embed: Embed) -> dict[str, tf.Tensor]:
+        found = {o: [tf.zeros([1, self.tables[self.table_of(o)].dim])] for o in NODES}
+        for graph in range(len(self.graphs)):
+            for owner, vectors in self.propagated(graph, embed).items():
+                found[owner].append(vectors)
+        return {owner: tf.concat(parts, axis=0) for owner, parts in found.items()}
+
+    def _z(self, sums: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """z of each owner's nodes."""
         layers = self.options.graph_layers + 1
         return {
@@ -129,7 +169,7 @@ class POGCN(GraphModel):
         }
 
     def network_inputs(self, features: Features, sums: Mapping[str, tf.Tensor]) -> dict[str, Any]:
-        z = self._node_vectors(sums)
+        z = self._z(sums)
         of_ids = {self.id_features[owner]: vectors for owner, vectors in z.items()}
         inputs = super().network_inputs(features, {**sums, **of_ids})
         return {**inputs, "product": by_row(z["user"], features.get(USER_ROW)) * z["item"]}
@@ -156,7 +196,21 @@ class POGCN(GraphModel):
 
 
 class _Walks:
-    """The propagation over each graph: apart from the model, as they are no layers of weights."""
+    """Apart from the model: the propagation over each graph, which has no weights.
 
-    def __init__(self, of: list[LightPropagation]) -> None:
+    Attributes:
+      of: by graph.
+      rows: by graph and owner, bool [rows of the table]: those of nodes with a neighbour.
+    """
+
+    def __init__(
+        self, graphs: Sequence[CutGraph], of: list[LightPropagation], num_rows: Mapping[str, int]
+    ) -> None:
         self.of = of
+        self.rows = []
+        for graph in graphs:
+            has_neighbor = [graph.ranks.getnnz(axis=axis) > 0 for axis in (1, 0)]
+            with_row = {o: np.zeros(num_rows[o], bool) for o in NODES}
+            for owner, has in zip(NODES, has_neighbor, strict=True):
+                with_row[owner][graph.rows[owner][has]] = True
+            self.rows.append(with_row)

@@ -65,7 +65,7 @@ def test_level_0_is_lightgcn_over_pairs_that_have_anything():
     for cut, graph in enumerate(model.graphs, start=1):
         plain = graph.ranks.astype(bool).astype(float)
         expected = propagated(model, cut, plain)
-        found = model.all_graph_vectors(cut - 1, model._embed_from_tables())
+        found = model.propagated(cut - 1, model.embed_rows)
         for owner, vectors in expected.items():
             np.testing.assert_allclose(
                 found[owner], vectors / (LAYERS + 1), rtol=1e-4, atol=1e-5, err_msg=f"{owner} {cut}"
