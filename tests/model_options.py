@@ -3,13 +3,14 @@
 A new model has its line here.
 """
 
-from mgoe_tf.models.baselines.esmm import ESMMOptions
 import dataclasses
 
+from mgoe_tf.models.baselines.esmm import ESMMOptions
 from mgoe_tf.models.baselines.mmoceg import MMoCEGOptions
 from mgoe_tf.models.baselines.mmoe import MMoEOptions
 from mgoe_tf.models.baselines.pepnet import PEPNetOptions
 from mgoe_tf.models.baselines.ple import PLEOptions
+from mgoe_tf.models.baselines.pogcn import POGCNOptions
 from mgoe_tf.models.baselines.stem import STEMOptions
 from mgoe_tf.models.mgoe import MGOEOptions
 from mgoe_tf.models.options import ModelOptions
@@ -42,6 +43,7 @@ OPTIONS: dict[str, ModelOptions] = {
         expert_units=(6, 5),
         tower_units=(4,),
     ),
+    "pogcn": POGCNOptions(embedding_dim=3, graph_layers=2, tower_units=(6, 5)),
     "stem": STEMOptions(
         embedding_dim=3,
         num_layers=2,

@@ -11,6 +11,7 @@ from mgoe_tf.models.baselines.mmoceg import MMoCEG
 from mgoe_tf.models.baselines.mmoe import MMoE
 from mgoe_tf.models.baselines.pepnet import PEPNet
 from mgoe_tf.models.baselines.ple import PLE
+from mgoe_tf.models.baselines.pogcn import POGCN
 from mgoe_tf.models.baselines.stem import STEM
 from mgoe_tf.models.mgoe import MGOE
 from mgoe_tf.models.options import ModelOptions
@@ -22,6 +23,7 @@ MODELS: dict[str, type[RankingModel]] = {
     "mmoe": MMoE,
     "pepnet": PEPNet,
     "ple": PLE,
+    "pogcn": POGCN,
     "stem": STEM,
 }
 
