@@ -4,15 +4,15 @@ A new model has its line here.
 """
 
 from mgoe_tf.models.baselines.aitm import AITMOptions
+from mgoe_tf.models.baselines.macgnn import MacGNNOptions
 from mgoe_tf.models.baselines.mmoe import MMoEOptions
 from mgoe_tf.models.baselines.stem import STEMOptions
 from mgoe_tf.models.mgoe import MGOEOptions
 from mgoe_tf.models.options import ModelOptions
 
 OPTIONS: dict[str, ModelOptions] = {
-    "aitm": AITMOptions(
-        embedding_dim=3, bottom_units=(6, 5), transfer_order=("like", "click", "buy")
-    ),
+    "aitm": AITMOptions(embedding_dim=3, bottom_units=(6, 5)),
+    "macgnn": MacGNNOptions(embedding_dim=3, tower_units=(6, 5), temperature=0.7),
     "mgoe": MGOEOptions(
         embedding_dim=3,
         num_shared_experts=2,

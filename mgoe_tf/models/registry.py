@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.baselines.aitm import AITM
+from mgoe_tf.models.baselines.macgnn import MacGNN
 from mgoe_tf.models.baselines.mmoe import MMoE
 from mgoe_tf.models.baselines.stem import STEM
 from mgoe_tf.models.mgoe import MGOE
@@ -14,6 +15,7 @@ from mgoe_tf.models.options import ModelOptions
 
 MODELS: dict[str, type[RankingModel]] = {
     "aitm": AITM,
+    "macgnn": MacGNN,
     "mgoe": MGOE,
     "mmoe": MMoE,
     "stem": STEM,

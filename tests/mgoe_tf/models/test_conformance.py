@@ -101,7 +101,7 @@ def test_tables_and_lookups_tell_what_is_looked_up(name):
     sums = model.sums(model.bags(features_of(model, 5)))
     assert {key: value.shape for key, value in sums.items()} == {
         lookup.name: (
-            5 * len(SPEC.tasks) if lookup.by_task else 5,
+            5 * lookup.lists(len(SPEC.tasks)),
             model.tables[lookup.table].dim,
         )
         for lookup in model.lookups
