@@ -5,7 +5,9 @@ A new model has its line here.
 
 import dataclasses
 
+from mgoe_tf.models.baselines.aitm import AITMOptions
 from mgoe_tf.models.baselines.esmm import ESMMOptions
+from mgoe_tf.models.baselines.macgnn import MacGNNOptions
 from mgoe_tf.models.baselines.mmoceg import MMoCEGOptions
 from mgoe_tf.models.baselines.mmoe import MMoEOptions
 from mgoe_tf.models.baselines.pepnet import PEPNetOptions
@@ -16,7 +18,9 @@ from mgoe_tf.models.mgoe import MGOEOptions
 from mgoe_tf.models.options import ModelOptions
 
 OPTIONS: dict[str, ModelOptions] = {
+    "aitm": AITMOptions(embedding_dim=3, bottom_units=(6, 5)),
     "esmm": ESMMOptions(embedding_dim=3, tower_units=(6, 4)),
+    "macgnn": MacGNNOptions(embedding_dim=3, tower_units=(6, 5), temperature=0.7),
     "mgoe": MGOEOptions(
         embedding_dim=3,
         num_shared_experts=2,

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.models.base import RankingModel
+from mgoe_tf.models.baselines.aitm import AITM
 from mgoe_tf.models.baselines.esmm import ESMM
+from mgoe_tf.models.baselines.macgnn import MacGNN
 from mgoe_tf.models.baselines.mmoceg import MMoCEG
 from mgoe_tf.models.baselines.mmoe import MMoE
 from mgoe_tf.models.baselines.pepnet import PEPNet
@@ -17,7 +19,9 @@ from mgoe_tf.models.mgoe import MGOE
 from mgoe_tf.models.options import ModelOptions
 
 MODELS: dict[str, type[RankingModel]] = {
+    "aitm": AITM,
     "esmm": ESMM,
+    "macgnn": MacGNN,
     "mgoe": MGOE,
     "mmoceg": MMoCEG,
     "mmoe": MMoE,
