@@ -79,6 +79,7 @@ setup(
             "mgoe-train = mgoe_tf.train:main",
             "mgoe-evaluate = mgoe_tf.evaluate:main",
             "mgoe-compare = mgoe_tf.compare:main",
+            "mgoe-experiments = mgoe_tf.experiments:main",
             "mgoe-export = export.savedmodel:main",
             "mgoe-serve = export.serve:main",
             "mgoe-client = export.client.__main__:main",
