@@ -39,6 +39,7 @@ ROLES = (
     "task_table",  # counts by task and item macro node, row-major by task
     "neighbors",  # raw ids of micro neighbours by one task, newest first
     "neighbor_weights",  # their scores
+    "graph_cut",  # the number of the cut whose graph the owner's features come from
     "label",
     "timestamp",
 )

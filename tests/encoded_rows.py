@@ -108,6 +108,8 @@ def random_features(spec: DatasetSpec, batch_size: int, seed: int = 0) -> dict[s
         if feature.role == "macro_id":
             nodes = {"user": spec.num_user_macro_nodes, "item": spec.num_item_macro_nodes}
             values = rng.integers(-1, nodes[feature.owner], shape)
+        elif feature.role == "graph_cut":
+            values = rng.integers(0, len(spec.cuts) + 2, shape)
         elif feature.role == "numeric":
             values = rng.normal(2.0, 3.0, shape).astype(np.float32)
             values[rng.random(shape) < (0.2 if feature.optional else 0.0)] = np.nan

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from input_pipeline.feature import NODES, Feature, Vocabulary
 from input_pipeline.features.activity import Activity
 from input_pipeline.features.context_features import ContextFeatures
+from input_pipeline.features.graph_cut import GraphCut
 from input_pipeline.features.ids import Ids, Outcomes
 from input_pipeline.features.macro_features import MacroEdges, MacroIds, TaskTable
 from input_pipeline.features.micro_neighbors import MicroNeighbors
@@ -28,6 +29,7 @@ PROVIDERS: tuple[Provider, ...] = (
     MacroIds(),
     TaskTable(),
     MicroNeighbors(),
+    GraphCut(),
     Outcomes(),
 )
 

@@ -43,6 +43,7 @@ class ExpertBank(tf.keras.layers.Layer):
         self.num_tasks = num_tasks
         self.num_shared = num_shared
         self.num_task_experts = num_task_experts
+        self.expert_weights: list[tf.Variable] = []
 
     @property
     def experts_of_task(self) -> int:
@@ -53,11 +54,13 @@ class ExpertBank(tf.keras.layers.Layer):
         self, name: str, shape: Sequence[int], initializer: Any = None
     ) -> tf.Variable:
         """A weight of this shape for each expert; without an initializer, a Glorot kernel."""
-        return self.add_weight(
+        weight = self.add_weight(
             name=name,
             shape=[self.num_shared + self.num_tasks * self.num_task_experts, *shape],
             initializer=initializer or StackedGlorotUniform(),
         )
+        self.expert_weights.append(weight)
+        return weight
 
     def by_task(self, weight: tf.Variable) -> tf.Tensor:
         """Lays a weight out by the tasks that use it, in the compute dtype: [T, X, ...]."""

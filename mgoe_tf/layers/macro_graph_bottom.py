@@ -29,6 +29,7 @@ class MacroGraphBottom(tf.keras.layers.Layer):
       num_shared, num_task_experts: n_s and n_t.
       temperature: tau of Eq. 14.
       attention_query: see `MacroGraphExperts`.
+      gate_temperature: of the gates' softmax (`TaskGates`).
 
     Call arguments:
       targets: `{"user": [B, D_u], "item": [B, D_i]}`, x_u and x_i; the gates also see `context`
@@ -62,6 +63,7 @@ class MacroGraphBottom(tf.keras.layers.Layer):
         num_task_experts: int,
         temperature: float = 1.0,
         attention_query: str = "target",
+        gate_temperature: float = 1.0,
         **kwargs: Any,
     ) -> None:
         # Edge weights must arrive uncast: 2-hop weights pass float16's range.
@@ -74,6 +76,7 @@ class MacroGraphBottom(tf.keras.layers.Layer):
         self.num_task_experts = num_task_experts
         self.temperature = temperature
         self.attention_query = attention_query
+        self.gate_temperature = gate_temperature
         self.macro_weights = MacroWeights(temperature=temperature)
         self.macro_embeddings = MacroEmbeddings(
             num_tasks=num_tasks, num_macro_nodes=num_macro_nodes, dim=dim
@@ -85,7 +88,11 @@ class MacroGraphBottom(tf.keras.layers.Layer):
             units=units,
             attention_query=attention_query,
         )
-        self.gates = TaskGates(num_tasks=num_tasks, num_experts=num_shared + num_task_experts)
+        self.gates = TaskGates(
+            num_tasks=num_tasks,
+            num_experts=num_shared + num_task_experts,
+            temperature=gate_temperature,
+        )
 
     def build(self, input_shape: Any) -> None:
         query_dims = {kind: shape[-1] for kind, shape in input_shape.items()}
@@ -183,4 +190,5 @@ class MacroGraphBottom(tf.keras.layers.Layer):
             "num_task_experts": self.num_task_experts,
             "temperature": self.temperature,
             "attention_query": self.attention_query,
+            "gate_temperature": self.gate_temperature,
         }

@@ -34,6 +34,7 @@ class MacroMicroFusion(tf.keras.layers.Layer):
       units: widths of the layers of an expert.
       dropout: rate after each layer of an expert.
       interactions: whether f_t holds the products.
+      gate_temperature: of the gates' softmax (`TaskGates`).
 
     Call arguments:
       targets: `{"user": [B, D_u], "item": [B, D_i]}`, x_u and x_i, and `context` [B, D_c], x_c,
@@ -65,6 +66,7 @@ class MacroMicroFusion(tf.keras.layers.Layer):
         units: Sequence[int],
         dropout: float = 0.0,
         interactions: bool = True,
+        gate_temperature: float = 1.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -74,6 +76,7 @@ class MacroMicroFusion(tf.keras.layers.Layer):
         self.units = tuple(units)
         self.dropout = dropout
         self.interactions = interactions
+        self.gate_temperature = gate_temperature
         self.experts = MlpExperts(
             num_tasks=num_tasks,
             num_shared=num_shared,
@@ -81,7 +84,11 @@ class MacroMicroFusion(tf.keras.layers.Layer):
             units=units,
             dropout=dropout,
         )
-        self.gates = TaskGates(num_tasks=num_tasks, num_experts=num_shared + num_task_experts)
+        self.gates = TaskGates(
+            num_tasks=num_tasks,
+            num_experts=num_shared + num_task_experts,
+            temperature=gate_temperature,
+        )
 
     def inputs(
         self,
@@ -128,4 +135,5 @@ class MacroMicroFusion(tf.keras.layers.Layer):
             "units": self.units,
             "dropout": self.dropout,
             "interactions": self.interactions,
+            "gate_temperature": self.gate_temperature,
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -21,19 +22,22 @@ def mix(outputs: tf.Tensor, gates: tf.Tensor) -> tf.Tensor:
 
 
 class TaskGates(tf.keras.layers.Layer):
-    """g_t = softmax(c_t G_t), the weights of the experts that task t uses.
+    """g_t = softmax(f_t(c_t) G_t / tau), the weights of the experts that task t uses.
 
-    The softmax is float32 under any policy.
+    f_t are the hidden layers of task t (Dense, ReLU), by default none. The softmax is float32 under
+    any policy.
 
     Args:
       num_tasks: T.
       num_experts: X, how many experts a task uses.
-      use_bias: whether the gates have a bias; MMoE's original has none.
+      use_bias: whether G_t has a bias; MMoE's original has none.
+      units: widths of the hidden layers, which have biases.
+      temperature: tau, above 0: lower is sharper.
 
     Call arguments:
       inputs: [T, B, F], or [B, F] where all tasks see the same.
       kernel: [T, F, X] in place of the layer's own G, for a caller that has multiplied parts of G
-        by what does not depend on the row.
+        by what does not depend on the row; not with hidden layers.
 
     Returns:
       float32 [T, B, X].
@@ -47,20 +51,49 @@ class TaskGates(tf.keras.layers.Layer):
     """
 
     def __init__(
-        self, *, num_tasks: int, num_experts: int, use_bias: bool = False, **kwargs: Any
+        self,
+        *,
+        num_tasks: int,
+        num_experts: int,
+        use_bias: bool = False,
+        units: Sequence[int] = (),
+        temperature: float = 1.0,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         for name, value in (("num_tasks", num_tasks), ("num_experts", num_experts)):
             if value < 1:
                 raise ValueError(f"{name}: must be at least 1, got {value}")
+        if any(width < 1 for width in units):
+            raise ValueError(f"units: must be widths of at least 1, got {list(units)}")
+        if not temperature > 0:
+            raise ValueError(f"temperature: must be above 0, got {temperature}")
         self.num_tasks = num_tasks
         self.num_experts = num_experts
         self.use_bias = use_bias
+        self.units = tuple(units)
+        self.temperature = temperature
 
     def build(self, input_shape: Any) -> None:
+        widths = (input_shape[-1], *self.units)
+        self.hidden = [
+            (
+                self.add_weight(
+                    name=f"hidden_kernel_{layer}",
+                    shape=[self.num_tasks, *widths[layer : layer + 2]],
+                    initializer=StackedGlorotUniform(),
+                ),
+                self.add_weight(
+                    name=f"hidden_bias_{layer}",
+                    shape=[self.num_tasks, 1, width],
+                    initializer="zeros",
+                ),
+            )
+            for layer, width in enumerate(self.units)
+        ]
         self.kernel = self.add_weight(
             name="kernel",
-            shape=[self.num_tasks, input_shape[-1], self.num_experts],
+            shape=[self.num_tasks, widths[-1], self.num_experts],
             initializer=StackedGlorotUniform(),
         )
         if self.use_bias:
@@ -71,16 +104,13 @@ class TaskGates(tf.keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor, kernel: tf.Tensor | None = None) -> tf.Tensor:
         kernel = self.kernel if kernel is None else kernel
-        if inputs.shape.rank == 2:
-            # One product for all tasks. flat: [F, T * X]; logits: [B, T, X], then [T, B, X]
-            flat = tf.reshape(tf.transpose(kernel, [1, 0, 2]), [kernel.shape[1], -1])
-            logits = tf.reshape(inputs @ flat, [-1, self.num_tasks, self.num_experts])
-            logits = tf.transpose(logits, [1, 0, 2])
-        else:
-            logits = tf.matmul(inputs, kernel)
+        for hidden_kernel, bias in self.hidden:
+            inputs = tf.nn.relu(_by_task(inputs, hidden_kernel) + bias)
+        logits = _by_task(inputs, kernel)
         if self.use_bias:
             logits += self.bias
-        return tf.nn.softmax(tf.cast(logits, tf.float32))
+        logits = tf.cast(logits, tf.float32)
+        return tf.nn.softmax(logits if self.temperature == 1 else logits / self.temperature)
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -88,4 +118,17 @@ class TaskGates(tf.keras.layers.Layer):
             "num_tasks": self.num_tasks,
             "num_experts": self.num_experts,
             "use_bias": self.use_bias,
+            "units": self.units,
+            "temperature": self.temperature,
         }
+
+
+def _by_task(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    """[T, B, F], or [B, F] for all tasks, times [T, F, X]: [T, B, X]."""
+    if inputs.shape.rank > 2:
+        return tf.matmul(inputs, kernel)
+    # One product for all tasks. flat: [F, T * X]; products: [B, T, X]
+    num_tasks, features, width = kernel.shape
+    flat = tf.reshape(tf.transpose(kernel, [1, 0, 2]), [features, num_tasks * width])
+    products = tf.reshape(inputs @ flat, [-1, num_tasks, width])
+    return tf.transpose(products, [1, 0, 2])

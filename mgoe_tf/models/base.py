@@ -6,6 +6,7 @@ Long, because one class says all that a new model may override.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -164,6 +165,11 @@ class RankingModel(tf.keras.Model):
         return ()
 
     @property
+    def penalty_names(self) -> tuple[str, ...]:
+        """Of what `network_and_penalties` adds to the losses; `penalty/<name>` in TensorBoard."""
+        return ()
+
+    @property
     def expert_names(self) -> tuple[str, ...]:
         """What the experts of `gates/<task>` in `diagnostics` are called; () without gates.
 
@@ -278,6 +284,20 @@ class RankingModel(tf.keras.Model):
         """From `embed`'s answer to logits by task name."""
         raise NotImplementedError
 
+    def network_and_penalties(
+        self, inputs: Mapping[str, Any], training: bool = False
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """What `network` gives, and what training minimises beside the losses of the tasks.
+
+        A model with penalties overrides this and `penalty_names`, and lets `network` return the
+        first part. Penalties are not computed in evaluation. L1 and L2 are the optimizer's.
+
+        Returns:
+          Logits by task name; and by `penalty_names` scalars, float32, each with its coefficient: a
+          mean over the rows of this replica, or of weights alone.
+        """
+        return self.network(inputs, training=training), {}
+
     def by_task(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
         """Names the rows of [T, B]."""
         return dict(zip(self.spec.task_names, tf.unstack(logits), strict=True))
@@ -289,10 +309,31 @@ class RankingModel(tf.keras.Model):
     def diagnostics(self, features: Features) -> dict[str, tf.Tensor]:
         """Inner quantities of a batch worth plotting, by name; not a part of the training step.
 
-        `gates/<task>` and `<stage>_gates/<task>` [X] are the mean weights of the `expert_names`;
-        other vectors are the mean weights of what their name says.
+        `gates/<task>` and `<stage>_gates/<task>` [X] are the mean weights of the `expert_names`
+        (`describe_gates`); other vectors are the mean weights of what their name says.
         """
         return {}
+
+    def describe_gates(self, name: str, gates: tf.Tensor) -> dict[str, tf.Tensor]:
+        """What `diagnostics` says of gates.
+
+        Args:
+          name: `gates` or `<stage>_gates`.
+          gates: [T, B, X].
+
+        Returns:
+          By task, `<name>/<task>` [X], the mean weight of each expert, and the scalar
+          `<name>_entropy/<task>`, the mean over rows of H(g) / ln X: 1 where a row's gate is even,
+          0 where it is one expert's alone.
+        """
+        gates = tf.cast(gates, tf.float32)
+        entropy = -tf.reduce_sum(tf.math.xlogy(gates, gates), axis=-1)
+        evenness = entropy / math.log(max(gates.shape[-1], 2))
+        found = {}
+        for index, task in enumerate(self.spec.task_names):
+            found[f"{name}/{task}"] = tf.reduce_mean(gates[index], axis=0)
+            found[f"{name}_entropy/{task}"] = tf.reduce_mean(evenness[index])
+        return found
 
     def explain(self, inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         """What the network attends to, row by row: [B, ...] by name, of `embed`'s answer.

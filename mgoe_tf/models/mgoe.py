@@ -27,7 +27,7 @@ from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.task_adjustment import TaskAdjustment
 from mgoe_tf.layers.user_rows import by_row
 from mgoe_tf.models.base import Features, Lookup, RankingModel, vocabulary_of
-from mgoe_tf.models.options import ModelOptions, require
+from mgoe_tf.models.options import GatedOptions, require
 
 
 def _of_neighbors(owner: str, column: str) -> str:
@@ -36,7 +36,7 @@ def _of_neighbors(owner: str, column: str) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class MGOEOptions(ModelOptions):
+class MGOEOptions(GatedOptions):
     """Sizes and readings of MGOE. Symbols are those of the paper."""
 
     temperature: float = option(
@@ -153,6 +153,7 @@ class MGOE(RankingModel):
                 units=options.head_units,
                 temperature=options.temperature,
                 attention_query=options.attention_query,
+                gate_temperature=options.gate_temperature,
                 name="bottom",
             )
         self.bottom: Any = bottom
@@ -162,6 +163,7 @@ class MGOE(RankingModel):
             units=options.fusion_units,
             dropout=options.dropout,
             interactions=options.interactions,
+            gate_temperature=options.gate_temperature,
             name="fusion",
         )
         self.macro_match: tf.keras.layers.Layer | None = None
@@ -359,18 +361,16 @@ class MGOE(RankingModel):
         """Means over a batch.
 
         Returns:
-          `gates/<task>` [X] of the bottom, `fusion_gates/<task>` [X], `alpha/<set>` [K],
-          `attention/<task>/<set>` [K] (mean over experts weighted by their gates), and the scalars
-          `theta/<task>` and `kappa/<task>` where the stages have them.
+          What `describe_gates` says of `gates`, those of the bottom, and of `fusion_gates`;
+          `alpha/<set>` [K], `attention/<task>/<set>` [K] (mean over experts weighted by their
+          gates), and the scalars `theta/<task>` and `kappa/<task>` where the stages have them.
         """
         inputs = self.embed(features)
         fusion_gates = self.fusion.gates(self.fusion.inputs(*self._of_fusion(inputs)))
-        found = {}
-        if self.bottom is not None:
-            found = self._bottom_diagnostics(inputs)
-        for index, task in enumerate(self.spec.task_names):
-            found[f"fusion_gates/{task}"] = tf.reduce_mean(fusion_gates[index], axis=0)
-            if self.adjustment is not None:
+        found = {} if self.bottom is None else self._bottom_diagnostics(inputs)
+        found |= self.describe_gates("fusion_gates", fusion_gates)
+        if self.adjustment is not None:
+            for index, task in enumerate(self.spec.task_names):
                 found[f"kappa/{task}"] = self.adjustment.kappa[index]
         for index, theta in self.towers.cascade_factors().items():
             found[f"theta/{self.spec.task_names[index]}"] = theta
@@ -379,8 +379,8 @@ class MGOE(RankingModel):
     def _bottom_diagnostics(self, inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         explained = self.bottom.explain(**inputs["bottom"])
         found = {f"alpha/{s}": tf.reduce_mean(a, axis=0) for s, a in explained["alpha"].items()}
+        found |= self.describe_gates("gates", explained["gates"])
         for index, task in enumerate(self.spec.task_names):
-            found[f"gates/{task}"] = tf.reduce_mean(explained["gates"][index], axis=0)
             for name, attention in explained["attention"].items():
                 found[f"attention/{task}/{name}"] = tf.reduce_mean(attention[index], axis=0)
         return found

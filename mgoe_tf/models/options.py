@@ -26,6 +26,19 @@ class ModelOptions:
         require(self, "in [0, 1)", ("dropout",), lambda value: 0 <= value < 1)
 
 
+@dataclasses.dataclass(frozen=True)
+class GatedOptions(ModelOptions):
+    """Sizes of models whose tasks mix experts by gates."""
+
+    gate_temperature: float = option(
+        1.0, "Gates are softmax(logits / temperature): lower is sharper, higher more even."
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self, "above 0", ("gate_temperature",), lambda value: value > 0)
+
+
 def require(
     options: Any, requirement: str, names: Iterable[str], holds: Callable[[Any], bool]
 ) -> None:

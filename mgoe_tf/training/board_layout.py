@@ -13,6 +13,7 @@ from tensorboard.plugins.custom_scalar import summary as custom_scalar_summary
 from tensorboard.plugins.hparams import api as hparams
 
 from mgoe_tf.evaluation.scored import SLICES
+from mgoe_tf.models.base import RankingModel
 
 # What says where a run is, when it stops and what it writes, not what it learns.
 _NO_HYPERPARAMETERS = frozenset(
@@ -22,12 +23,24 @@ _NO_HYPERPARAMETERS = frozenset(
     }
 )
 
+# Of kinds of a model's inner quantities.
+_TITLES = {
+    "attention": "attention (0: even, 1: all on one group)",
+    "alpha": "macro weights alpha (0: even, 1: all on one group)",
+    "theta": "theta, what is passed on by the task before",
+    "kappa": "kappa, the weight of the adjustment",
+}
 
-def layout(tasks: Sequence[str]) -> layout_pb2.Layout:
+
+def layout(
+    tasks: Sequence[str], inner: Sequence[str] = (), penalties: Sequence[str] = ()
+) -> layout_pb2.Layout:
     """The charts, most telling first: by what is asked of a run, not by name.
 
     Args:
       tasks: names in task order.
+      inner: names of the model's `diagnostics`.
+      penalties: names of the model's penalties.
     """
     quality = {
         "AUC of all tasks": ["auc/"],
@@ -44,23 +57,17 @@ def layout(tasks: Sequence[str]) -> layout_pb2.Layout:
         "learning rate": ["learning_rate$"],
         "weights of the losses": ["weight/"],
     }
-    workings = {
-        **{f"gates of {task}": [f"gates/{re.escape(task)}/"] for task in tasks},
-        **{f"fusion gates of {task}": [f"fusion_gates/{re.escape(task)}/"] for task in tasks},
-        "attention (0: even, 1: all on one group)": ["concentration/attention/"],
-        "macro weights alpha (0: even, 1: all on one group)": ["concentration/alpha/"],
-        "theta, what is passed on by the task before": ["theta/"],
-        "kappa, the weight of the adjustment": ["kappa/"],
-    }
+    if penalties:
+        training["penalties beside the losses"] = ["penalty/"]
     speed = {
         "rows a second": ["speed/examples_per_second$"],
         "share of time waiting for input": ["speed/share_waiting_for_input$"],
     }
-    groups = {
+    groups: dict[str, dict[str, list[str]]] = {
         "How well it ranks": quality,
         "Where it ranks well": slices,
         "Training": training,
-        "What it goes by": workings,
+        "What it goes by": _workings(tasks, inner),
         "Speed": speed,
     }
     return layout_pb2.Layout(
@@ -76,13 +83,35 @@ def layout(tasks: Sequence[str]) -> layout_pb2.Layout:
                 ],
             )
             for number, (title, charts) in enumerate(groups.items())
+            if charts
         ]
     )
 
 
-def write_layout(writer: tf.summary.SummaryWriter, tasks: Sequence[str]) -> None:
-    """Writes the arrangement of custom scalars, once a run."""
-    _write(writer, custom_scalar_summary.pb(layout(tasks)))
+def _workings(tasks: Sequence[str], inner: Sequence[str]) -> dict[str, list[str]]:
+    """Charts of a model's inner quantities, by their names: gates first, then kind by kind."""
+    kinds = list(dict.fromkeys(name.split("/")[0] for name in inner))
+    gates = [kind for kind in kinds if kind.endswith("gates")]
+    evenness = [kind for kind in kinds if kind.endswith("gates_entropy")]
+    charts = {
+        f"{kind.replace('_', ' ')} of {task}": [f"{kind}/{re.escape(task)}/"]
+        for kind in gates
+        for task in tasks
+    }
+    if evenness:
+        charts["evenness of gates (1: even, 0: one expert alone)"] = [f"{k}/" for k in evenness]
+    return charts | {
+        _TITLES.get(kind, kind.replace("_", " ")): [f"(concentration/)?{kind}(/|$)"]
+        for kind in kinds
+        if kind not in (*gates, *evenness)
+    }
+
+
+def write_layout(writer: tf.summary.SummaryWriter, model: RankingModel) -> None:
+    """Writes the arrangement of custom scalars of a model's runs, once a run."""
+    inner = [*model.diagnostics(model.zero_features())]
+    arranged = layout(model.spec.task_names, inner, model.penalty_names)
+    _write(writer, custom_scalar_summary.pb(arranged))
 
 
 def write_hyperparameters(

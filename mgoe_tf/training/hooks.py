@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from mgoe_tf.evaluation import tables
 from mgoe_tf.evaluation.evaluator import Evaluator
-from mgoe_tf.training import checkpoints, selection, summaries
+from mgoe_tf.training import checkpoints, collapse, selection, summaries
 from mgoe_tf.training.loop import Hook, Losses, Run
 from mgoe_tf.training.optimizers import inner_optimizer
 from mgoe_tf.training.run_checkpoints import RunCheckpoints
@@ -95,6 +95,8 @@ class TrainingLog(Hook):
             for name in losses:
                 tf.summary.scalar(f"loss/{name}", losses[name])
                 tf.summary.scalar(f"weight/{name}", weights[name])
+            for name in task.penalty_names:
+                tf.summary.scalar(f"penalty/{name}", results[f"penalty_{name}"])
             tf.summary.scalar("learning_rate", optimizer.learning_rate)
             rows = self._batch_size * len(self._pending)
             tf.summary.scalar("speed/examples_per_second", rows / seconds)
@@ -160,6 +162,7 @@ class Validation(Hook):
         self._writer = writer
         self._metrics_file = metrics_file
         self._report = report
+        self._told: set[str] = set()
         self._diagnose = tf.function(step.model.diagnostics, autograph=False)
 
     def after_step(self, run: Run, losses: Losses) -> None:
@@ -188,6 +191,10 @@ class Validation(Hook):
         found = self._diagnose(self._evaluator.first_features())
         experts = self._step.model.expert_names
         summaries.write_diagnostics(self._writer, found, step, experts)
+        for warning in collapse.warnings(self._step.model, found):
+            if warning not in self._told:
+                self._told.add(warning)
+                self._report(f"warning: {warning}")
         self._writer.flush()
         run.position.validated_step = step
         return metrics

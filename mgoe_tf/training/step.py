@@ -10,7 +10,7 @@ import tensorflow as tf
 from mgoe_tf.models.base import Features, RankingModel
 from mgoe_tf.training.optimizers import LazyAdam, inner_optimizer
 from mgoe_tf.training.tasks import MultiTask
-from mgoe_tf.training.weighting import FixedWeighting
+from mgoe_tf.training.weighting import FixedWeighting, sum_over_replicas
 
 Labels = Mapping[str, tf.Tensor]
 Batch = tuple[Features, Labels]
@@ -34,7 +34,7 @@ class TrainingStep:
         a replica's part of it where there are several.
 
     Returns:
-      `MultiTask.results`: the mean losses so far.
+      `MultiTask.results`: the mean losses and penalties so far.
     """
 
     def __init__(
@@ -49,7 +49,9 @@ class TrainingStep:
         names = model.spec.task_names
         self.model = model
         self.optimizer = LazyAdam() if optimizer is None else optimizer
-        self.task = MultiTask(task_names=names) if task is None else task
+        if task is None:
+            task = MultiTask(task_names=names, penalty_names=model.penalty_names)
+        self.task = task
         self.weighting = (
             FixedWeighting(num_tasks=len(names), task_weights=self.task.task_weights)
             if weighting is None
@@ -65,44 +67,64 @@ class TrainingStep:
 
     def _losses(
         self, inputs: Mapping[str, Any], labels: Labels, counts: tf.Tensor, training: bool
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        sums = self.task.sums_by_task(labels, self.model.network(inputs, training=training))
-        return self.task.losses(sums, counts), sums
+    ) -> tuple[tf.Tensor, tf.Tensor, dict[str, tf.Tensor]]:
+        penalties: dict[str, tf.Tensor] = {}
+        if training:
+            logits, penalties = self.model.network_and_penalties(inputs, training=True)
+        else:
+            logits = self.model.network(inputs)
+        sums = self.task.sums_by_task(labels, logits)
+        return self.task.losses(sums, counts), sums, penalties
 
-    def losses(self, batch: Batch, training: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
-        """The loss of each task, without penalties, which are the optimizer's.
+    def losses(
+        self, batch: Batch, training: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """The loss of each task, and the model's penalties; L1 and L2 are the optimizer's.
 
         Returns:
-          This replica's share of it, float32 [T], and how many rows of the global batch carry each
-          task's label, float32 [T].
+          This replica's share of the losses, float32 [T]; how many rows of the global batch carry
+          each task's label, float32 [T]; and in training this replica's share of the sum of the
+          penalties, a scalar.
         """
         features, labels = batch
         labels = {task: labels[task] for task in self.model.spec.task_names}
         counts = self.task.count_labels(labels)
         embedded = self.model.embed(features, training=training)
-        losses, sums = self._compiled_losses(embedded, labels, counts, training)
-        self.task.update_metrics(labels, sums)
-        return losses, counts
+        losses, sums, penalties = self._compiled_losses(embedded, labels, counts, training)
+        self.task.update_metrics(labels, sums, penalties if training else None)
+        if not penalties:
+            return losses, counts, tf.constant(0.0)
+        rows = tf.cast(tf.shape(next(iter(labels.values())))[0], tf.float32)
+        share = rows / sum_over_replicas(rows)
+        return losses, counts, share * tf.add_n([*penalties.values()])
 
     def __call__(self, batch: Batch) -> dict[str, tf.Tensor]:
         with tf.GradientTape(persistent=self.weighting.by_task) as tape:
-            losses, counts = self.losses(batch, training=True)
+            losses, counts, penalty = self.losses(batch, training=True)
             labelled = counts > 0.0
-            objective = self._scaled(self.weighting.objective(losses, labelled))
+            objective = self._scaled(self.weighting.objective(losses, labelled) + penalty)
             if self.weighting.by_task:
                 by_task = [self._scaled(loss) for loss in tf.unstack(losses)]
+                scaled_penalty = self._scaled(penalty)
         revised = self.weighting.revised(self.weights)
         left = {weight.ref() for weight in revised}
         plain = [weight for weight in self.weights if weight.ref() not in left]
         gradients = self._unscaled(tape.gradient(objective, plain))
         if self.weighting.by_task:
-            gradients += self.weighting.revise(
+            of_tasks = self.weighting.revise(
                 lambda task, weights: self._unscaled(tape.gradient(by_task[task], weights)),
                 revised,
                 losses,
                 labelled,
                 self.optimizer.iterations,
             )
+            if of_tasks and self.model.penalty_names:
+                of_penalty = self._unscaled(tape.gradient(scaled_penalty, revised))
+                of_tasks = [
+                    one if other is None else one + other
+                    for one, other in zip(of_tasks, of_penalty, strict=True)
+                ]
+            gradients += of_tasks
         self.optimizer.apply_gradients(zip(gradients, [*plain, *revised], strict=True))
         return self.task.results()
 

@@ -19,6 +19,7 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
       task_names: in task order.
       task_weights: lambda_t; default 1 each.
       label_smoothing: e_t in [0, 1): y_t becomes y_t (1 - e_t) + e_t / 2; default 0 each.
+      penalty_names: of what a model has minimised beside the losses.
 
     Call arguments:
       labels: float32 [B] by task: 0, 1, or -1 for none.
@@ -37,6 +38,7 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
         task_names: Sequence[str],
         task_weights: Sequence[float] | None = None,
         label_smoothing: Sequence[float] | None = None,
+        penalty_names: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
@@ -47,7 +49,11 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
             raise ValueError(
                 f"label_smoothing: must be in [0, 1), got {list(self.label_smoothing)}"
             )
+        self.penalty_names = tuple(penalty_names)
         self.loss_means = [tf.keras.metrics.Mean(name=f"loss_{task}") for task in task_names]
+        self.penalty_means = [
+            tf.keras.metrics.Mean(name=f"penalty_{name}") for name in self.penalty_names
+        ]
 
     def _one_per_task(
         self, name: str, values: Sequence[float] | None, default: float
@@ -109,24 +115,33 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
         losses = self.losses(sums, self.count_labels(labels) if counts is None else counts)
         return tf.tensordot(losses, tf.constant(self.task_weights), axes=1)
 
-    def update_metrics(self, labels: Mapping[str, tf.Tensor], sums: tf.Tensor) -> None:
-        """Adds a batch's `sums_by_task` to the means so far."""
+    def update_metrics(
+        self,
+        labels: Mapping[str, tf.Tensor],
+        sums: tf.Tensor,
+        penalties: Mapping[str, tf.Tensor] | None = None,
+    ) -> None:
+        """Adds a batch's `sums_by_task`, and in training its penalties, to the means so far."""
         counts = self._count(labels)
         means = tf.math.divide_no_nan(sums, counts)
         for metric, mean, count in zip(
             self.loss_means, tf.unstack(means), tf.unstack(counts), strict=True
         ):
             metric.update_state(mean, sample_weight=count)
+        if penalties is not None:
+            for metric, name in zip(self.penalty_means, self.penalty_names, strict=True):
+                metric.update_state(penalties[name])
 
     def results(self) -> dict[str, tf.Tensor]:
-        """`loss`, the weighted sum of the tasks' mean BCE so far, and `loss_<task>`."""
+        """Means so far: `loss`, the weighted sum of the BCEs, `loss_<task>`, `penalty_<name>`."""
         means = {metric.name: metric.result() for metric in self.loss_means}
         total = tf.tensordot(tf.stack([*means.values()]), tf.constant(self.task_weights), axes=1)
-        return {"loss": total, **means}
+        penalties = {metric.name: metric.result() for metric in self.penalty_means}
+        return {"loss": total, **means, **penalties}
 
     def forget(self) -> None:
         """Begins the means anew."""
-        for metric in self.loss_means:
+        for metric in (*self.loss_means, *self.penalty_means):
             metric.reset_state()
 
     def get_config(self) -> dict[str, Any]:
@@ -135,4 +150,5 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
             "task_names": self.task_names,
             "task_weights": self.task_weights,
             "label_smoothing": self.label_smoothing,
+            "penalty_names": self.penalty_names,
         }

@@ -130,6 +130,7 @@ def make_step(model: RankingModel, options: TrainOptions, *, num_steps: int) -> 
         task_names=names,
         task_weights=options.task_weights,
         label_smoothing=options.label_smoothing,
+        penalty_names=model.penalty_names,
     )
     weighting = make_weighting(
         options.task_weighting,
@@ -218,7 +219,7 @@ def _train(
                 f"--resume: {options.model_dir} holds no saved run yet: this one begins anew"
             )
         summaries.write_options(train_writer, training=options, model=model_options)
-        board_layout.write_layout(train_writer, spec.task_names)
+        board_layout.write_layout(train_writer, step.model)
         board_layout.write_hyperparameters(
             validation_writer, spec.task_names, options, model_options
         )

@@ -194,6 +194,8 @@ def check_graphs(data_dir, spec, expected):
             else:
                 macro[owner] = reference.assign(rows, macro[owner], centroids[owner], places, owner)
             np.testing.assert_array_equal(found, macro[owner])
+            cut = load(data_dir, folder, f"{owner}_graph_cut.npy")
+            np.testing.assert_array_equal(cut, np.full(len(rows), window))
             shares = [(found == k).sum() / (found >= 0).sum() for k in set(found[found >= 0])]
             description = graph_json(data_dir, folder)[owner]
             assert description["largest_share"] == pytest.approx(max(shares))
@@ -246,6 +248,7 @@ def check_features(row, spec, data_dir, expected, window):
             np.testing.assert_array_equal(np.float32(values), stored)
         macro = load(data_dir, str(window), f"{owner}_macro.npy")[v] if known else -1
         assert row[f"{owner}_macro"] == ("int64_list", [macro])
+        assert row[f"{owner}_graph_cut"] == ("int64_list", [window if known else 0])
         name = {"user": "age", "item": "category_id"}[owner]
         feature = expected.side_features(window, owner)[nodes[owner]][name]
         assert row[name] == ({"user": "int64_list", "item": "bytes_list"}[owner], [feature])

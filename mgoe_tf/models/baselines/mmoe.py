@@ -14,11 +14,11 @@ from mgoe_tf.layers.mlp_experts import MlpExperts
 from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.task_gates import TaskGates, mix
 from mgoe_tf.models.base import Features, RankingModel
-from mgoe_tf.models.options import ModelOptions, require
+from mgoe_tf.models.options import GatedOptions, require
 
 
 @dataclasses.dataclass(frozen=True)
-class MMoEOptions(ModelOptions):
+class MMoEOptions(GatedOptions):
     """Sizes of MMoE."""
 
     num_experts: int = option(4, "Number of experts, shared by all tasks.")
@@ -54,7 +54,10 @@ class MMoE(RankingModel):
             name="experts",
         )
         self.gates = TaskGates(
-            num_tasks=len(spec.tasks), num_experts=options.num_experts, name="gates"
+            num_tasks=len(spec.tasks),
+            num_experts=options.num_experts,
+            temperature=options.gate_temperature,
+            name="gates",
         )
         self.towers = PredictionTowers(
             num_tasks=len(spec.tasks),
@@ -80,8 +83,5 @@ class MMoE(RankingModel):
 
     def diagnostics(self, features: Features) -> dict[str, tf.Tensor]:
         inputs = self.embed(features)
-        gates = self.gates(tf.concat([*inputs.values()], axis=-1))
-        means = tf.unstack(tf.reduce_mean(gates, axis=1))
-        return {
-            f"gates/{task}": mean for task, mean in zip(self.spec.task_names, means, strict=True)
-        }
+        x = tf.concat([*inputs.values()], axis=-1)
+        return self.describe_gates("gates", self.gates(x))

@@ -52,3 +52,41 @@ def test_experts_of_one_bank_mixed_by_several_tasks():
 def test_refuses_no_experts():
     with pytest.raises(ValueError, match="num_experts: must be at least 1, got 0"):
         TaskGates(num_tasks=1, num_experts=0)
+
+
+def test_temperature_hand_worked():
+    x = tf.constant([[2.0]])
+    for temperature, expected in ((1.0, 0.9), (2.0, 0.75), (0.5, 81 / 82)):
+        gates = TaskGates(num_tasks=1, num_experts=2, temperature=temperature)
+        gates.build([None, 1])
+        # logits: x * (log 3, 0), so 2 log 3 / tau against 0: 9, 3 or 81 to 1
+        gates.kernel.assign([[[np.log(3.0), 0.0]]])
+        np.testing.assert_allclose(gates(x), [[[expected, 1 - expected]]], rtol=1e-5)
+
+
+@pytest.mark.parametrize("shared_input", [True, False])
+def test_hidden_layers_are_of_each_task(shared_input):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(5, 4) if shared_input else (3, 5, 4)).astype(np.float32)
+    gates = TaskGates(num_tasks=3, num_experts=2, units=(6, 5))
+    gates.build(x.shape)
+    randomize(gates)
+    by_task = [x] * 3 if shared_input else x
+    expected = []
+    for task, rows in enumerate(by_task):
+        layers = [(kernel.numpy()[task], bias.numpy()[task, 0]) for kernel, bias in gates.hidden]
+        hidden = [reference.mlp(row, layers) for row in rows]
+        expected.append([reference.gate(row, gates.kernel.numpy()[task]) for row in hidden])
+    np.testing.assert_allclose(gates(x), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"temperature": 0.0}, "temperature: must be above 0, got 0.0"),
+        ({"units": (4, 0)}, r"units: must be widths of at least 1, got \[4, 0\]"),
+    ],
+)
+def test_refuses_what_is_no_gate(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        TaskGates(num_tasks=1, num_experts=2, **arguments)

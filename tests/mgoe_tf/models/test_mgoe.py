@@ -155,7 +155,14 @@ def test_diagnostics_without_the_macro_graph():
     options = dataclasses.replace(OPTIONS["mgoe"], macro_graph=False)
     model = build_model("mgoe", spec, options)
     found = model.diagnostics(as_tensors(random_features(spec, 6)))
-    assert set(found) == {"fusion_gates/click", "fusion_gates/buy", "theta/buy"}
+    assert set(found) == {
+        *(
+            f"{name}/{task}"
+            for name in ("fusion_gates", "fusion_gates_entropy")
+            for task in spec.task_names
+        ),
+        "theta/buy",
+    }
 
 
 def test_features_that_it_reads():
@@ -222,7 +229,10 @@ def test_diagnostics():
         *(f"attention/{task}/{name}" for task in spec.task_names for name in sets),
         *(
             f"{kind}/{task}"
-            for kind in ("gates", "fusion_gates", "kappa")
+            for kind in (
+                *("gates", "fusion_gates", "gates_entropy", "fusion_gates_entropy"),
+                "kappa",
+            )
             for task in spec.task_names
         ),
         "theta/buy",
@@ -230,6 +240,8 @@ def test_diagnostics():
     for name, value in found.items():
         if name.split("/")[0] in ("alpha", "attention", "gates", "fusion_gates"):
             assert float(tf.reduce_sum(value)) == pytest.approx(1.0, rel=1e-5), name
+    for name in ("gates_entropy/click", "fusion_gates_entropy/buy"):
+        assert 0.0 < float(found[name]) <= 1.0
     assert float(found["theta/buy"]) == 1.0
     assert float(found["kappa/click"]) == pytest.approx(0.1)
 

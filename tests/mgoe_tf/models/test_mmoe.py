@@ -79,3 +79,12 @@ def test_one_expert_is_a_shared_bottom():
 def test_experts_differ_at_initialisation():
     kernels = build_model("mmoe", make_spec(), OPTIONS["mmoe"]).experts.kernels[0].numpy()
     assert len({kernel.tobytes() for kernel in kernels}) == 3
+
+
+def test_gates_that_are_even_have_entropy_1_and_one_experts_alone_0():
+    model = build_model("mmoe", make_spec(), OPTIONS["mmoe"])
+    gates = tf.constant([[[1 / 3] * 3], [[0.0, 1.0, 0.0]], [[0.5, 0.5, 0.0]]])
+    found = model.describe_gates("gates", gates)
+    np.testing.assert_allclose(found["gates/buy"], [0.5, 0.5, 0.0])
+    entropies = [float(found[f"gates_entropy/{task}"]) for task in model.spec.task_names]
+    np.testing.assert_allclose(entropies, [1.0, 0.0, np.log(2) / np.log(3)], atol=1e-6)

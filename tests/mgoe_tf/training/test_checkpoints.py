@@ -51,7 +51,7 @@ def test_options_are_read_by_the_class_of_the_model(finished, change):
             r"not the TrainOptions of this version: missing \['epochs'\], unknown \[\]",
         ),
         ("train_options", {"model": "mgoe"}, r"not the MGOEOptions of this version: missing \['ad"),
-        ("train_options", {"model": "x"}, r"--model: must be one of mgoe, mmoe, got 'x'"),
+        ("train_options", {"model": "x"}, r"--model: must be one of .*mgoe, .*mmoe.*, got 'x'"),
     ],
 )
 def test_other_options_are_refused_naming_the_file(change, part, values, message):
