@@ -80,6 +80,7 @@ setup(
             "mgoe-evaluate = mgoe_tf.evaluate:main",
             "mgoe-compare = mgoe_tf.compare:main",
             "mgoe-tune = mgoe_tf.tune:main",
+            "mgoe-experiments = mgoe_tf.experiments:main",
             "mgoe-export = export.savedmodel:main",
             "mgoe-serve = export.serve:main",
             "mgoe-client = export.client.__main__:main",

@@ -92,7 +92,7 @@ class RankingModel(tf.keras.Model):
 
     options_class: ClassVar[type[ModelOptions]] = ModelOptions
     # Whether there is an `explain`, which an export then serves.
-    explains: ClassVar[bool] = False
+    explains: bool = False
 
     def __init__(
         self,
