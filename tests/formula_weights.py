@@ -1,6 +1,6 @@
 """Weights from a formula: another program has made the expected numbers of the same ones."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -18,3 +18,15 @@ def fill(weights: Iterable[tf.Variable], first: int = 1) -> int:
         weight.assign(values(first, *weight.shape))
         first += 1
     return first
+
+
+def wave(shape: Sequence[int], phase: float, scale: float = 1.0) -> np.ndarray:
+    """scale sin(0.37 k^2 + phase) for k = 1, 2, ... in row-major order: float64."""
+    count = np.arange(1, np.prod(shape) + 1)
+    return scale * np.sin(0.37 * count**2 + phase).reshape(shape)
+
+
+def assign_waves(weights: Iterable[tf.Variable], scale: float = 1.0) -> None:
+    """Gives the weights the values of phases 1, 2, ..."""
+    for phase, weight in enumerate(weights, start=1):
+        weight.assign(wave(weight.shape, phase, scale))
