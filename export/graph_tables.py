@@ -132,7 +132,7 @@ class _Nodes:
         """By name, features [V, ...] and sums, [V, D] or [V, N, D], of raw features."""
         encoded = self._lookup.encode({name: tf.constant(value) for name, value in raw.items()})
         found = {feature.name: encoded[feature.name].numpy() for feature in self.kept}
-        sums = self._model.sums(self._model.bags(encoded, owners=(self._owner,)))
+        sums = self._model.sums(self._model.bags(encoded, owners=(self._owner,)), served=True)
         for lookup in self._model.lookups:
             if lookup.name in sums:
                 value = sums[lookup.name].numpy()

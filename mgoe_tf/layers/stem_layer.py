@@ -53,7 +53,7 @@ class StemLayer(tf.keras.layers.Layer):
         num_shared: int,
         num_task_experts: int,
         units: Sequence[int],
-        gate_units: Sequence[int] = (),
+        gate_units: Sequence[int],
         gate_temperature: float = 1.0,
         dropout: float = 0.0,
         shared_stream: bool = False,

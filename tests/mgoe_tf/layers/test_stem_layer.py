@@ -53,7 +53,7 @@ def test_equals_reference(shared_stream):
 
 
 def test_a_task_moves_its_own_experts_and_shared_ones_and_no_others():
-    layer = StemLayer(num_tasks=3, num_shared=1, num_task_experts=2, units=[4])
+    layer = StemLayer(num_tasks=3, num_shared=1, num_task_experts=2, units=[4], gate_units=[])
     x = tf.random.stateless_normal([4, 6, 5], [0, 1])
     layer(x)
     randomize(layer)
@@ -71,7 +71,9 @@ def test_a_task_moves_its_own_experts_and_shared_ones_and_no_others():
 
 
 def test_the_shared_stream_moves_all_experts():
-    layer = StemLayer(num_tasks=2, num_shared=1, num_task_experts=1, units=[4], shared_stream=True)
+    layer = StemLayer(
+        num_tasks=2, num_shared=1, num_task_experts=1, units=[4], gate_units=[], shared_stream=True
+    )
     x = tf.random.stateless_normal([3, 6, 5], [0, 1])
     layer(x)
     randomize(layer)
@@ -82,7 +84,7 @@ def test_the_shared_stream_moves_all_experts():
 
 
 def test_values_do_not_depend_on_what_is_stopped(monkeypatch):
-    layer = StemLayer(num_tasks=3, num_shared=1, num_task_experts=2, units=[4])
+    layer = StemLayer(num_tasks=3, num_shared=1, num_task_experts=2, units=[4], gate_units=[])
     x = tf.random.stateless_normal([4, 6, 5], [0, 1])
     before = layer(x)
     monkeypatch.setattr(tf, "stop_gradient", tf.identity)
@@ -93,11 +95,11 @@ def test_without_shared_experts_or_without_own():
     x = tf.random.stateless_normal([3, 6, 5], [0, 1])
     for sizes in ({"num_shared": 0, "num_task_experts": 1}, {"num_shared": 2,
                                                              "num_task_experts": 0}):  # fmt: skip
-        layer = StemLayer(num_tasks=2, units=[4], **sizes)
+        layer = StemLayer(num_tasks=2, units=[4], gate_units=[], **sizes)
         assert layer(x).shape == [2, 6, 4]
         assert layer.gate_weights(x).shape == [2, 6, 2]
 
 
 def test_refuses_no_experts():
     with pytest.raises(ValueError, match="together at least 1, got 0 and 0"):
-        StemLayer(num_tasks=2, num_shared=0, num_task_experts=0, units=[4])
+        StemLayer(num_tasks=2, num_shared=0, num_task_experts=0, units=[4], gate_units=[])

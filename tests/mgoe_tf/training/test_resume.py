@@ -124,6 +124,9 @@ def test_every_model_is_resumed(train_options, request_data_dir, monkeypatch, na
     parts = train_options("parts", **changes, resume=True, checkpoint_steps=9)
     resumed_until_done(parts, 1)
     assert_same_runs(parts.model_dir, whole.model_dir)
+    curves = scalars(whole.model_dir, "train")
+    for penalty in checkpoints.load_model(whole.model_dir).model.penalty_names:
+        assert len(curves[f"penalty/{penalty}"]) > 1
 
 
 def test_checkpoints_are_kept_and_old_ones_removed_with_their_positions(train_options) -> None:
