@@ -18,7 +18,7 @@ from mgoe_tf.models.mgoe import MGOEOptions
 from mgoe_tf.models.options import ModelOptions
 
 OPTIONS: dict[str, ModelOptions] = {
-    "aitm": AITMOptions(embedding_dim=3, bottom_units=(6, 5)),
+    "aitm": AITMOptions(embedding_dim=3, bottom_units=(6, 5), batch_norm="all"),
     "esmm": ESMMOptions(embedding_dim=3, tower_units=(6, 4)),
     "macgnn": MacGNNOptions(embedding_dim=3, tower_units=(6, 5), temperature=0.7),
     "mgoe": MGOEOptions(
