@@ -7,6 +7,7 @@ import html
 from input_pipeline.pages.drawing import svg
 from input_pipeline.pages.page import panels, row, section, table, wide
 from mgoe_tf.experimenting import figures, words
+from mgoe_tf.experimenting.cells import DASH
 from mgoe_tf.experimenting.data_sets import DataSet
 from mgoe_tf.experimenting.findings import Findings
 from mgoe_tf.experimenting.results import MEAN
@@ -19,7 +20,6 @@ _TITLES = {
 }
 # What the picture that decides is about: a request by ids with this many candidates.
 _DECIDING = ("rank_ids", 100)
-_DASH = "&ndash;"
 
 
 def sections(findings: Findings) -> list[str]:
@@ -91,7 +91,7 @@ def _times(findings: Findings, data: DataSet) -> str:
         row(
             [html.escape(model)]
             + [
-                f"{by_place[place][model]:.2f}" if model in by_place[place] else _DASH
+                f"{by_place[place][model]:.2f}" if model in by_place[place] else DASH
                 for place in places
             ]
         )
@@ -99,16 +99,21 @@ def _times(findings: Findings, data: DataSet) -> str:
     ]
     head = ["model", *(f"{_TITLES[name]}: {number:,}" for name, number in places)]
     machine = findings.machine
+    devices = html.escape(", ".join(machine.get("devices", [])))
     calls = findings.timings[data.name][0].calls
     return section(
         f"Figure 5. Time of inference: {html.escape(data.name)}",
         f"Medians of {calls} calls of the exported models in milliseconds, all models in turns, "
         f"in one process: {machine.get('cpus')} processors, "
-        f"{machine.get('intra_op_threads') or 'as many as TensorFlow likes'} threads within an "
-        f"operation, {html.escape(', '.join(machine.get('devices', [])))}. By ids the model looks "
+        f"{_threads(machine.get('intra_op_threads'))} within an operation, {devices}. By ids the "
+        "model looks "
         "up what it knows of user and items itself. " + html.escape(_times_words(findings, data)),
         panels(shown) + table(head, rows),
     )
+
+
+def _threads(number: int | None) -> str:
+    return words.count(number, "thread") if number else "as many threads as TensorFlow chooses"
 
 
 def _times_words(findings: Findings, data: DataSet) -> str:
@@ -136,7 +141,7 @@ def _sizes(findings: Findings, data: DataSet) -> str:
             f"{size.table_weights:,}",
             _number(size.row_multiplications),
             _number(size.fixed_multiplications),
-            _DASH if size.export_bytes is None else f"{size.export_bytes / 1e6:.1f}",
+            DASH if size.export_bytes is None else f"{size.export_bytes / 1e6:.1f}",
             f"{findings.seconds[data.name].get(model, 0):.0f}",
         ]
         rows.append(row([html.escape(model), *cells]))
@@ -161,4 +166,4 @@ def _sizes(findings: Findings, data: DataSet) -> str:
 
 
 def _number(value: int | None) -> str:
-    return _DASH if value is None else f"{value:,}"
+    return DASH if value is None else f"{value:,}"
