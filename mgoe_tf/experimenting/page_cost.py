@@ -44,12 +44,13 @@ def _trade(findings: Findings, data: DataSet) -> str:
     return section(
         f"AUC against milliseconds: {html.escape(data.name)}",
         "Up and to the left is better; along the dashed line no model is both quicker and better. "
-        + html.escape(_trade_words(findings.subject, points)),
+        + html.escape(trade_words(findings.subject, points)),
         wide(svg(figure)),
     )
 
 
-def _trade_words(subject: str, points: dict[str, tuple[float, float]]) -> str:
+def trade_words(subject: str, points: dict[str, tuple[float, float]]) -> str:
+    """Where the model of interest stands; (milliseconds, mean AUC) by model."""
     if subject not in points or len(points) < 2:
         return ""
     milliseconds, auc = points[subject]
@@ -63,7 +64,7 @@ def _trade_words(subject: str, points: dict[str, tuple[float, float]]) -> str:
         f"slowest ({order[-1]}, {points[order[-1]][0]:.2f} ms)"
     )
     if both:
-        return f"{text}; {words.listed(both)} rank better in less time."
+        return f"{text}; in less time these rank better: {words.listed(both)}."
     if better:
         return f"{text}; what ranks better ({words.listed(better)}) is slower."
     return f"{text}; no model ranks better."
