@@ -87,7 +87,7 @@ def bars(values: Mapping[str, Mapping[str, float]], *, label: str) -> Figure:
             texts = ["" if math.isnan(width) else f" {_short(width)}" for width in widths]
             axes.bar_label(drawn, texts, fontsize=7)
         axes.set_yticks(range(len(models)), models, fontsize=8)
-        axes.invert_yaxis()
+        axes.set_ylim(len(models) - 0.5, -0.5)
         axes.set_xscale("log")
         _logarithmic(axes.xaxis)
         known = [value for of_kind in values.values() for value in of_kind.values()]

@@ -23,11 +23,16 @@ _DECIDING = ("rank_ids", 100)
 
 
 def sections(findings: Findings) -> list[str]:
-    """AUC against milliseconds, Figure 5, and sizes, of every data set."""
+    """Figure 5 and sizes, of every data set."""
     found = []
     for data in findings.schedule.data:
-        found += [_trade(findings, data), _times(findings, data), _sizes(findings, data)]
+        found += [_times(findings, data), _sizes(findings, data)]
     return list(filter(None, found))
+
+
+def trades(findings: Findings) -> list[str]:
+    """AUC against milliseconds, of every data set that was measured."""
+    return list(filter(None, (_trade(findings, data) for data in findings.schedule.data)))
 
 
 def _trade(findings: Findings, data: DataSet) -> str:
@@ -151,10 +156,10 @@ def _sizes(findings: Findings, data: DataSet) -> str:
     known = {m: s.row_multiplications for m, s in sizes.items() if s.row_multiplications}
     told = ""
     if known and findings.subject in known:
-        least = min(known, key=lambda model: known[model])
+        least, most = (choose(known, key=lambda model: known[model]) for choose in (min, max))
         told = (
-            f"A row costs {findings.subject} {known[findings.subject]:,} multiplications, "
-            f"{known[findings.subject] / known[least]:.1f} times those of {least}, the least."
+            f"A row costs {findings.subject} {known[findings.subject]:,} multiplications; the "
+            f"least costs {least} ({known[least]:,}), the most {most} ({known[most]:,})."
         )
     return section(
         f"Sizes: {html.escape(data.name)}",

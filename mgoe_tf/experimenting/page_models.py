@@ -168,7 +168,7 @@ def _differences(findings: Findings, data: DataSet, ranking: Sequence[str], text
             shown = f"{over_seeds.value:+.4f} <small>&plusmn;&#8239;{over_seeds.reach:.4f}</small>"
             kind = "good" if over_seeds.value > 0 else "warning"
             shown = f"<b class={kind}>{shown}</b>" if over_seeds.is_beyond else shown
-            cells += [shown, words.p_value(over_seeds.p_value)]
+            cells += [shown, _p_cell(over_seeds.p_value)]
         over_users = findings.over_users.get(data.name, {}).get(rival, {})
         cells += [
             difference_cell(over_users[task], "auc") if task in over_users else DASH
@@ -186,6 +186,10 @@ def _differences(findings: Findings, data: DataSet, ranking: Sequence[str], text
         f"is by chance. {text}",
         table(head, rows),
     )
+
+
+def _p_cell(value: float | None) -> str:
+    return "&lt;&#8239;0.001" if value is not None and value < 0.001 else words.p_value(value)
 
 
 def _others(findings: Findings, data: DataSet, ranking: Sequence[str]) -> str:
