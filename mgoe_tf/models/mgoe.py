@@ -27,6 +27,7 @@ from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.task_adjustment import TaskAdjustment
 from mgoe_tf.layers.user_rows import by_row
 from mgoe_tf.models.base import Features, Lookup, RankingModel, vocabulary_of
+from mgoe_tf.models.micro_neighbors import neighbor_lists, neighbor_weights
 from mgoe_tf.models.options import GatedOptions, require
 
 
@@ -185,8 +186,8 @@ class MGOE(RankingModel):
         if self.adjustment is not None:
             names += [self._task_table.name, self._item_macro.name]
         for owner in self._owners_of_neighbors:
-            names += [feature.name for feature in self._neighbors(owner)]
-            names += [feature.name for feature in self._neighbor_weights(owner)]
+            names += [feature.name for feature in neighbor_lists(self.spec, owner)]
+            names += [feature.name for feature in neighbor_weights(self.spec, owner)]
         return tuple(names)
 
     @property
@@ -200,16 +201,6 @@ class MGOE(RankingModel):
     @property
     def _item_macro(self) -> Feature:
         return self.spec.select("item", "macro_id")[0]
-
-    def _neighbors(self, owner: str) -> tuple[Feature, ...]:
-        """The lists of neighbours, in task order."""
-        by_task = {feature.task: feature for feature in self.spec.select(owner, "neighbors")}
-        return tuple(by_task[task] for task in self.spec.task_names)
-
-    def _neighbor_weights(self, owner: str) -> tuple[Feature, ...]:
-        """The weights of each of `_neighbors`."""
-        weights = {f.aligned_with: f for f in self.spec.select(owner, "neighbor_weights")}
-        return tuple(weights[feature.name] for feature in self._neighbors(owner))
 
     @property
     def unpenalized_weights(self) -> tuple[tf.Variable, ...]:
@@ -258,13 +249,13 @@ class MGOE(RankingModel):
         found = super().bags(features, lookup, owners)
         for owner in (owner for owner in self._owners_of_neighbors if owner in owners):
             table, *side = self.neighbor_columns(owner)
-            names = [feature.name for feature in self._neighbors(owner)]
+            names = [feature.name for feature in neighbor_lists(self.spec, owner)]
             neighbors = {table: tf.stack([features[name] for name in names])}
             if lookup is None:
                 for column in side:
                     encoded = [features[side_feature_of(name, column)] for name in names]
                     neighbors[column] = tf.stack(encoded)
-            scores = tf.stack([features[f.name] for f in self._neighbor_weights(owner)])
+            scores = tf.stack([features[f.name] for f in neighbor_weights(self.spec, owner)])
             bags = self.neighbor_bags(neighbors, scores)
             if lookup is not None:
                 own = bags[table]._replace(ids=lookup.rows(table, bags[table].ids))
