@@ -163,10 +163,10 @@ def _sizes(findings: Findings, data: DataSet) -> str:
         )
     return section(
         f"Sizes: {html.escape(data.name)}",
-        "Trained numbers; multiplications of matrix products in a forward pass, for each row and "
-        "whatever the number of rows (an export computes once what depends on weights alone); the "
-        "exported model with its graph; time of training and validation, in which "
-        f"{findings.schedule.options.workers} runs shared the machine. {html.escape(told)}",
+        "Trained numbers; multiplications of matrix products from embeddings (and what graphs "
+        "give) to predictions, for each row and whatever the number of rows (an export computes "
+        "once what depends on weights alone); the exported model with its graph; time of training "
+        f"and validation, in which {findings.schedule.options.workers} runs shared the machine. {html.escape(told)}",
         table(head, rows),
     )
 

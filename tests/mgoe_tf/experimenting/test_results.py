@@ -136,6 +136,33 @@ def test_temperatures_share_the_run_of_the_default(written) -> None:
     ]
 
 
+def test_protocols_by_hand(written, recorded) -> None:
+    values = VALUES | {
+        ("events_random", "mgoe", 0): (0.96, 0.84),
+        ("events_random", "mmoe", 0): (0.80, 0.80),
+    }
+    schedule = written(values, data=recorded, parts=("protocols",), sweep_seeds=1)
+    text = text_of("".join(page_settings.sections(findings_of(schedule))))
+    # of seed 0 alone: 0.80 over 0.76, and 0.90 over 0.80
+    assert "small mgoe 0.8000 0.9000" in text
+    assert "small mmoe 0.7600 0.8000" in text
+    assert (
+        "small: mgoe has pairs, windows cut by time: +5.26 % over mmoe; events at random: +12.50 % "
+        "over mmoe: the margin is larger with events at random."
+    ) in text
+
+
+def test_the_weights_of_the_grouping_are_a_grid(written, recorded) -> None:
+    values = VALUES | {("omegas_1_0.5", "mgoe", 0): (0.70, 0.70)}
+    schedule = written(values, data=recorded, parts=("omegas",))
+    page = "".join(page_settings.sections(findings_of(schedule)))
+    assert page.count("<svg") == 1
+    text = text_of(page)
+    assert "small: best at omega 2, 0.5 (0.8000), worst at omega 1, 0.5 (0.7000)" in text
+    assert ">0.7000<" in page
+    assert ">0.8000<" in page
+
+
 def test_files_hold_what_the_page_says(written, tmp_path) -> None:
     schedule = written(VALUES)
     findings = findings_of(schedule)
