@@ -30,9 +30,10 @@ OPTIONS: dict[str, ModelOptions] = {
     "mmoe": MMoEOptions(embedding_dim=3, num_experts=3, expert_units=(6, 5), tower_units=(4,)),
 }
 
-# With these a step depends on each row alone, so that replicas together take the step of one
-# device. Otherwise it does not, in principle: some penalties are no sum over rows but of what the
-# rows of a replica are together, and replicas draw random numbers of their own.
+# With these a step draws no random numbers and depends on each row alone, so that replicas together
+# take the step of one device, and XLA that of TensorFlow. Otherwise they do not, in principle: a
+# penalty may be of what the rows of a replica are together, replicas draw numbers of their own, and
+# XLA draws others of the same seed.
 BY_ROW: dict[str, ModelOptions] = {
     **OPTIONS,
     "mmoceg": dataclasses.replace(OPTIONS["mmoceg"], balance_weight=0.0, contrastive_weight=0.0),

@@ -41,8 +41,9 @@ def make(name: str, seed: int = 0, options: ModelOptions | None = None) -> Ranki
     return build_model(name, SPEC, options or OPTIONS[name], assets_of(name, SPEC))
 
 
-def make_step(name: str, **arguments) -> TrainingStep:
-    return TrainingStep(make(name), LazyAdam(0.01, l1=1e-4, l2=1e-3), **arguments)
+def make_step(name: str, options: ModelOptions | None = None, **arguments) -> TrainingStep:
+    model = make(name, options=options)
+    return TrainingStep(model, LazyAdam(0.01, l1=1e-4, l2=1e-3), **arguments)
 
 
 def batch(size: int, seed: int = 0):
@@ -279,7 +280,7 @@ def test_mixed_precision(name, policy_name):
 
 
 def test_xla_compiles_the_step_and_changes_nothing(name):
-    plain, jit = make_step(name), make_step(name, jit_compile=True)
+    plain, jit = (make_step(name, BY_ROW[name], jit_compile=jit) for jit in (False, True))
     step = tf.function(jit)
     for seed in range(2):
         expected = plain(batch(20, seed))
