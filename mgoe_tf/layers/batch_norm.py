@@ -29,8 +29,8 @@ class BatchNorm(tf.keras.layers.Layer):
       affine: whether there are gamma and beta.
 
     Call arguments:
-      inputs: [..., B, H]; what is before the rows is a stack, of tasks or experts, each with its own
-        weights and statistics.
+      inputs: [..., B, H]; what is before the rows is a stack, of tasks or experts, each with
+        weights and statistics of its own.
       training: whether to use the statistics of the batch.
 
     Returns:
