@@ -7,6 +7,7 @@ import dataclasses
 
 from mgoe_tf.models.baselines.mmoceg import MMoCEGOptions
 from mgoe_tf.models.baselines.mmoe import MMoEOptions
+from mgoe_tf.models.baselines.mome import MoMEOptions
 from mgoe_tf.models.mgoe import MGOEOptions
 from mgoe_tf.models.options import ModelOptions
 
@@ -28,6 +29,7 @@ OPTIONS: dict[str, ModelOptions] = {
         task_graph_rank=2,
     ),
     "mmoe": MMoEOptions(embedding_dim=3, num_experts=3, expert_units=(6, 5), tower_units=(4,)),
+    "mome": MoMEOptions(embedding_dim=3, num_experts=4, expert_units=(6, 5), tower_units=(4,)),
 }
 
 # With these a step draws no random numbers and depends on each row alone, so that replicas together
@@ -37,4 +39,5 @@ OPTIONS: dict[str, ModelOptions] = {
 BY_ROW: dict[str, ModelOptions] = {
     **OPTIONS,
     "mmoceg": dataclasses.replace(OPTIONS["mmoceg"], balance_weight=0.0, contrastive_weight=0.0),
+    "mome": dataclasses.replace(OPTIONS["mome"], mask_deviation=1e-6),
 }

@@ -8,6 +8,7 @@ from input_pipeline.spec import DatasetSpec
 from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.baselines.mmoceg import MMoCEG
 from mgoe_tf.models.baselines.mmoe import MMoE
+from mgoe_tf.models.baselines.mome import MoME
 from mgoe_tf.models.mgoe import MGOE
 from mgoe_tf.models.options import ModelOptions
 
@@ -15,6 +16,7 @@ MODELS: dict[str, type[RankingModel]] = {
     "mgoe": MGOE,
     "mmoceg": MMoCEG,
     "mmoe": MMoE,
+    "mome": MoME,
 }
 
 
