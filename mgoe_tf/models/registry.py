@@ -11,6 +11,7 @@ from mgoe_tf.models.baselines.esmm import ESMM
 from mgoe_tf.models.baselines.macgnn import MacGNN
 from mgoe_tf.models.baselines.mmoceg import MMoCEG
 from mgoe_tf.models.baselines.mmoe import MMoE
+from mgoe_tf.models.baselines.mome import MoME
 from mgoe_tf.models.baselines.pepnet import PEPNet
 from mgoe_tf.models.baselines.ple import PLE
 from mgoe_tf.models.baselines.pogcn import POGCN
@@ -25,6 +26,7 @@ MODELS: dict[str, type[RankingModel]] = {
     "mgoe": MGOE,
     "mmoceg": MMoCEG,
     "mmoe": MMoE,
+    "mome": MoME,
     "pepnet": PEPNet,
     "ple": PLE,
     "pogcn": POGCN,
