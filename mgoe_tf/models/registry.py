@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.baselines.mmoe import MMoE
+from mgoe_tf.models.baselines.mogenet import MoGENet
 from mgoe_tf.models.baselines.pogcn import POGCN
 from mgoe_tf.models.mgoe import MGOE
 from mgoe_tf.models.options import ModelOptions
@@ -14,6 +15,7 @@ from mgoe_tf.models.options import ModelOptions
 MODELS: dict[str, type[RankingModel]] = {
     "mgoe": MGOE,
     "mmoe": MMoE,
+    "mogenet": MoGENet,
     "pogcn": POGCN,
 }
 
