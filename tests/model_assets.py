@@ -40,8 +40,15 @@ def _write_counts(path: pathlib.Path, spec: DatasetSpec) -> None:
     np.save(path, np.ones(spec.vocabulary(name).embedded, np.int64))
 
 
+def _write_task_table(path: pathlib.Path, spec: DatasetSpec) -> None:
+    """Of every user counts by task and item macro node."""
+    shape = (spec.vocabulary("user_id").size, len(spec.tasks), spec.num_item_macro_nodes)
+    np.save(path, np.random.default_rng(0).poisson(1.0, shape).astype(np.float32))
+
+
 _WRITERS: dict[str, Callable[[pathlib.Path, DatasetSpec], None]] = {
     "merging_matrix.npz": _write_graph,
+    "task_table.npy": _write_task_table,
     "user_id_counts.npy": _write_counts,
     "item_id_counts.npy": _write_counts,
 }

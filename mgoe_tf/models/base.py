@@ -40,12 +40,19 @@ class Lookup(NamedTuple):
       table: the id table.
       owner: `user`, `item` or `context`: whose lists they are.
       by_task: whether there is a list a task, all nodes' of the first task first; else one.
+      entries: how many entries of each list are looked up one by one, each as a list of its own,
+        all nodes' first entries first; 1: the list is summed.
     """
 
     name: str
     table: str
     owner: str
     by_task: bool = False
+    entries: int = 1
+
+    def lists(self, num_tasks: int) -> int:
+        """How many lists there are of each node."""
+        return self.entries * (num_tasks if self.by_task else 1)
 
 
 def vocabulary_of(feature: Feature) -> str:
@@ -85,7 +92,7 @@ class RankingModel(tf.keras.Model):
 
     options_class: ClassVar[type[ModelOptions]] = ModelOptions
     # Whether there is an `explain`, which an export then serves.
-    explains: ClassVar[bool] = False
+    explains: bool = False
 
     def __init__(
         self,

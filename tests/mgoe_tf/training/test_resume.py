@@ -114,6 +114,17 @@ def test_every_kind_of_state_is_resumed(train_options, monkeypatch, setting) -> 
     assert_same_runs(parts.model_dir, whole.model_dir)
 
 
+def test_draws_of_penalties_are_resumed(train_options, monkeypatch, request_data_dir) -> None:
+    changes = {"model": "mmoceg", "data_dir": request_data_dir}
+    whole = train_options("whole", **changes)
+    train_small(whole, dropout=0.1)
+    kill_at(monkeypatch, [28])
+    parts = train_options("parts", **changes, resume=True, checkpoint_steps=9)
+    resumed_until_done(parts, 1)
+    assert_same_runs(parts.model_dir, whole.model_dir)
+    assert len(scalars(whole.model_dir, "train")["penalty/contrastive"]) > 1
+
+
 def test_checkpoints_are_kept_and_old_ones_removed_with_their_positions(train_options) -> None:
     options = train_options(checkpoint_steps=10, keep_checkpoints=3, evaluate_test=False)
     train_small(options)
