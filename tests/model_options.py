@@ -10,6 +10,7 @@ from mgoe_tf.models.baselines.esmm import ESMMOptions
 from mgoe_tf.models.baselines.macgnn import MacGNNOptions
 from mgoe_tf.models.baselines.mmoceg import MMoCEGOptions
 from mgoe_tf.models.baselines.mmoe import MMoEOptions
+from mgoe_tf.models.baselines.mogenet import MoGENetOptions
 from mgoe_tf.models.baselines.mome import MoMEOptions
 from mgoe_tf.models.baselines.pepnet import PEPNetOptions
 from mgoe_tf.models.baselines.ple import PLEOptions
@@ -39,6 +40,9 @@ OPTIONS: dict[str, ModelOptions] = {
         task_graph_rank=2,
     ),
     "mmoe": MMoEOptions(embedding_dim=3, num_experts=3, expert_units=(6, 5), tower_units=(4,)),
+    "mogenet": MoGENetOptions(
+        embedding_dim=5, num_experts=3, expert_units=(6, 4), tower_units=(3,), num_neighbors=4
+    ),
     "mome": MoMEOptions(embedding_dim=3, num_experts=4, expert_units=(6, 5), tower_units=(4,)),
     "pepnet": PEPNetOptions(embedding_dim=3, tower_units=(6, 4), gate_units=5),
     "ple": PLEOptions(
