@@ -49,6 +49,15 @@ def ranks(behaviors: NDArray[Any], levels: Sequence[int]) -> NDArray[Any]:
     return total
 
 
+def behavior_counts(ranks: NDArray[Any], levels: Sequence[int]) -> NDArray[Any]:
+    """How many tasks the sets of some ranks hold, int64 [P]: the sum of their digits."""
+    rest, counts = np.asarray(ranks, np.int64), np.zeros(len(ranks), np.int64)
+    for level in sorted(set(levels)):
+        rest, digit = np.divmod(rest, list(levels).count(level) + 1)
+        counts += digit
+    return counts
+
+
 def require_float32(values: NDArray[Any], what: str) -> None:
     """Raises ValueError where scores, or what is summed of them, are too large for a row."""
     largest, limit = values.max(initial=0.0), np.finfo(np.float32).max

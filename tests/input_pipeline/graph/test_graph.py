@@ -8,6 +8,7 @@ from input_pipeline.graph import tiled_matrix
 from input_pipeline.graph.macro_edges import macro_edges, one_hot
 from input_pipeline.graph.merging_matrix import (
     Pairs,
+    behavior_counts,
     box_cox,
     merging_matrix,
     ranks,
@@ -172,3 +173,10 @@ def test_ranks_are_found_back_from_their_scores(beta):
 def test_a_score_of_no_rank_is_refused(score, beta):
     with pytest.raises(ValueError, match=f"--beta={beta}: no rank has the score {score}"):
         ranks_of_scores(np.array([score]), beta)
+
+
+def test_behaviours_are_counted_from_ranks():
+    # levels 1, 2, 2, 3: digits of one, two and one behaviours
+    sets = np.arange(16, dtype=np.uint32)
+    found = behavior_counts(ranks(sets, [1, 2, 2, 3]), [1, 2, 2, 3])
+    assert found.tolist() == [bin(one).count("1") for one in range(16)]
