@@ -161,12 +161,13 @@ def _sizes(findings: Findings, data: DataSet) -> str:
             f"A row costs {findings.subject} {known[findings.subject]:,} multiplications; the "
             f"least costs {least} ({known[least]:,}), the most {most} ({known[most]:,})."
         )
+    workers = findings.schedule.options.workers
     return section(
         f"Sizes: {html.escape(data.name)}",
         "Trained numbers; multiplications of matrix products from embeddings (and what graphs "
         "give) to predictions, for each row and whatever the number of rows (an export computes "
         "once what depends on weights alone); the exported model with its graph; time of training "
-        f"and validation, in which {findings.schedule.options.workers} runs shared the machine. {html.escape(told)}",
+        f"and validation, in which {workers} runs shared the machine. {html.escape(told)}",
         table(head, rows),
     )
 
