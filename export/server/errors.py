@@ -5,7 +5,6 @@ from __future__ import annotations
 import grpc
 import tensorflow as tf
 
-
 _HINT_LENGTH = 500
 
 

@@ -84,9 +84,7 @@ def _shapeless(path: str) -> dict[str, tf.Tensor]:
     try:
         saved_model = saved_model_pb2.SavedModel.FromString(filesystem.read_bytes(marker))
     except DecodeError:
-        raise tf.errors.DataLossError(
-            None, None, f"Can't parse {marker} as binary proto"
-        ) from None
+        raise tf.errors.DataLossError(None, None, f"Can't parse {marker} as binary proto") from None
     return {
         info.name: tf.compat.v1.placeholder(info.dtype, name=f"any_{info.name.replace(':', '_')}")
         for meta_graph in saved_model.meta_graphs

@@ -52,9 +52,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     do_POST = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = do_PATCH = do_GET  # noqa: N815
 
-    def send_error(
-        self, code: int, message: str | None = None, explain: str | None = None
-    ) -> None:
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """Answers what is no request of the interface, in the words of libevent."""
         phrase = http.HTTPStatus(code).phrase
         page = (
@@ -118,9 +116,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         except Exception as error:  # nothing that a request does ends the server
             failure = as_serving_error(error)
             status, hint = _HTTP_STATUS.get(failure.code, 500), failure.header_hint()
-            content = (
-                b"" if isinstance(failure, NoAnswer) else json_writer.error(failure.message)
-            )
+            content = b"" if isinstance(failure, NoAnswer) else json_writer.error(failure.message)
         self._send(status, "application/json", content, hint)
 
     def _body(self) -> bytes:
