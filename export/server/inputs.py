@@ -90,9 +90,9 @@ class Inputs:
 def _parse(name: str, message: tensor_pb2.TensorProto) -> Parsed:
     try:
         packed_strings = message.dtype == tensors.DT_STRING and message.tensor_content
-        if message.dtype in tensors.TYPES and not packed_strings:
-            if len(message.tensor_shape.dim) <= MOST_AXES_OF_ARRAYS:
-                return tensors.decode(message)
+        has_few_axes = len(message.tensor_shape.dim) <= MOST_AXES_OF_ARRAYS
+        if message.dtype in tensors.TYPES and has_few_axes and not packed_strings:
+            return tensors.decode(message)
         tensors.shape(message)
         parsed = tf.io.parse_tensor(message.SerializeToString(), message.dtype)
     except (ValueError, TypeError, NotImplementedError, tf.errors.OpError) as error:

@@ -1,4 +1,4 @@
-"""Numbers in JSON text, as RapidJSON 1.1 reads and writes them and TensorFlow Serving words them."""
+"""Numbers in JSON: read and written as RapidJSON 1.1 and TensorFlow Serving do."""
 
 from __future__ import annotations
 

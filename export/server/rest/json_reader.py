@@ -12,14 +12,12 @@ from typing import Any
 from export.server.rest.json_numbers import ReadError, read_number
 
 MAX_DEPTH = 2_000  # lists and objects within each other; far deeper ones end the real server
+_SHORT_ESCAPES = dict(zip('"/\\bfnrt', '"/\\\b\f\n\r\t', strict=True))
 _SPACE = re.compile(rb"[ \t\n\r]*")
 _SPECIAL = re.compile(rb'["\\\x00-\x1f]')
 # What Python's own parser, ten times as quick, would read otherwise: surrogates, long numbers.
 _UNLIKE = re.compile(rb"\\u[dD]|[eE]\+?\d{3}|\d{19}")
-_ESCAPES = {
-    ord(letter): value
-    for letter, value in zip('"/\\bfnrt', (b'"', b"/", b"\\", b"\b", b"\f", b"\n", b"\r", b"\t"))
-}
+_ESCAPES = {ord(letter): value.encode() for letter, value in _SHORT_ESCAPES.items()}
 _LITERALS = {ord("n"): (b"null", None), ord("t"): (b"true", True), ord("f"): (b"false", False)}
 
 
