@@ -5,13 +5,23 @@ A new model has its line here.
 
 import dataclasses
 
+from mgoe_tf.models.baselines.aitm import AITMOptions
+from mgoe_tf.models.baselines.esmm import ESMMOptions
+from mgoe_tf.models.baselines.macgnn import MacGNNOptions
 from mgoe_tf.models.baselines.mmoceg import MMoCEGOptions
 from mgoe_tf.models.baselines.mmoe import MMoEOptions
 from mgoe_tf.models.baselines.mome import MoMEOptions
+from mgoe_tf.models.baselines.pepnet import PEPNetOptions
+from mgoe_tf.models.baselines.ple import PLEOptions
+from mgoe_tf.models.baselines.pogcn import POGCNOptions
+from mgoe_tf.models.baselines.stem import STEMOptions
 from mgoe_tf.models.mgoe import MGOEOptions
 from mgoe_tf.models.options import ModelOptions
 
 OPTIONS: dict[str, ModelOptions] = {
+    "aitm": AITMOptions(embedding_dim=3, bottom_units=(6, 5)),
+    "esmm": ESMMOptions(embedding_dim=3, tower_units=(6, 4)),
+    "macgnn": MacGNNOptions(embedding_dim=3, tower_units=(6, 5), temperature=0.7),
     "mgoe": MGOEOptions(
         embedding_dim=3,
         num_shared_experts=2,
@@ -30,6 +40,25 @@ OPTIONS: dict[str, ModelOptions] = {
     ),
     "mmoe": MMoEOptions(embedding_dim=3, num_experts=3, expert_units=(6, 5), tower_units=(4,)),
     "mome": MoMEOptions(embedding_dim=3, num_experts=4, expert_units=(6, 5), tower_units=(4,)),
+    "pepnet": PEPNetOptions(embedding_dim=3, tower_units=(6, 4), gate_units=5),
+    "ple": PLEOptions(
+        embedding_dim=3,
+        num_levels=2,
+        num_shared_experts=2,
+        num_task_experts=1,
+        expert_units=(6, 5),
+        tower_units=(4,),
+    ),
+    "pogcn": POGCNOptions(embedding_dim=3, graph_layers=2, tower_units=(6, 5)),
+    "stem": STEMOptions(
+        embedding_dim=3,
+        num_layers=2,
+        num_shared_experts=2,
+        num_task_experts=1,
+        expert_units=(6, 5),
+        gate_units=(4,),
+        tower_units=(4,),
+    ),
 }
 
 # With these a step draws no random numbers and depends on each row alone, so that replicas together

@@ -114,7 +114,7 @@ def test_flags_are_those_of_the_chosen_model_alone() -> None:
             parsed("--model=mmoe", f"--{flag}")
     with pytest.raises(ValueError, match=r"--learnin_rate is no flag, did you mean --learning_ra"):
         parsed("--model=mmoe", "--learnin_rate=1")
-    with pytest.raises(ValueError, match=r"--temperature is a flag of mgoe"):
+    with pytest.raises(ValueError, match=r"--temperature is a flag of macgnn, mgoe"):
         parsed("--flagfile=mgoe.flags", "--model=mmoe")
 
 
