@@ -68,7 +68,7 @@ class MMoCEGOptions(GatedOptions):
     )
     contrastive_by_task: bool = option(
         False,
-        "Counts the contrastive penalty once for each task, as in the authors' code.",
+        "Counts the contrastive penalty once a task, as the authors' code does.",
     )
     shared_tower: bool = option(
         False, "One tower for all tasks, as published, which differ by their gates alone then."
