@@ -26,6 +26,7 @@ from mgoe_tf.experimenting.results import MEAN
 from mgoe_tf.experimenting.schedule import Schedule
 from mgoe_tf.training.progress import duration
 from mgoe_tf.training.quiet import quiet_tensorflow
+from mgoe_tf.training.stopping import Interrupted
 from mgoe_tf.training.threads import set_intra_op_threads
 
 REPORT_FILE = "report.html"
@@ -81,7 +82,11 @@ def _command(options: ExperimentOptions) -> None:
     set_intra_op_threads()
     begun = time.monotonic()
     command = command_line("python", "-m", "mgoe_tf.experiments", *sys.argv[1:])
-    findings = experiment(options, command)
+    try:
+        findings = experiment(options, command)
+    except (Interrupted, KeyboardInterrupt):
+        print("stopped: the same command goes on from here", file=sys.stderr)
+        raise
     _say(f"\n{summary(findings)}\n")
     for failure in findings.failures:
         _say(f"not done: {failure.name}: {failure.reason}")

@@ -13,6 +13,7 @@ import sys
 
 from input_pipeline.commands.command import run_command
 from input_pipeline.commands.options import option
+from input_pipeline.commands.shell import command_line
 from input_pipeline.files import filesystem
 from input_pipeline.files.paths import require_apart
 from input_pipeline.spec import read_spec
@@ -164,9 +165,9 @@ def tune(options: TuneOptions, launch: Launcher | None = None) -> TuneResult:
         )
         board.write_study(options.study_dir, read_studied(study), spec.task_names)
         progress.print(
-            f"{options.trials} trials of {', '.join(plan.models)}, stopped at "
-            f"{', '.join(map(str, plan.rungs))} epochs; watch them: tensorboard "
-            f"--logdir={options.study_dir}"
+            f"{options.trials} trial{'s' if options.trials > 1 else ''} each of "
+            f"{', '.join(plan.models)}, stopped at {', '.join(map(str, plan.rungs))} epochs; watch "
+            f"them: {command_line('tensorboard', f'--logdir={options.study_dir}')}"
         )
         search.run()
         without = tuple(model for model in plan.models if study.best(model) is None)

@@ -127,6 +127,7 @@ GetModelStatusRequest = message_class("tensorflow.serving.GetModelStatusRequest"
 GetModelStatusResponse = message_class("tensorflow.serving.GetModelStatusResponse")
 STATES = _POOL.FindEnumTypeByName("tensorflow.serving.ModelVersionStatus.State").values_by_number
 
+HINT = "input-at-fault"  # trailing metadata of `export.serve`: what a message leaves open
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 CLASSIFY = "/tensorflow.serving.PredictionService/Classify"
 REGRESS = "/tensorflow.serving.PredictionService/Regress"

@@ -73,9 +73,12 @@ def _varint(number: int) -> bytes:
 
 
 def shape(message: Any) -> tuple[int, ...]:
-    """The shape that a TensorProto claims; raises ValueError where it cannot be one."""
+    """The shape that a TensorProto claims; raises ValueError where it cannot be one.
+
+    As TensorFlow does, it does not look at `unknown_rank`.
+    """
     sizes = tuple(dim.size for dim in message.tensor_shape.dim)
-    if message.tensor_shape.unknown_rank or any(size < 0 for size in sizes):
+    if any(size < 0 for size in sizes):
         raise ValueError(f"shape must have sizes of at least 0, got {list(sizes)}")
     # Also of an empty tensor: what is computed from it may not be empty.
     if math.prod(max(size, 1) for size in sizes) > MAX_ELEMENTS:

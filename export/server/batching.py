@@ -6,10 +6,11 @@ The rules, the parameters and the statuses are those of TensorFlow Serving's bat
 from __future__ import annotations
 
 import bisect
+import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,20 @@ from export.server.batching_options import BatchingOptions
 from export.server.monitoring import Metrics
 
 Arrays = Sequence[NDArray[Any]]
+_MOST_PADDED_AXES = 6  # of the real server
 Run = Callable[[Arrays, float | None], Arrays]
+
+
+class Shaped(Protocol):
+    """What has a shape: an array, or a tensor that cannot be one."""
+
+    @property
+    def ndim(self) -> int:
+        """How many axes it has."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its sizes."""
 
 
 class _Task:
@@ -58,7 +72,8 @@ class BatchQueue:
 
     Args:
       run: runs merged inputs: (arrays, seconds left or None) -> output arrays.
-      names: of the inputs, for messages.
+      names: of the inputs, for hints.
+      tensors: of the graph, one for each input, for messages.
       options: see `BatchingOptions`.
       threads: a semaphore of `num_batch_threads`, which all queues of a server share.
       metrics: to count in.
@@ -69,12 +84,14 @@ class BatchQueue:
         *,
         run: Run,
         names: Sequence[str],
+        tensors: Sequence[str],
         options: BatchingOptions,
         threads: threading.Semaphore,
         metrics: Metrics,
     ) -> None:
         self._run = run
         self._names = tuple(names)
+        self._tensors = tuple(tensors)
         self._options = options
         self._threads = threads
         self._metrics = metrics
@@ -93,9 +110,10 @@ class BatchQueue:
         Raises:
           ServingError: INVALID_ARGUMENT for a size that cannot be batched, UNAVAILABLE where too
             many wait, RESOURCE_EXHAUSTED where it waited too long, FAILED_PRECONDITION for lists
-            that differ from those of others.
+            that differ from those of others, or as `check_padding` says.
         """
-        size, largest = self._size_of(arrays), self._options.max_execution_batch_size
+        size, largest = self.size_of(arrays), self._options.max_execution_batch_size
+        self.check_padding([array.ndim for array in arrays])
         if size > largest:
             cuts = range(largest, size, largest)
             parts = zip(*(np.split(array, cuts) for array in arrays), strict=True)
@@ -132,19 +150,20 @@ class BatchQueue:
             self._close(batch)
             self._process(batch)
 
-    def _size_of(self, arrays: Arrays) -> int:
+    def size_of(self, arrays: Sequence[Shaped]) -> int:
+        """The rows of a request; INVALID_ARGUMENT where they cannot be batched."""
         if not arrays:
             raise errors.invalid_argument("Batching Run() must have at least one input tensor")
         if any(array.ndim == 0 for array in arrays):
             raise errors.invalid_argument(
-                "Batching Run() input tensors must have at least one dimension, got "
-                f"{self._shapes(arrays)}"
+                "Batching Run() input tensors must have at least one dimension",
+                f"got {self._shapes(arrays)}",
             )
-        size = len(arrays[0])
-        if any(len(array) != size for array in arrays):
+        size = arrays[0].shape[0]
+        if any(array.shape[0] != size for array in arrays):
             raise errors.invalid_argument(
-                "Batching Run() input tensors must have equal 0th-dimension size, got "
-                f"{self._shapes(arrays)}"
+                "Batching Run() input tensors must have equal 0th-dimension size",
+                f"got {self._shapes(arrays)}",
             )
         # The real server counts each tensor of a request.
         self._metrics.input_batch_size.add(size, count=len(arrays))
@@ -155,7 +174,17 @@ class BatchQueue:
             )
         return size
 
-    def _shapes(self, arrays: Arrays) -> str:
+    def check_padding(self, ranks: Sequence[int]) -> None:
+        """Refuses what padding cannot handle, whether it is needed or not: more than six axes."""
+        if self._options.pad_variable_length_inputs and max(ranks, default=0) > _MOST_PADDED_AXES:
+            raise errors.invalid_argument("Only tensors with rank from 1 to 6 can be padded.")
+
+    @property
+    def pads(self) -> bool:
+        """Whether lists of unequal length are filled up."""
+        return self._options.pad_variable_length_inputs
+
+    def _shapes(self, arrays: Sequence[Shaped]) -> str:
         pairs = zip(self._names, arrays, strict=True)
         return ", ".join(f"{name} {list(array.shape)}" for name, array in pairs)
 
@@ -213,8 +242,8 @@ class BatchQueue:
         if len(batch.tasks) == 1 and total == batch.size:
             return batch.tasks[0].arrays
         merged = []
-        for position, name in enumerate(self._names):
-            parts = self._equal_lists(name, [task.arrays[position] for task in batch.tasks])
+        for position, tensor in enumerate(self._tensors):
+            parts = self._equal_lists(tensor, [task.arrays[position] for task in batch.tasks])
             if total > batch.size and batch.size:
                 # The real server fills up with the last request's first row, which is valid.
                 last = next(part for part in reversed(parts) if len(part))
@@ -222,16 +251,15 @@ class BatchQueue:
             merged.append(np.concatenate(parts))
         return merged
 
-    def _equal_lists(self, name: str, parts: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    def _equal_lists(self, tensor: str, parts: list[NDArray[Any]]) -> list[NDArray[Any]]:
         """The arrays with all dimensions but the first one made equal."""
         if all(part.shape[1:] == parts[0].shape[1:] for part in parts):
             return parts
         if not self._options.pad_variable_length_inputs:
             raise errors.failed_precondition(
-                # Without the spaces that are missing in the real server's message too.
-                f"Tensors with name '{name}' from different tasks have different shapes and "
-                "padding is turned off.Set pad_variable_length_inputs to true, or ensure that all "
-                "tensors with the same namehave equal dimensions starting with the first dim."
+                f"Tensors with name '{tensor}' from different tasks have different shapes and "
+                "padding is turned off. Set pad_variable_length_inputs to true, or ensure that "
+                "all tensors with the same name have equal dimensions starting with the first dim."
             )
         shape = np.max([part.shape[1:] for part in parts], axis=0)
         return [_padded(part, shape) for part in parts]
@@ -239,9 +267,12 @@ class BatchQueue:
 
 def _padded(part: NDArray[Any], shape: NDArray[Any]) -> NDArray[Any]:
     """Padded at the end of every dimension but the first, with the array's first entry."""
+    wanted = (len(part), *shape)
+    if part.size == math.prod(map(int, wanted)):
+        return part.reshape(wanted)
     if not part.size:
         raise errors.invalid_argument("Got empty tensor in batch of non-empty tensors.")
-    filled = np.full((len(part), *shape), part.flat[0], part.dtype)
+    filled = np.full(wanted, part.flat[0], part.dtype)
     place = (slice(None), *(slice(size) for size in part.shape[1:]))
     filled[place] = part
     return filled

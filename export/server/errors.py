@@ -5,19 +5,34 @@ from __future__ import annotations
 import grpc
 import tensorflow as tf
 
+_HINT_LENGTH = 500
+
 
 class ServingError(Exception):
-    """An answer other than OK: a gRPC status and a message for the caller."""
+    """An answer other than OK.
 
-    def __init__(self, code: grpc.StatusCode, message: str) -> None:
+    Attributes:
+      code: the gRPC status.
+      message: for the caller, in the words of TensorFlow Serving. Bytes of a request that are no
+        text are kept as `surrogateescape` keeps them.
+      hint: what the message leaves open, such as which input is at fault; told beside it.
+    """
+
+    def __init__(self, code: grpc.StatusCode, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.hint = hint
+
+    def header_hint(self) -> str:
+        """The hint as a header can hold it: one line of ASCII, not too long."""
+        line = " ".join(self.hint.split())[:_HINT_LENGTH]
+        return line.encode("ascii", "backslashreplace").decode()
 
 
-def invalid_argument(message: str) -> ServingError:
+def invalid_argument(message: str, hint: str = "") -> ServingError:
     """INVALID_ARGUMENT: the request is wrong whatever the server holds."""
-    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message)
+    return ServingError(grpc.StatusCode.INVALID_ARGUMENT, message, hint)
 
 
 def not_found(message: str) -> ServingError:

@@ -52,13 +52,13 @@ def _outputs_of(servable: Servable, name: str, method: str) -> tuple[str, ...]:
             f"Expected one or two output Tensors, found {len(signature.outputs)}"
         )
     if _INPUTS not in signature.inputs:
-        raise errors.failed_precondition(f"No {kind} inputs found in SignatureDef: {signature}")
+        raise errors.invalid_argument(f"No {kind} inputs found in SignatureDef: {signature}")
     if method == REGRESS_METHOD and _OUTPUTS not in signature.outputs:
-        raise errors.failed_precondition(f"No {kind} outputs found in SignatureDef: {signature}")
+        raise errors.invalid_argument(f"No {kind} outputs found in SignatureDef: {signature}")
     wanted = (_OUTPUTS,) if method == REGRESS_METHOD else (_CLASSES, _SCORES)
     found = tuple(output for output in wanted if output in signature.outputs)
     if not found:
-        raise errors.failed_precondition(
+        raise errors.invalid_argument(
             f'Expected {kind} signature outputs to contain at least one of "{_CLASSES}" or '
             f'"{_SCORES}". Signature was: {signature}'
         )
@@ -84,7 +84,6 @@ def _run(
     micros = (time.perf_counter() - start) * 1e6
     api = method.rpartition("/")[-1].capitalize()
     servable.runtime.metrics.runtime_latency.add(micros, model, api, "TF1")
-    servable.runtime.metrics.count_examples(model, len(serialized))
     return dict(zip(outputs, arrays, strict=True)), len(serialized)
 
 

@@ -12,6 +12,7 @@ from tensorflow.core.protobuf import meta_graph_pb2
 
 from export.client import tensors
 from export.server import errors
+from export.server.unusual import MOST_AXES_OF_ARRAYS, Parsed, Unusual
 
 
 class Inputs:
@@ -31,8 +32,8 @@ class Inputs:
             for name, info in self._infos.items()
         }
 
-    def read(self, inputs: Mapping[str, tensor_pb2.TensorProto]) -> list[NDArray[Any]]:
-        """The arrays of a request's TensorProtos, in the order of their names."""
+    def read(self, inputs: Mapping[str, tensor_pb2.TensorProto]) -> list[Parsed]:
+        """What a request's TensorProtos hold, in the order of their names."""
         extra, missing = set(inputs) - set(self._infos), set(self._infos) - set(inputs)
         if len(inputs) != len(self._infos):
             raise errors.invalid_argument(
@@ -55,11 +56,16 @@ class Inputs:
             want, got = self._infos[name].dtype, inputs[name].dtype
             if want != got:
                 raise errors.invalid_argument(
-                    f"Expects arg[{position}] to be {_type_name(want)} but "
-                    f"{_type_name(got)} is provided: input {name}"
+                    f"Expects arg[{position}] to be {type_text(want)} but "
+                    f"{type_text(got)} is provided",
+                    f"input {name}",
                 )
 
-    def misfits(self, arrays: Sequence[NDArray[Any]]) -> str:
+    def have_types(self, inputs: Mapping[str, tensor_pb2.TensorProto]) -> bool:
+        """Whether all tensors are of the types that the signature wants."""
+        return all(inputs[name].dtype == info.dtype for name, info in self._infos.items())
+
+    def misfits(self, arrays: Sequence[Parsed]) -> str:
         """What of the inputs' shapes is not as the signature says; empty if nothing."""
         found = [
             f"input {name} must have shape {list(want)}, got {list(array.shape)}"
@@ -71,7 +77,7 @@ class Inputs:
             )
         ]
         batches = {
-            name: len(array)
+            name: array.shape[0]
             for (name, want), array in zip(self._shapes.items(), arrays, strict=True)
             if want and want[0] == -1 and array.ndim
         }
@@ -81,18 +87,23 @@ class Inputs:
         return ", ".join(found)
 
 
-def _parse(name: str, message: tensor_pb2.TensorProto) -> NDArray[Any]:
+def _parse(name: str, message: tensor_pb2.TensorProto) -> Parsed:
     try:
         packed_strings = message.dtype == tensors.DT_STRING and message.tensor_content
-        if message.dtype in tensors.TYPES and not packed_strings:
+        has_few_axes = len(message.tensor_shape.dim) <= MOST_AXES_OF_ARRAYS
+        if message.dtype in tensors.TYPES and has_few_axes and not packed_strings:
             return tensors.decode(message)
         tensors.shape(message)
-        parsed: NDArray[Any] = tf.io.parse_tensor(
-            message.SerializeToString(), message.dtype
-        ).numpy()
-        return parsed
+        parsed = tf.io.parse_tensor(message.SerializeToString(), message.dtype)
     except (ValueError, TypeError, NotImplementedError, tf.errors.OpError) as error:
-        raise errors.invalid_argument(f"tensor parsing error: {name}: {error}") from None
+        raise errors.invalid_argument(
+            f"tensor parsing error: {name}", f"input {name}: {error}"
+        ) from None
+    try:
+        array: NDArray[Any] = parsed.numpy()
+        return array
+    except (ValueError, TypeError, NotImplementedError, tf.errors.OpError):
+        return Unusual(tuple(parsed.shape), message)
 
 
 def names_text(names: Iterable[str]) -> str:
@@ -100,6 +111,6 @@ def names_text(names: Iterable[str]) -> str:
     return "{" + ",".join(sorted(names)) + "}"
 
 
-def _type_name(number: int) -> str:
-    """As TensorFlow's messages write it: float, not float32."""
+def type_text(number: int) -> str:
+    """As TensorFlow's messages write a DataType: float, not float32."""
     return str(types_pb2.DataType.Name(number)).removeprefix("DT_").lower()

@@ -19,6 +19,7 @@ _DEFAULT_ARGUMENTS: dict[str, int | str] = {
     "grpc.max_send_message_length": _INT32_MAX,
     "grpc.so_reuseport": 0,
 }
+_HEALTHY = ("ModelService", "PredictionService")  # as the real server calls them to health checks
 Argument = tuple[str, int | str]
 
 
@@ -102,11 +103,7 @@ class Listener:
                 ports.append(0)
             if not ports[-1]:
                 raise OSError(f"cannot listen on {address}: is the port taken?")
-        prediction, model = (
-            service_descriptors.PREDICTION_SERVICE,
-            service_descriptors.MODEL_SERVICE,
-        )
-        for name in ("", prediction, model):
+        for name in ("", *_HEALTHY):
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
         self._start()
         return ports[0]

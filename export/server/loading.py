@@ -60,7 +60,9 @@ def _replay(servable: Servable, log: prediction_log_pb2.PredictionLog) -> None:
     request = getattr(log, kind).request
     spec = request.model_spec
     if kind == "predict_log":
-        servable.predict(spec.signature_name, request.inputs, request.output_filter)
+        servable.predict(
+            spec.signature_name, request.inputs, request.output_filter, model=spec.name
+        )
     elif kind == "classify_log":
         inference.classify(servable, spec.signature_name, request.input, spec.name)
     else:

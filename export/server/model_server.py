@@ -45,7 +45,7 @@ class Server:
         )
         self._listener = Listener(
             prediction_service=PredictionService(self._models, self.metrics),
-            model_service=ModelService(self._models, self._wait_for_reload),
+            model_service=ModelService(self._models, self.metrics, self._wait_for_reload),
             max_threads=serve_options.grpc_max_threads,
             arguments=serve_options.channel_arguments(),
             credentials=serve_options.credentials(),

@@ -34,6 +34,11 @@ class Counter:
         with self._lock:
             self._values[labels] = self._values.get(labels, 0) + count
 
+    def first_value(self) -> int:
+        """The number under the first labels; 0 where it has none yet."""
+        with self._lock:
+            return self._values[min(self._values)] if self._values else 0
+
     def lines(self) -> list[str]:
         """The counter in Prometheus' text format, its type first."""
         with self._lock:
@@ -122,6 +127,13 @@ class Metrics:
         """Counts the examples of a Classify, Regress or MultiInference call."""
         self.example_counts.add(count, model)
         self.example_count_total.add(model, count=count)
+
+    def first_value(self, name: str) -> int:
+        """Of a counter's first labels, under TensorFlow's name for it; 0 where there is none."""
+        for metric in vars(self).values():
+            if metric.name.replace(":", "/") == name and isinstance(metric, Counter):
+                return metric.first_value()
+        return 0
 
     def page(self) -> str:
         """All metrics as text."""

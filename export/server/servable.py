@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import tensorflow as tf
+from google.protobuf.message import DecodeError
 from numpy.typing import NDArray
 from tensorflow.core.framework import tensor_pb2
 from tensorflow.core.protobuf import (
@@ -20,7 +21,7 @@ from tensorflow.core.protobuf import (
 )
 
 from export import publication
-from export.server import errors
+from export.server import errors, unusual
 from export.server.batching import Arrays, BatchQueue
 from export.server.batching_options import BatchingOptions
 from export.server.inputs import Inputs, names_text
@@ -30,6 +31,7 @@ from input_pipeline.files.literal_path import literal_path
 
 DEFAULT_SIGNATURE = "serving_default"
 _TAG = "serve"
+_QUOTES = b"Could not parse example input, value: '"
 _METHODS = ("predict", "classify", "regress")
 
 
@@ -78,9 +80,11 @@ def _shapeless(path: str) -> dict[str, tf.Tensor]:
 
     Session.run checks shapes before it feeds; the real server leaves that to the graph.
     """
-    saved_model = saved_model_pb2.SavedModel.FromString(
-        filesystem.read_bytes(filesystem.join(path, publication.MARKER))
-    )
+    marker = filesystem.join(path, publication.MARKER)
+    try:
+        saved_model = saved_model_pb2.SavedModel.FromString(filesystem.read_bytes(marker))
+    except DecodeError:
+        raise tf.errors.DataLossError(None, None, f"Can't parse {marker} as binary proto") from None
     return {
         info.name: tf.compat.v1.placeholder(info.dtype, name=f"any_{info.name.replace(':', '_')}")
         for meta_graph in saved_model.meta_graphs
@@ -97,7 +101,7 @@ class Servable:
     Args:
       version: the number of its directory.
       path: that directory. Any SavedModel with the tag `serve` will do; a broken one raises
-        DecodeError, tf.errors.OpError or OSError.
+        tf.errors.OpError or OSError.
       runtime: see `Runtime`.
     """
 
@@ -107,17 +111,16 @@ class Servable:
         self._session = tf.compat.v1.Session(graph=tf.Graph(), config=self.runtime.session_config())
         try:
             with self._session.graph.as_default():
-                placeholders = _shapeless(path)
+                self._placeholders = _shapeless(path)
                 meta_graph = tf.compat.v1.saved_model.load(
-                    self._session, [_TAG], literal_path(path), input_map=placeholders
+                    self._session, [_TAG], literal_path(path), input_map=self._placeholders
                 )
         except BaseException:
             self._session.close()
             raise
         self.signatures: dict[str, meta_graph_pb2.SignatureDef] = dict(meta_graph.signature_def)
-        self._placeholders = placeholders
+        self._run_unusual = unusual.Runner(self._session, meta_graph.graph_def)
         self._runner = functools.lru_cache(maxsize=64)(self._make_runner)
-        self._caller = functools.lru_cache(maxsize=64)(self._make_call)
         self._inputs = {
             name: Inputs(signature.inputs) for name, signature in self.signatures.items()
         }
@@ -141,14 +144,11 @@ class Servable:
         with self._idle:
             self._idle.wait_for(lambda: self._users == 0)
         self._runner.cache_clear()
-        self._caller.cache_clear()
         self._session.close()
 
     def _make_call(self, feeds: tuple[str, ...], fetches: tuple[str, ...]) -> _Runner:
         """(arrays of the tensors `feeds`, seconds left) -> the tensors `fetches`."""
-        options = config_pb2.CallableOptions(
-            feed=[self._placeholders[feed].name for feed in feeds], fetch=fetches
-        )
+        options = config_pb2.CallableOptions(feed=feeds, fetch=fetches)
         # As Keras calls its graphs. Session.run handles feeds and fetches anew with every call,
         # which took a fifth of the time of a small request.
         call = self._session._make_callable_from_options(options)
@@ -159,7 +159,8 @@ class Servable:
                 outputs: Arrays = call(*arrays)
             except UnicodeDecodeError as error:
                 # Instead of an error whose message quotes bytes of the request, as parsing's does.
-                message = error.object.decode("utf-8", "replace")
+                quoted = _whole_quotation(error.object, arrays)
+                message = quoted.decode("utf-8", "surrogateescape")
                 raise tf.errors.InvalidArgumentError(None, None, message) from None
             if seconds is not None and time.monotonic() - start > seconds:
                 raise errors.deadline_exceeded("Timed out waiting for notification")
@@ -167,23 +168,30 @@ class Servable:
 
         return run
 
-    def _make_runner(self, signature_name: str, outputs: tuple[str, ...]) -> _Runner:
-        """(arrays by name of the input, seconds left, alone) -> the outputs, perhaps batched."""
-        signature = self.signatures[signature_name]
-        names = sorted(signature.inputs)
-        run = self._make_call(
-            tuple(signature.inputs[name].name for name in names),
-            tuple(signature.outputs[name].name for name in outputs),
-        )
-        # As on the real server, a request for some of the outputs passes the batcher by.
-        if self.runtime.batching is None or set(outputs) != set(signature.outputs):
+    def _make_runner(
+        self, feeds: tuple[str, ...], fetches: tuple[str, ...], names: tuple[str, ...]
+    ) -> _Runner:
+        """As `_make_call`, for tensors of signatures, and batched where the server does that."""
+        run = self._make_call(tuple(self._placeholders[feed].name for feed in feeds), fetches)
+        if self.runtime.batching is None:
             return run
         return BatchQueue(
             run=run,
             names=names,
+            tensors=feeds,
             options=self.runtime.batching,
             threads=self.runtime.batch_threads,
             metrics=self.runtime.metrics,
+        )
+
+    def _runner_of(self, signature_name: str, outputs: tuple[str, ...]) -> _Runner:
+        """(arrays by name of the input, seconds left, alone) -> the outputs, perhaps batched."""
+        signature = self.signatures[signature_name]
+        names = tuple(sorted(signature.inputs))
+        return self._runner(
+            tuple(signature.inputs[name].name for name in names),
+            tuple(signature.outputs[name].name for name in outputs),
+            names,
         )
 
     def run(
@@ -203,7 +211,10 @@ class Servable:
           seconds: a run that takes longer is answered with DEADLINE_EXCEEDED; None: none is.
           alone: whether not to merge it with other requests.
         """
-        return self._runner(signature_name, outputs)(arrays, seconds, alone)
+        # Requests for the same outputs run together, in whatever order they name them.
+        ordered = tuple(sorted(outputs))
+        found = self._runner_of(signature_name, ordered)(arrays, seconds, alone)
+        return [found[ordered.index(output)] for output in outputs]
 
     def run_tensors(
         self,
@@ -212,8 +223,8 @@ class Servable:
         fetches: tuple[str, ...],
         seconds: float | None,
     ) -> Arrays:
-        """Feeds one array to several tensors of the graph, in one run past the batcher."""
-        return self._caller(feeds, fetches)([array] * len(feeds), seconds)
+        """Feeds one array to several inputs of signatures, in one run, perhaps batched."""
+        return self._runner(feeds, fetches, feeds)([array] * len(feeds), seconds)
 
     def predict(
         self,
@@ -221,7 +232,8 @@ class Servable:
         inputs: Mapping[str, tensor_pb2.TensorProto],
         output_filter: Sequence[str] = (),
         timeout_seconds: float | None = None,
-    ) -> dict[str, NDArray[Any]]:
+        model: str = "",
+    ) -> dict[str, NDArray[Any] | tensor_pb2.TensorProto]:
         """Runs a signature on a request's tensors.
 
         As on the real server, only their names and types are checked here; tensors of a wrong shape
@@ -232,6 +244,7 @@ class Servable:
           inputs: a TensorProto for each input of the signature.
           output_filter: the outputs to compute; empty: all.
           timeout_seconds: see `run`.
+          model: whose run time this is.
 
         Raises:
           ServingError: INVALID_ARGUMENT naming the input or output at fault, FAILED_PRECONDITION
@@ -248,18 +261,44 @@ class Servable:
                 "Expected prediction signature method_name to be one of {"
                 + f"{', '.join(known)}}}. Was: {signature.method_name}"
             )
-        arrays = expected.read(inputs)
+        parsed = expected.read(inputs)
         names = _check_filter(signature, output_filter)
+        misfits = expected.misfits(parsed)
+        arrays = [tensor for tensor in parsed if not isinstance(tensor, unusual.Unusual)]
+        usual = len(arrays) == len(parsed) and expected.have_types(inputs)
+        if not usual and self.runtime.batching is not None:
+            queue = self._runner_of(signature_name, tuple(sorted(names)))
+            assert isinstance(queue, BatchQueue)
+            types = [inputs[name].dtype for name in sorted(inputs)]
+            unusual.check_batch(queue, parsed, types)
         expected.check_types(inputs)
-        misfits = expected.misfits(arrays)
+        start = time.perf_counter()
         try:
-            values = self.run(signature_name, arrays, names, timeout_seconds, alone=bool(misfits))
+            values = (
+                self.run(signature_name, arrays, names, timeout_seconds, alone=bool(misfits))
+                if usual
+                else self._run_unusual(signature, parsed, names)
+            )
         except tf.errors.OpError as error:
-            if not misfits:
-                raise
             failure = errors.of_operation(error)
-            raise errors.ServingError(failure.code, f"{failure.message}: {misfits}") from None
+            message = failure.message if usual else unusual.without_copy(failure.message)
+            raise errors.ServingError(failure.code, message, misfits) from None
+        micros = (time.perf_counter() - start) * 1e6
+        self.runtime.metrics.runtime_latency.add(micros, model, "Predict", "TF1")
         return dict(zip(names, values, strict=True))
+
+
+def _whole_quotation(message: bytes, arrays: Arrays) -> bytes:
+    """A message that quotes a serialized example, which ends at the example's first zero byte.
+
+    What follows the example in the whole message is not known; it is beyond what is sent of it.
+    """
+    prefix, _, begun = message.partition(_QUOTES)
+    if prefix or not begun or begun.endswith(b"]]"):
+        return message
+    strings = (item for array in arrays if array.dtype == object for item in array.ravel())
+    found = next((item for item in strings if item.startswith(begun + b"\0")), begun)
+    return _QUOTES + found
 
 
 def _check_filter(

@@ -11,6 +11,7 @@ from typing import TypeAlias, TypeVar
 import grpc
 import tensorflow as tf
 from absl import logging
+from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
     get_model_metadata_pb2,
@@ -25,6 +26,7 @@ from tensorflow_serving.apis import (
 )
 
 from export.client import tensors
+from export.client.protocol import HINT
 from export.server import errors, inference
 from export.server.models import Models, NamesModel
 from export.server.monitoring import Metrics
@@ -32,7 +34,7 @@ from export.server.servable import DEFAULT_SIGNATURE
 from export.server.versions import ModelVersions
 
 _METADATA_FIELD = "signature_def"
-_MESSAGE_LIMIT = 1024  # of gRPC, which carries messages in a header
+_MESSAGE_LIMIT = 1024  # bytes of a message that the real server sends
 WaitForModels = Callable[[list[ModelVersions], float | None], None]
 ServiceT = TypeVar("ServiceT")
 RequestT = TypeVar("RequestT")
@@ -77,10 +79,12 @@ def _answers(
             return call(self, request, context)
         except Exception as error:
             failure = as_serving_error(error)
-        message, limit = failure.message, _MESSAGE_LIMIT
-        context.abort(
-            failure.code, message if len(message) <= limit else f"{message[:limit]}...TRUNCATED"
-        )
+        message = failure.message.encode("utf-8", "surrogateescape")
+        if len(message) > _MESSAGE_LIMIT:
+            message = message[:_MESSAGE_LIMIT] + b"...TRUNCATED"
+        if failure.hint:
+            context.set_trailing_metadata(((HINT, failure.header_hint()),))
+        context.abort(failure.code, message)
         raise AssertionError("abort raises")
 
     return answer
@@ -104,16 +108,16 @@ class Inference:
         """Answers Predict; these raise ServingError or tf.errors.OpError."""
         spec = request.model_spec
         with self._models.in_use(request) as servable:
-            start = time.perf_counter()
             outputs = servable.predict(
-                spec.signature_name, request.inputs, request.output_filter, seconds
+                spec.signature_name, request.inputs, request.output_filter, seconds, spec.name
             )
-            micros = (time.perf_counter() - start) * 1e6
-        self._metrics.runtime_latency.add(micros, spec.name, "Predict", "TF1")
         response = predict_pb2.PredictResponse()
         _name_version(response.model_spec, spec, servable.version)
         for name, array in outputs.items():
-            tensors.encode_values(array, response.outputs[name])
+            if isinstance(array, tensor_pb2.TensorProto):
+                response.outputs[name].CopyFrom(array)
+            else:
+                tensors.encode_values(array, response.outputs[name])
         return response
 
     def classify(
@@ -127,6 +131,7 @@ class Inference:
                 servable, spec.signature_name, request.input, spec.name, seconds
             )
         response.result.CopyFrom(result)
+        self._metrics.count_examples(spec.name, len(result.classifications))
         _name_version(response.model_spec, spec, servable.version)
         return response
 
@@ -141,6 +146,7 @@ class Inference:
                 servable, spec.signature_name, request.input, spec.name, seconds
             )
         response.result.CopyFrom(result)
+        self._metrics.count_examples(spec.name, len(result.regressions))
         _name_version(response.model_spec, spec, servable.version)
         return response
 
@@ -172,8 +178,7 @@ def model_metadata(
         )
     for field in request.metadata_field:
         if field != _METADATA_FIELD:
-            # With the placeholder that the real server's message has.
-            raise errors.invalid_argument(f"Metadata field %s is not supported{field}")
+            raise errors.invalid_argument(f"Metadata field {field} is not supported")
     signatures = get_model_metadata_pb2.SignatureDefMap()
     response = get_model_metadata_pb2.GetModelMetadataResponse()
     with models.in_use(request) as servable:
@@ -260,11 +265,13 @@ class ModelService(
 
     Args:
       models: of the server.
+      metrics: whose increase a reload may ask for.
       wait: waits for so many seconds until the models that are new answer.
     """
 
-    def __init__(self, models: Models, wait: WaitForModels) -> None:
+    def __init__(self, models: Models, metrics: Metrics, wait: WaitForModels) -> None:
         self._models = models
+        self._metrics = metrics
         self._wait = wait
 
     @_answers
@@ -285,5 +292,12 @@ class ModelService(
                 "ModelConfigList is currently supported"
             )
         seconds = context.time_remaining()
+        names = sorted(set(request.metric_names))
+        before = {name: self._metrics.first_value(name) for name in names}
         self._models.configure(request.config, lambda new: self._wait(new, seconds))
-        return model_management_pb2.ReloadConfigResponse()
+        response = model_management_pb2.ReloadConfigResponse()
+        response.status.SetInParent()
+        for name in names:
+            increase = self._metrics.first_value(name) - before[name]
+            response.metric.add(name=name, int64_value_increase=increase)
+        return response

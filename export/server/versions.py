@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,6 +21,7 @@ from input_pipeline.files import filesystem
 
 LOADING, AVAILABLE, UNLOADING, END = 20, 30, 40, 50  # ModelVersionStatus.State
 _UNKNOWN = 2  # the canonical code
+_NUMBER = re.compile(r"[0-9]+")  # zeros at the start do not count: 040 is version 40
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,10 +85,13 @@ class ModelVersions:
         """Paths of the complete versions by number; ValueError where the base path is missing."""
         if not filesystem.exists(self.base_path):
             raise ValueError(f"Could not find base path {self.base_path} for servable {self.name}")
-        return {
-            version: filesystem.join(self.base_path, str(version))
-            for version in publication.versions(self.base_path)
-        }
+        found = {}
+        for name in sorted(filesystem.listdir(self.base_path)):  # of two names, the last one counts
+            path = filesystem.join(self.base_path, name)
+            is_number = _NUMBER.fullmatch(name) and int(name) < 2**63
+            if is_number and filesystem.exists(filesystem.join(path, publication.MARKER)):
+                found[int(name)] = path
+        return dict(sorted(found.items()))
 
     def poll(self) -> None:
         """Looks once for versions and loads those wanted; failures become states, no exceptions."""
@@ -111,7 +116,8 @@ class ModelVersions:
                     self.base_path,
                 )
             for version in set(self._failures) - set(wanted):
-                self._set_state(version, VersionState(END, 1, "Load cancelled"))
+                if self._states[version].state != END:  # it would have been tried again
+                    self._set_state(version, VersionState(END, 1, "Load cancelled"))
                 del self._failures[version]
             for version in wanted:
                 if version not in self._live:

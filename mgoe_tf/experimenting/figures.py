@@ -87,12 +87,11 @@ def bars(values: Mapping[str, Mapping[str, float]], *, label: str) -> Figure:
             texts = ["" if math.isnan(width) else f" {_short(width)}" for width in widths]
             axes.bar_label(drawn, texts, fontsize=7)
         axes.set_yticks(range(len(models)), models, fontsize=8)
-        axes.invert_yaxis()
-        _logarithmic(axes.xaxis)
+        axes.set_ylim(len(models) - 0.5, -0.5)
         axes.set_xscale("log")
         _logarithmic(axes.xaxis)
-        low, high = axes.get_xlim()
-        axes.set_xlim(low, high * 1.6)
+        known = [value for of_kind in values.values() for value in of_kind.values()]
+        axes.set_xlim(min(known) / 1.5, max(known) * 2)
         axes.set_xlabel(label)
         axes.grid(False, axis="y")
         figure.legend(loc="outside lower center", ncols=3, fontsize=8)

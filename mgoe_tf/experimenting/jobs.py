@@ -102,6 +102,7 @@ class _Runner:
             if any(failure.name == job.needs for failure in self._failures):
                 self._waiting.remove(job)
                 self._failures.append(Failure(job.name, f"it needs what failed: {job.needs}"))
+                self._report(f"{self._place()} {job.name} FAILED: {self._failures[-1].reason}")
             elif self._is_unfinished(job.needs) or self._is_held(job):
                 continue
             else:
@@ -136,10 +137,13 @@ class _Runner:
                 failure = Failure(name, _reason(job, process.returncode))
                 self._failures.append(failure)
                 said = f" FAILED: {failure.reason}"
-            done = self._number - len(self._waiting) - len(self._running)
             left = self._seconds_left()
             time_left = f"; about {duration(left)} left" if left else ""
-            self._report(f"[{done}/{self._number}] {name}, {duration(seconds)}{said}{time_left}")
+            self._report(f"{self._place()} {name}, {duration(seconds)}{said}{time_left}")
+
+    def _place(self) -> str:
+        """How many have ended, of how many."""
+        return f"[{self._number - len(self._waiting) - len(self._running)}/{self._number}]"
 
     def _seconds_left(self) -> float:
         """By how long jobs of the kind took; of a kind that none is known of, by all of them."""

@@ -7,6 +7,7 @@ import html
 from input_pipeline.pages.drawing import svg
 from input_pipeline.pages.page import panels, row, section, table, wide
 from mgoe_tf.experimenting import figures, words
+from mgoe_tf.experimenting.cells import DASH
 from mgoe_tf.experimenting.data_sets import DataSet
 from mgoe_tf.experimenting.findings import Findings
 from mgoe_tf.experimenting.results import MEAN
@@ -19,15 +20,19 @@ _TITLES = {
 }
 # What the picture that decides is about: a request by ids with this many candidates.
 _DECIDING = ("rank_ids", 100)
-_DASH = "&ndash;"
 
 
 def sections(findings: Findings) -> list[str]:
-    """AUC against milliseconds, Figure 5, and sizes, of every data set."""
+    """Figure 5 and sizes, of every data set."""
     found = []
     for data in findings.schedule.data:
-        found += [_trade(findings, data), _times(findings, data), _sizes(findings, data)]
+        found += [_times(findings, data), _sizes(findings, data)]
     return list(filter(None, found))
+
+
+def trades(findings: Findings) -> list[str]:
+    """AUC against milliseconds, of every data set that was measured."""
+    return list(filter(None, (_trade(findings, data) for data in findings.schedule.data)))
 
 
 def _trade(findings: Findings, data: DataSet) -> str:
@@ -44,12 +49,13 @@ def _trade(findings: Findings, data: DataSet) -> str:
     return section(
         f"AUC against milliseconds: {html.escape(data.name)}",
         "Up and to the left is better; along the dashed line no model is both quicker and better. "
-        + html.escape(_trade_words(findings.subject, points)),
+        + html.escape(trade_words(findings.subject, points)),
         wide(svg(figure)),
     )
 
 
-def _trade_words(subject: str, points: dict[str, tuple[float, float]]) -> str:
+def trade_words(subject: str, points: dict[str, tuple[float, float]]) -> str:
+    """Where the model of interest stands; (milliseconds, mean AUC) by model."""
     if subject not in points or len(points) < 2:
         return ""
     milliseconds, auc = points[subject]
@@ -63,7 +69,7 @@ def _trade_words(subject: str, points: dict[str, tuple[float, float]]) -> str:
         f"slowest ({order[-1]}, {points[order[-1]][0]:.2f} ms)"
     )
     if both:
-        return f"{text}; {words.listed(both)} rank better in less time."
+        return f"{text}; in less time these rank better: {words.listed(both)}."
     if better:
         return f"{text}; what ranks better ({words.listed(better)}) is slower."
     return f"{text}; no model ranks better."
@@ -91,7 +97,7 @@ def _times(findings: Findings, data: DataSet) -> str:
         row(
             [html.escape(model)]
             + [
-                f"{by_place[place][model]:.2f}" if model in by_place[place] else _DASH
+                f"{by_place[place][model]:.2f}" if model in by_place[place] else DASH
                 for place in places
             ]
         )
@@ -99,16 +105,21 @@ def _times(findings: Findings, data: DataSet) -> str:
     ]
     head = ["model", *(f"{_TITLES[name]}: {number:,}" for name, number in places)]
     machine = findings.machine
+    devices = html.escape(", ".join(machine.get("devices", [])))
     calls = findings.timings[data.name][0].calls
     return section(
         f"Figure 5. Time of inference: {html.escape(data.name)}",
         f"Medians of {calls} calls of the exported models in milliseconds, all models in turns, "
         f"in one process: {machine.get('cpus')} processors, "
-        f"{machine.get('intra_op_threads') or 'as many as TensorFlow likes'} threads within an "
-        f"operation, {html.escape(', '.join(machine.get('devices', [])))}. By ids the model looks "
+        f"{_threads(machine.get('intra_op_threads'))} within an operation, {devices}. By ids the "
+        "model looks "
         "up what it knows of user and items itself. " + html.escape(_times_words(findings, data)),
         panels(shown) + table(head, rows),
     )
+
+
+def _threads(number: int | None) -> str:
+    return words.count(number, "thread") if number else "as many threads as TensorFlow chooses"
 
 
 def _times_words(findings: Findings, data: DataSet) -> str:
@@ -136,7 +147,7 @@ def _sizes(findings: Findings, data: DataSet) -> str:
             f"{size.table_weights:,}",
             _number(size.row_multiplications),
             _number(size.fixed_multiplications),
-            _DASH if size.export_bytes is None else f"{size.export_bytes / 1e6:.1f}",
+            DASH if size.export_bytes is None else f"{size.export_bytes / 1e6:.1f}",
             f"{findings.seconds[data.name].get(model, 0):.0f}",
         ]
         rows.append(row([html.escape(model), *cells]))
@@ -145,20 +156,21 @@ def _sizes(findings: Findings, data: DataSet) -> str:
     known = {m: s.row_multiplications for m, s in sizes.items() if s.row_multiplications}
     told = ""
     if known and findings.subject in known:
-        least = min(known, key=lambda model: known[model])
+        least, most = (choose(known, key=lambda model: known[model]) for choose in (min, max))
         told = (
-            f"A row costs {findings.subject} {known[findings.subject]:,} multiplications, "
-            f"{known[findings.subject] / known[least]:.1f} times those of {least}, the least."
+            f"A row costs {findings.subject} {known[findings.subject]:,} multiplications; the "
+            f"least costs {least} ({known[least]:,}), the most {most} ({known[most]:,})."
         )
+    workers = findings.schedule.options.workers
     return section(
         f"Sizes: {html.escape(data.name)}",
-        "Trained numbers; multiplications of matrix products in a forward pass, for each row and "
-        "whatever the number of rows (an export computes once what depends on weights alone); the "
-        "exported model with its graph; time of training and validation, in which "
-        f"{findings.schedule.options.workers} runs shared the machine. {html.escape(told)}",
+        "Trained numbers; multiplications of matrix products from embeddings (and what graphs "
+        "give) to predictions, for each row and whatever the number of rows (an export computes "
+        "once what depends on weights alone); the exported model with its graph; time of training "
+        f"and validation, in which {workers} runs shared the machine. {html.escape(told)}",
         table(head, rows),
     )
 
 
 def _number(value: int | None) -> str:
-    return _DASH if value is None else f"{value:,}"
+    return DASH if value is None else f"{value:,}"

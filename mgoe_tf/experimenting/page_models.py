@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from input_pipeline.pages.drawing import svg
 from input_pipeline.pages.page import panels, row, section, table
-from mgoe_tf.experimenting import published, words
+from mgoe_tf.experimenting import page_published, words
+from mgoe_tf.experimenting.cells import DASH, spread_cell
 from mgoe_tf.experimenting.data_sets import DataSet
 from mgoe_tf.experimenting.findings import Findings
 from mgoe_tf.experimenting.results import MEAN, SMALLER_IS_BETTER, rare_tasks
-from mgoe_tf.experimenting.statistics import Spread, lead
+from mgoe_tf.experimenting.statistics import lead
 from mgoe_tf.reports import figures
 from mgoe_tf.reports.comparison_report import difference_cell
 
@@ -20,18 +21,6 @@ _SLICES = {
     "cold_user": "the user is not in the graph yet",
     "cold_item": "the item is not in the graph yet",
 }
-_DASH = "&ndash;"
-
-
-def spread_cell(spread: Spread | None, *, is_best: bool = False, digits: int = 4) -> str:
-    """Mean and deviation as HTML, bold where it is the best."""
-    if spread is None:
-        return _DASH
-    mean = f"{spread.mean:.{digits}f}"
-    mean = f"<b>{mean}</b>" if is_best else mean
-    if spread.deviation is None:
-        return mean
-    return f"{mean} <small>&plusmn;&thinsp;{spread.deviation:.{digits}f}</small>"
 
 
 def sections(findings: Findings, data: DataSet) -> list[str]:
@@ -62,7 +51,7 @@ def sections(findings: Findings, data: DataSet) -> list[str]:
         ),
         _others(findings, data, ranking),
         _slices(findings, data, ranking),
-        _published(findings, data),
+        page_published.render(findings, data),
     ]
     return list(filter(None, parts))
 
@@ -109,7 +98,8 @@ def _metric_table(findings: Findings, data: DataSet, ranking: Sequence[str], met
     ]
     leads = _leads(findings, data, ranking, metric)
     if leads:
-        rows.append(row(["<i>lead over the best rival</i>", *leads]))
+        title = f"<i>lead of {html.escape(findings.subject)} over the best rival</i>"
+        rows.append(row([title, *leads]))
     return table(["model", *columns], rows)
 
 
@@ -127,12 +117,12 @@ def _leads(findings: Findings, data: DataSet, ranking: Sequence[str], metric: st
         }
         ours = means.pop(findings.subject, None)
         if ours is None or not means:
-            cells.append(_DASH)
+            cells.append(DASH)
             continue
         rival = min(means.values()) if smaller else max(means.values())
         percent = lead(ours, rival, smaller_is_better=smaller)
         kind = "good" if percent > 0 else "warning"
-        cells.append(f"<b class={kind}>{percent:+.2f}&thinsp;%</b>")
+        cells.append(f"<b class={kind}>{percent:+.2f}&#8239;%</b>")
     return cells
 
 
@@ -153,10 +143,12 @@ def _logloss_words(findings: Findings, data: DataSet, ranking: Sequence[str]) ->
     if findings.subject not in means or len(means) < 2:
         return ""
     order = sorted(means, key=lambda model: means[model])
-    place = words.ordinal(order.index(findings.subject) + 1)
+    place = order.index(findings.subject)
+    other = "the next" if place == 0 else "the best"
+    rival = order[1] if place == 0 else order[0]
     return (
-        f"{findings.subject} is {place} by mean logloss, {means[findings.subject]:.4f}; the best "
-        f"is {order[0]} with {means[order[0]]:.4f}."
+        f"{findings.subject} is {words.ordinal(place + 1)} by mean logloss, "
+        f"{means[findings.subject]:.4f}; {other} is {rival} with {means[rival]:.4f}."
     )
 
 
@@ -170,16 +162,16 @@ def _differences(findings: Findings, data: DataSet, ranking: Sequence[str], text
         over_seeds = findings.results.difference(data.name, (rival, ""), (findings.subject, ""))
         cells = [html.escape(rival)]
         if over_seeds is None or over_seeds.reach is None:
-            value = _DASH if over_seeds is None else f"<small>{over_seeds.value:+.4f}</small>"
-            cells += [value, _DASH]
+            value = DASH if over_seeds is None else f"<small>{over_seeds.value:+.4f}</small>"
+            cells += [value, DASH]
         else:
-            shown = f"{over_seeds.value:+.4f} <small>&plusmn;&thinsp;{over_seeds.reach:.4f}</small>"
+            shown = f"{over_seeds.value:+.4f} <small>&plusmn;&#8239;{over_seeds.reach:.4f}</small>"
             kind = "good" if over_seeds.value > 0 else "warning"
             shown = f"<b class={kind}>{shown}</b>" if over_seeds.is_beyond else shown
-            cells += [shown, words.p_value(over_seeds.p_value)]
+            cells += [shown, _p_cell(over_seeds.p_value)]
         over_users = findings.over_users.get(data.name, {}).get(rival, {})
         cells += [
-            difference_cell(over_users[task], "auc") if task in over_users else _DASH
+            difference_cell(over_users[task], "auc") if task in over_users else DASH
             for task in columns
         ]
         rows.append(row(cells))
@@ -196,36 +188,56 @@ def _differences(findings: Findings, data: DataSet, ranking: Sequence[str], text
     )
 
 
+def _p_cell(value: float | None) -> str:
+    return "&lt;&#8239;0.001" if value is not None and value < 0.001 else words.p_value(value)
+
+
 def _others(findings: Findings, data: DataSet, ranking: Sequence[str]) -> str:
     """GAUC, calibration and, of rare tasks, the area under the precision-recall curve."""
     positives = data.spec.counts.get("positives", {}).get("test", {})
     number = data.spec.counts["rows"].get("test", 0)
     rare = rare_tasks({t: positives.get(t, 0) for t in data.spec.task_names}, number)
-    columns = [("gauc", task, f"GAUC {task}", 4) for task in _columns(data)]
-    columns += [("calibration", task, f"calibration {task}", 2) for task in data.spec.task_names]
-    columns += [("auprc", task, f"AUPRC {task}", 4) for task in rare]
+    told = ", ".join(f"{task} {positives.get(task, 0) / max(1, number):.2%}" for task in rare)
+    chance = f" By chance it is the share of positive rows: {told}." if rare else ""
+    parts = {
+        "GAUC": ("gauc", _columns(data), 4, "AUC within the rows of each user, averaged."),
+        "Calibration": (
+            *("calibration", list(data.spec.task_names), 2),
+            "Mean prediction over mean outcome: 1 is right, above it too much is promised.",
+        ),
+        "AUPRC of rare tasks": (
+            *("auprc", list(rare), 4),
+            f"Average precision, of tasks with few positives.{chance}",
+        ),
+    }
+    tables = "".join(
+        f"<h3>{title}</h3><p>{html.escape(text)}</p>"
+        + _plain_table(findings, data, ranking, metric, tasks, digits)
+        for title, (metric, tasks, digits, text) in parts.items()
+        if tasks
+    )
+    return section(f"Other metrics on {html.escape(data.name)}", "", tables)
+
+
+def _plain_table(
+    findings: Findings,
+    data: DataSet,
+    ranking: Sequence[str],
+    metric: str,
+    tasks: Sequence[str],
+    digits: int,
+) -> str:
     rows = [
         row(
-            [
-                html.escape(model),
-                *(
-                    spread_cell(
-                        findings.results.spread(data.name, model, metric, task), digits=digits
-                    )
-                    for metric, task, _, digits in columns
-                ),
+            [html.escape(model)]
+            + [
+                spread_cell(findings.results.spread(data.name, model, metric, task), digits=digits)
+                for task in tasks
             ]
         )
         for model in ranking
     ]
-    told = ", ".join(f"{task} {positives.get(task, 0) / max(1, number):.2%}" for task in rare)
-    by_chance = f" Rare tasks are {told} positive, which is their AUPRC by chance." if rare else ""
-    return section(
-        f"Other metrics on {html.escape(data.name)}",
-        "GAUC: AUC within the rows of each user. Calibration: mean prediction over mean outcome, 1 "
-        f"is right. AUPRC: average precision, of tasks with few positives.{by_chance}",
-        table(["model", *(title for _, _, title, _ in columns)], rows),
-    )
+    return table(["model", *tasks], rows)
 
 
 def _slices(findings: Findings, data: DataSet, ranking: Sequence[str]) -> str:
@@ -259,41 +271,4 @@ def _slices(findings: Findings, data: DataSet, ranking: Sequence[str]) -> str:
         f"Mean AUC over tasks in parts of the test rows. The best: {told}. Parts with few positive "
         "rows are mostly chance, which the deviation shows.",
         table(["model", *(part.replace("_", " ") for part in _SLICES)], rows),
-    )
-
-
-def _published(findings: Findings, data: DataSet) -> str:
-    """The paper's AUCs beside those that were found, where it used a log of the kind."""
-    known = published.MODELS.get(data.spec.source)
-    if not known:
-        return ""
-
-    def ours(model: str | None, task: str) -> str:
-        if model is None:
-            return _DASH
-        return spread_cell(findings.results.spread(data.name, model, "auc", task))
-
-    rows = [
-        row(
-            [
-                html.escape(task),
-                *(f"{value:.4f}" for value in (of_task.mmoe, of_task.mgoe)),
-                f"{of_task.rival:.4f} <small>{of_task.rival_name}</small>",
-                ours("mmoe", task),
-                ours("mgoe", task),
-                f"{ours(rival, task)} <small>{html.escape(rival or '')}</small>",
-            ]
-        )
-        for task, of_task in known.items()
-        if task in data.spec.task_names
-        for rival in [findings.best_rival(data.name, task)]
-    ]
-    head = ["task", "paper: MMoE", "paper: MGOE", "paper: best rival"]
-    head += ["here: MMoE", "here: MGOE", "here: best rival"]
-    return section(
-        f"Beside the paper's figures: {html.escape(data.name)}",
-        f"AUC. The paper's rows ({published.SIZES[data.spec.source]} after its filtering) are not "
-        f"these ({data.spec.counts['users']:,} users, {data.spec.counts['items']:,} items), nor is "
-        "how they were divided: compare how far apart models are, not the figures themselves.",
-        table(head, rows),
     )

@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from input_pipeline.pages.drawing import svg
 from input_pipeline.pages.page import panels, row, section, table
 from mgoe_tf.experimenting import figures, published, words
+from mgoe_tf.experimenting.cells import DASH, spread_cell
 from mgoe_tf.experimenting.data_sets import DataSet
 from mgoe_tf.experimenting.findings import Findings
-from mgoe_tf.experimenting.page_models import spread_cell
 from mgoe_tf.experimenting.plans import PROTOCOL, Setting
 from mgoe_tf.experimenting.results import MEAN
 from mgoe_tf.experimenting.statistics import Spread, lead
-
-_DASH = "&ndash;"
 
 
 def sections(findings: Findings) -> list[str]:
@@ -50,8 +48,14 @@ def _name_of(findings: Findings, data: DataSet, setting: Setting) -> str:
     return findings.schedule.run_of(data, findings.subject, seed, setting).setting
 
 
-def _spread(findings: Findings, data: DataSet, name: str, metric: str = "auc") -> Spread | None:
-    return findings.results.spread(data.name, findings.subject, metric, MEAN, setting=name)
+def _spread(
+    findings: Findings, data: DataSet, name: str, part: str, metric: str = "auc"
+) -> Spread | None:
+    """Over the seeds that a part has: others would move the runs that it shares with the table."""
+    seeds = findings.schedule.seeds_of(part)
+    return findings.results.spread(
+        data.name, findings.subject, metric, MEAN, setting=name, seeds=seeds
+    )
 
 
 def _ablations(findings: Findings) -> str:
@@ -82,21 +86,21 @@ def _ablations(findings: Findings) -> str:
 def _ablation_cells(findings: Findings, data: DataSet, setting: Setting | None) -> list[str]:
     name = "" if setting is None else setting.name
     paper = published.ABLATIONS.get(data.spec.source)
-    beside = [] if paper is None else [f"{paper[name][0]:.4f}" if name in paper else _DASH]
+    beside = [] if paper is None else [f"{paper[name][0]:.4f}" if name in paper else DASH]
     if setting is not None and not _name_of(findings, data, setting):
-        return ["<small>has it anyway</small>", _DASH, _DASH, *beside]
-    auc = spread_cell(_spread(findings, data, name))
-    logloss = spread_cell(_spread(findings, data, name, "logloss"))
+        return ["<small>has it anyway</small>", DASH, DASH, *beside]
+    auc = spread_cell(_spread(findings, data, name, "ablations"))
+    logloss = spread_cell(_spread(findings, data, name, "ablations", "logloss"))
     if setting is None:
         return [auc, "", logloss, *beside]
     change = findings.results.difference(
         data.name, (findings.subject, ""), (findings.subject, name)
     )
     if change is None:
-        return [_DASH, _DASH, _DASH, *beside]
+        return [DASH, DASH, DASH, *beside]
     if change.reach is None:
         return [auc, f"<small>{change.value:+.4f}, ?</small>", logloss, *beside]
-    shown = f"{change.value:+.4f} <small>&plusmn;&thinsp;{change.reach:.4f}</small>"
+    shown = f"{change.value:+.4f} <small>&plusmn;&#8239;{change.reach:.4f}</small>"
     kind = "good" if change.value > 0 else "warning"
     shown = f"<b class={kind}>{shown}</b>" if change.is_beyond else shown
     return [auc, shown, logloss, *beside]
@@ -129,7 +133,9 @@ def _sweep(findings: Findings, part: str, title: str, text: str, label: str) -> 
     for data in findings.schedule.data:
         named = [(_name_of(findings, data, one), one) for one in settings]
         points = [
-            (one.at[0], spread) for name, one in named if (spread := _spread(findings, data, name))
+            (one.at[0], spread)
+            for name, one in named
+            if (spread := _spread(findings, data, name, part))
         ]
         if len(points) < 2:
             continue
@@ -137,7 +143,11 @@ def _sweep(findings: Findings, part: str, title: str, text: str, label: str) -> 
         shown[data.name] = svg(figures.sweep(sorted(points), label=label, marked=marked))
         told.append(
             words.best_setting(
-                findings.results, data.name, findings.subject, [(n, o.title) for n, o in named]
+                findings.results,
+                data.name,
+                findings.subject,
+                [(n, o.title) for n, o in named],
+                findings.schedule.seeds_of(part),
             )
         )
     if not shown:
@@ -153,14 +163,18 @@ def _omegas(findings: Findings) -> str:
         values = {
             (one.at[0], one.at[1]): spread.mean
             for name, one in named
-            if (spread := _spread(findings, data, name))
+            if (spread := _spread(findings, data, name, "omegas"))
         }
         if len(values) < 2:
             continue
         shown[data.name] = svg(figures.grid(values, names=("omega high", "omega low")))
         told.append(
             words.best_setting(
-                findings.results, data.name, findings.subject, [(n, o.title) for n, o in named]
+                findings.results,
+                data.name,
+                findings.subject,
+                [(n, o.title) for n, o in named],
+                findings.schedule.seeds_of("omegas"),
             )
         )
     if not shown:
@@ -177,6 +191,7 @@ def _protocols(findings: Findings) -> str:
     if not findings.schedule.settings("protocols"):
         return ""
     models = findings.schedule.models_of("protocols")
+    seeds = findings.schedule.seeds_of("protocols")
     rows, told = [], []
     for data in findings.schedule.data:
         name = _name_of(findings, data, PROTOCOL)
@@ -186,7 +201,7 @@ def _protocols(findings: Findings) -> str:
             continue
         for model in models:
             ours, theirs = (
-                findings.results.spread(data.name, model, "auc", MEAN, setting=setting)
+                findings.results.spread(data.name, model, "auc", MEAN, setting=setting, seeds=seeds)
                 for setting in ("", name)
             )
             rows.append(
@@ -213,12 +228,16 @@ def _protocols(findings: Findings) -> str:
 
 
 def _protocol_words(findings: Findings, data: DataSet, models: Sequence[str], name: str) -> str:
-    margins = {}
+    margins, seeds = {}, findings.schedule.seeds_of("protocols")
     for title, setting in ((f"{data.protocol}", ""), ("events at random", name)):
         means = {
             model: spread.mean
             for model in models
-            if (spread := findings.results.spread(data.name, model, "auc", MEAN, setting=setting))
+            if (
+                spread := findings.results.spread(
+                    data.name, model, "auc", MEAN, setting=setting, seeds=seeds
+                )
+            )
         }
         ours = means.pop(findings.subject, None)
         if ours is None or not means:

@@ -85,6 +85,7 @@ class Plan:
       sweep_seeds: how many of them the figures and the protocols have.
       train: flags of mgoe_tf.train that every run has.
       ablations, temperatures, groups, omegas: settings of the model of interest.
+      ablations_of_every_seed: else of those that the figures have.
       every_model_in_protocols: else the model of interest and one rival.
       rounds: of timing.
       world: flags of the preparation of a synthetic world, where no data are given; () without.
@@ -97,6 +98,7 @@ class Plan:
     temperatures: tuple[Setting, ...]
     groups: tuple[Setting, ...]
     omegas: tuple[Setting, ...]
+    ablations_of_every_seed: bool
     every_model_in_protocols: bool
     rounds: int
     world: tuple[str, ...] = ()
@@ -121,6 +123,7 @@ PLANS = {
         temperatures=tuple(map(temperature, (0.1, 1, 1.9))),
         groups=tuple(map(groups, (5, 10))),
         omegas=tuple(omegas(high, low) for high in (1, 2) for low in (0.5,)),
+        ablations_of_every_seed=False,
         every_model_in_protocols=False,
         rounds=10,
         world=(
@@ -142,6 +145,7 @@ PLANS = {
         temperatures=tuple(map(temperature, (0.1, 0.4, 0.7, 1, 1.3, 1.6, 1.9))),
         groups=tuple(map(groups, (5, 10, 15, 20, 25, 30))),
         omegas=tuple(omegas(high, low) for high in (1, 2, 4) for low in (0.25, 0.5, 1)),
+        ablations_of_every_seed=True,
         every_model_in_protocols=True,
         rounds=40,
     ),

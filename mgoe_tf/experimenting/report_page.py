@@ -19,7 +19,7 @@ def render(findings: Findings, command: str) -> str:
       findings: what it tells.
       command: that makes it again.
     """
-    parts = [_head(findings), _short(findings)]
+    parts = [_head(findings), _short(findings), *page_cost.trades(findings)]
     for data in findings.schedule.data:
         parts += page_models.sections(findings, data)
     parts += page_cost.sections(findings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from mgoe_tf.experimenting.runs import Run
 from mgoe_tf.experimenting.statistics import Paired, Spread, paired
@@ -40,7 +40,15 @@ class Results:
         return found
 
     def by_seed(
-        self, data: str, model: str, metric: str, task: str, *, setting: str = "", part: str = ""
+        self,
+        data: str,
+        model: str,
+        metric: str,
+        task: str,
+        *,
+        setting: str = "",
+        part: str = "",
+        seeds: Collection[int] | None = None,
     ) -> dict[int, float]:
         """A metric of the runs of a model by their seeds; those where it is undefined left out.
 
@@ -48,19 +56,30 @@ class Results:
           data, model: of the runs.
           metric: of METRICS; `task` is a task or MEAN, `part` a slice of the rows or "".
           setting: of the runs; "": of the first table.
+          seeds: of the runs; None: all.
         """
         found = {}
         for seed, run in self._by_place.get((data, setting, model), {}).items():
+            if seeds is not None and seed not in seeds:
+                continue
             values = _metrics(run.model_dir, metric, part)
             if task in values:
                 found[seed] = values[task]
         return found
 
     def spread(
-        self, data: str, model: str, metric: str, task: str, *, setting: str = "", part: str = ""
+        self,
+        data: str,
+        model: str,
+        metric: str,
+        task: str,
+        *,
+        setting: str = "",
+        part: str = "",
+        seeds: Collection[int] | None = None,
     ) -> Spread | None:
         """Mean and deviation over seeds; None without a run."""
-        values = self.by_seed(data, model, metric, task, setting=setting, part=part)
+        values = self.by_seed(data, model, metric, task, setting=setting, part=part, seeds=seeds)
         return Spread.of(list(values.values()))
 
     def difference(

@@ -13,6 +13,8 @@ from mgoe_tf.experimenting.options import ExperimentOptions
 from mgoe_tf.experimenting.plans import SUBJECT, Setting
 from mgoe_tf.experimenting.runs import Run, takes
 
+# Every model is to answer by ids, however large its graph is.
+_MOST_GRAPH_BYTES = 10**12
 # Parts whose settings are of the model of interest alone.
 _OF_SUBJECT = ("ablations", "temperature", "groups", "omegas")
 
@@ -109,6 +111,8 @@ class Schedule:
                 prepared_by=self._preparation_name(data, setting),
             )
         run = dataclasses.replace(base, setting=setting.name, flags=(*base.flags, *setting.train))
+        if unknown_flags(model, setting):
+            return run
         names = ("model_dir", "resume")
         ours, theirs = (
             {name: value for name, value in one.options().items() if name not in names}
@@ -117,7 +121,7 @@ class Schedule:
         return base if ours == theirs else run
 
     def _preparation_name(self, data: DataSet, setting: Setting) -> str:
-        return f"{data.name}-{setting.name}"
+        return f"preparing {data.name} {setting.title}"
 
     def models_of(self, part: str) -> tuple[str, ...]:
         """Those whose runs a part has."""
@@ -132,13 +136,14 @@ class Schedule:
     def seeds_of(self, part: str) -> tuple[int, ...]:
         """Those that a part's runs have."""
         options = self.options
-        return options.chosen_seeds if part == "ablations" else options.fewer_seeds
+        every_seed = part == "ablations" and options.sizes.ablations_of_every_seed
+        return options.chosen_seeds if every_seed else options.fewer_seeds
 
     def _of_setting(self, part: str, data: DataSet, setting: Setting) -> Iterator[Run]:
         """Its runs; where there can be none, why goes to `refused`."""
         models = self.models_of(part)
         name = f"{data.name} {setting.title}"
-        unknown = [flag for flag in setting.train if not takes(models[0], flag)]
+        unknown = unknown_flags(models[0], setting)
         if unknown:
             self.refused.append(Failure(name, f"{models[0]} has no flags {unknown}"))
             return
@@ -172,7 +177,7 @@ class Schedule:
                     f"--export_base={self._export_base(data.name)}",
                     f"--model_name={model}",
                     "--version=1",
-                    "--max_graph_bytes=0",
+                    f"--max_graph_bytes={_MOST_GRAPH_BYTES}",
                 )
                 jobs.append(
                     Job(
@@ -203,3 +208,8 @@ class Schedule:
         table = [run.job() for run in self.runs if not run.setting]
         others = [run.job() for run in self.runs if run.setting]
         return [*table, *self.preparations.values(), *self.exports(), *others]
+
+
+def unknown_flags(model: str, setting: Setting) -> list[str]:
+    """The flags of training of a setting that a model does not have."""
+    return [flag for flag in setting.train if not takes(model, flag)]

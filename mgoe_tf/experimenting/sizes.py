@@ -15,6 +15,8 @@ from mgoe_tf.models.base import RankingModel
 from mgoe_tf.training import checkpoints
 
 _FEW, _MANY = 2, 66
+# Requests to warm up with, and what else is no part of the model.
+_FOR_SERVERS = "assets.extra/"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +68,7 @@ def _count(variables: Iterable[tf.Variable]) -> int:
 
 
 def _bytes_below(folder: str) -> int:
-    names = filesystem.files_below(folder)
+    names = [n for n in filesystem.files_below(folder) if not n.startswith(_FOR_SERVERS)]
     return sum(filesystem.size_bytes(filesystem.join(folder, name)) for name in names)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from mgoe_tf.experimenting.results import MEAN, Results
 from mgoe_tf.experimenting.statistics import Paired, lead
@@ -112,17 +112,21 @@ def told_apart(
     if not surely and not within:
         return ""
     if not within:
-        return f"All rivals differ from {subject} by more than the noise of both."
+        return f"All rivals differ from {subject} by more than the noise of seeds and of users."
     if not surely:
-        return f"No rival differs from {subject} by more than the noise of both."
+        return f"No rival differs from {subject} by more than the noise of both seeds and users."
     return (
-        f"Beyond the noise of both differ {listed(surely)}; not told apart from {subject}: "
-        f"{listed(within)}."
+        f"Beyond the noise of seeds and users differ {listed(surely)}; not told apart from "
+        f"{subject}: {listed(within)}."
     )
 
 
 def best_setting(
-    results: Results, data: str, subject: str, named: Sequence[tuple[str, str]]
+    results: Results,
+    data: str,
+    subject: str,
+    named: Sequence[tuple[str, str]],
+    seeds: Collection[int],
 ) -> str:
     """Which of some settings has the best mean AUC, and whether all lie within the noise.
 
@@ -131,11 +135,12 @@ def best_setting(
       data: which data set.
       subject: the model whose settings they are.
       named: a setting and its title each.
+      seeds: whose runs are compared.
     """
     found = {
         title: spread
         for setting, title in named
-        if (spread := results.spread(data, subject, "auc", MEAN, setting=setting))
+        if (spread := results.spread(data, subject, "auc", MEAN, setting=setting, seeds=seeds))
     }
     if len(found) < 2:
         return ""

@@ -43,8 +43,7 @@ class Dropout(tf.keras.layers.Layer):
         if not training or not self.rate:
             return inputs
         seed = self.generator.make_seeds()[:, 0]
-        # by name: left to choose, XLA on a CPU draws otherwise than TensorFlow
-        return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed=seed, rng_alg="philox")
+        return tf.nn.experimental.stateless_dropout(inputs, self.rate, seed=seed)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rate": self.rate}

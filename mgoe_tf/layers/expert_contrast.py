@@ -44,6 +44,10 @@ class ExpertContrast(tf.keras.layers.Layer):
         self.rate = rate
         self.dropout = Dropout(rate=rate, dtype="float32", name="dropout")
 
+    def build(self, input_shape: Any) -> None:
+        self.dropout.build(input_shape)
+        super().build(input_shape)
+
     def call(self, outputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         num_experts = outputs.shape[0]
         if num_experts == 1:

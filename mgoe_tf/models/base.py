@@ -318,6 +318,31 @@ class RankingModel(tf.keras.Model):
         """
         return self.network(inputs, training=training), {}
 
+    def begin_epoch(self, epoch: int) -> bool:
+        """Called before the first step of an epoch, outside of the training step.
+
+        A model that is trained in phases overrides this, may change its non-trainable weights, and
+        fold some into others. Variables decide by what the network goes: it is not traced again.
+
+        Args:
+          epoch: from 0. A run that was killed and goes on at the beginning of an epoch calls this
+            for it again, with the weights of before the first call.
+
+        Returns:
+          Whether a new phase of training begins: the optimizer then begins anew, and the best score
+          so far and the patience are forgotten.
+        """
+        del epoch
+        return False
+
+    @property
+    def idle_weights(self) -> tuple[tf.Variable, ...]:
+        """Trainable weights that the present phase of training leaves as they are.
+
+        Their gradients are 0, and they are among `unpenalized_weights`.
+        """
+        return ()
+
     def by_task(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
         """Names the rows of [T, B]."""
         return dict(zip(self.spec.task_names, tf.unstack(logits), strict=True))

@@ -12,6 +12,7 @@ from mgoe_tf.models.baselines.macgnn import MacGNN
 from mgoe_tf.models.baselines.mmoceg import MMoCEG
 from mgoe_tf.models.baselines.mmoe import MMoE
 from mgoe_tf.models.baselines.mogenet import MoGENet
+from mgoe_tf.models.baselines.mome import MoME
 from mgoe_tf.models.baselines.pepnet import PEPNet
 from mgoe_tf.models.baselines.ple import PLE
 from mgoe_tf.models.baselines.pogcn import POGCN
@@ -27,6 +28,7 @@ MODELS: dict[str, type[RankingModel]] = {
     "mmoceg": MMoCEG,
     "mmoe": MMoE,
     "mogenet": MoGENet,
+    "mome": MoME,
     "pepnet": PEPNet,
     "ple": PLE,
     "pogcn": POGCN,

@@ -24,6 +24,7 @@ from mgoe_tf.training import assets, board_layout, checkpoints, event_files, hoo
 from mgoe_tf.training.batches import WINDOWS, TrainingBatches
 from mgoe_tf.training.optimizers import LazyAdam
 from mgoe_tf.training.options import TrainOptions
+from mgoe_tf.training.phases import Phases
 from mgoe_tf.training.position import Position
 from mgoe_tf.training.profile import Profile
 from mgoe_tf.training.progress import ProgressLine
@@ -253,6 +254,7 @@ def _train(
         loop.Run(position, source.steps_per_epoch, options.epochs),
         [
             log,
+            Phases(step, report=line.print),
             hooks.Validation(
                 validation,
                 step,

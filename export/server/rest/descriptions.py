@@ -1,20 +1,22 @@
-"""What the REST interface tells of a model as JSON values: its versions and its signatures."""
+"""What the REST interface tells of a model as JSON: its versions and its signatures."""
 
 from __future__ import annotations
+
+import json
+from typing import Any
 
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2
 
 from export.server import errors
-from export.server.rest.json_values import Json
 
 _STATE = get_model_status_pb2.ModelVersionStatus.State
 
 
-def status(response: get_model_status_pb2.GetModelStatusResponse) -> dict[str, Json]:
-    """A GetModelStatusResponse as JSON values."""
-    return {
+def status(response: get_model_status_pb2.GetModelStatusResponse) -> str:
+    """A GetModelStatusResponse as JSON."""
+    states = {
         "model_version_status": [
             {
                 "version": str(version.version),
@@ -27,9 +29,14 @@ def status(response: get_model_status_pb2.GetModelStatusResponse) -> dict[str, J
             for version in response.model_version_status
         ]
     }
+    return _text(states)
 
 
-def _tensor_info(info: meta_graph_pb2.TensorInfo) -> dict[str, Json]:
+def _text(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False)
+
+
+def _tensor_info(info: meta_graph_pb2.TensorInfo) -> dict[str, Any]:
     dims = [{"size": str(dim.size), "name": dim.name} for dim in info.tensor_shape.dim]
     return {
         "dtype": types_pb2.DataType.Name(info.dtype),
@@ -38,11 +45,11 @@ def _tensor_info(info: meta_graph_pb2.TensorInfo) -> dict[str, Json]:
     }
 
 
-def metadata(response: get_model_metadata_pb2.GetModelMetadataResponse) -> dict[str, Json]:
-    """A GetModelMetadataResponse as JSON values."""
+def metadata(response: get_model_metadata_pb2.GetModelMetadataResponse) -> str:
+    """A GetModelMetadataResponse as JSON."""
     packed = get_model_metadata_pb2.SignatureDefMap()
     response.metadata["signature_def"].Unpack(packed)
-    signatures: dict[str, Json] = {
+    signatures: dict[str, Any] = {
         name: {
             "inputs": {key: _tensor_info(info) for key, info in signature.inputs.items()},
             "outputs": {key: _tensor_info(info) for key, info in signature.outputs.items()},
@@ -56,4 +63,5 @@ def metadata(response: get_model_metadata_pb2.GetModelMetadataResponse) -> dict[
         "signature_name": "",
         "version": str(response.model_spec.version.value),
     }
-    return {"model_spec": spec, "metadata": {"signature_def": {"signature_def": signatures}}}
+    described = {"signature_def": {"signature_def": signatures}}
+    return _text({"model_spec": spec, "metadata": described})

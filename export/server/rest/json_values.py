@@ -1,35 +1,29 @@
-"""JSON values of the REST interface: parsed, converted and worded as TensorFlow Serving does."""
+"""JSON values of the REST interface: what a body must be, and the words for what it is not."""
 
 from __future__ import annotations
 
 import base64
-import json
-import math
+import re
 from typing import TypeAlias, TypeGuard
 
-import numpy as np
-
 from export.server import errors
+from export.server.rest import json_reader, json_writer
+from export.server.rest.json_numbers import ReadError
+from export.server.rest.json_reader import JsonObject
 
-Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
+Json: TypeAlias = "bool | int | float | str | list[Json] | JsonObject | None"
 
-# What Python's parser says -> what the real server's does.
-_PARSE_ERRORS = {
-    "Expecting value": "Invalid value.",
-    "Extra data": "The document root must not be followed by other values.",
-    "Expecting property name enclosed in double quotes": "Missing a name for object member.",
-    "Expecting ':' delimiter": "Missing a colon after a name of object member.",
-    "Expecting ',' delimiter": "Missing a comma or a closing bracket.",
-    "Unterminated string starting at": "Missing a closing quotation mark in string.",
-}
 _TYPE_NAMES: dict[type, str] = {
     type(None): "Null",
-    dict: "Object",
+    JsonObject: "Object",
     list: "Array",
     str: "String",
     int: "Number",
     float: "Number",
 }
+_SPACE = re.compile(r"\s+", re.ASCII)
+_BASE64 = re.compile(r"([A-Za-z0-9+/]*)([=.]*)")
+_PADDING = {0: 0, 2: 2, 3: 1}  # by how many letters there are beyond the last four
 
 
 def type_name(value: Json) -> str:
@@ -37,58 +31,57 @@ def type_name(value: Json) -> str:
     return str(value) if isinstance(value, bool) else _TYPE_NAMES[type(value)]
 
 
-def text(value: Json) -> str:
-    """A JSON value in error messages."""
-    return json.dumps(value, indent=4, ensure_ascii=False)
-
-
-def parsed(body: bytes) -> dict[str, Json]:
+def parsed(body: bytes) -> JsonObject:
     """The object that is the body of every request, its signature name checked."""
     if not body:
         raise errors.invalid_argument("JSON Parse error: The document is empty")
     try:
-        value = json.loads(body)
-    except json.JSONDecodeError as error:
-        message = _PARSE_ERRORS.get(error.msg, error.msg)
+        value = json_reader.read(body)
+    except ReadError as error:
         raise errors.invalid_argument(
-            f"JSON Parse error: {message} at offset: {error.pos}"
+            f"JSON Parse error: {error} at offset: {error.offset}"
         ) from None
-    except (ValueError, RecursionError) as error:
-        raise errors.invalid_argument(f"JSON Parse error: {error}") from None
-    if not isinstance(value, dict):
-        raise errors.invalid_argument(f"JSON Value: {text(value)} Is not object")
+    if not isinstance(value, JsonObject):
+        raise errors.invalid_argument(f"JSON Value: {json_writer.message(value)} Is not object")
     if not isinstance(value.get("signature_name", ""), str):
         raise errors.invalid_argument(
-            f"JSON Value: {text(value)} not formatted correctly. 'signature_name' key must be a "
-            "string value."
+            f"JSON Value: {json_writer.message(value)} not formatted correctly. 'signature_name' "
+            "key must be a string value."
         )
     return value
 
 
-def is_base64(value: Json) -> TypeGuard[dict[str, str]]:
-    """Whether a JSON value stands for bytes."""
-    return isinstance(value, dict) and list(value) == ["b64"] and isinstance(value["b64"], str)
-
-
-def from_base64(value: dict[str, str]) -> bytes:
-    """The bytes that a JSON value stands for; raises INVALID_ARGUMENT where they are garbled."""
+def is_text(value: str) -> bool:
+    """Whether a string is UTF-8, which it need not be in a body."""
     try:
-        return base64.b64decode(value["b64"], validate=True)
-    except ValueError:
-        raise errors.invalid_argument("Unable to base64 decode") from None
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
-def check_lossless(value: float, bits: int, kind: str) -> None:
-    """Refuses a number that a float with a mantissa of so many bits cannot hold."""
-    largest = 2.0**128 if bits == 24 else math.inf
-    fits = abs(value) < 1 << bits if isinstance(value, int) else abs(value) < largest
-    if not fits and (isinstance(value, int) or math.isfinite(value)):
-        raise errors.invalid_argument(
-            f"Cannot convert JSON value: {text(value)} to {kind} without loss of precision."
-        )
+def to_bytes(value: str) -> bytes:
+    """A string as the bytes that the body had."""
+    return value.encode("utf-8", "surrogateescape")
 
 
-def plain_float(value: float) -> float:
-    """A float32 as the decimal that the real server writes: of six digits if that is exact."""
-    short = float(f"{value:.6g}")
-    return short if np.float32(short) == np.float32(value) else float(f"{value:.9g}")
+def is_base64(value: Json) -> TypeGuard[JsonObject]:
+    """Whether a JSON value stands for bytes."""
+    return (
+        isinstance(value, JsonObject)
+        and isinstance(value.get("b64"), str)
+        and len(value.members()) == 1
+    )
+
+
+def from_base64(value: JsonObject) -> bytes:
+    """The bytes that a JSON value stands for; raises INVALID_ARGUMENT where they are garbled.
+
+    White space does not count, and the padding at the end may be missing.
+    """
+    found = _BASE64.fullmatch(_SPACE.sub("", value["b64"]))
+    letters, padding = found.groups() if found else ("", "?")
+    wanted = _PADDING.get(len(letters) % 4)
+    if wanted is None or len(padding) not in (0, wanted) or padding == "?":
+        raise errors.invalid_argument("Unable to base64 decode")
+    return base64.b64decode(letters + "=" * wanted)

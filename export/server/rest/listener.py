@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import gzip
+import http
 import http.server
-import json
+import re
 import threading
-import urllib.parse
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +15,8 @@ import grpc
 
 from export.server import errors
 from export.server.monitoring import Metrics
-from export.server.rest.api import RestApi
+from export.server.rest import json_writer, targets
+from export.server.rest.api import NoAnswer, RestApi
 from export.server.services import as_serving_error
 
 _HTTP_STATUS = {
@@ -35,6 +35,7 @@ _HTTP_STATUS = {
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 _LARGEST_BODY_BYTES = 1 << 30
+_HINT = "Input-At-Fault"  # the header that names an input which the message does not
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -51,44 +52,80 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     do_POST = do_PUT = do_DELETE = do_HEAD = do_OPTIONS = do_PATCH = do_GET  # noqa: N815
 
-    def _answer(self) -> None:
-        status, kind = 200, "application/json"
-        path = urllib.parse.urlsplit(self.path).path
-        try:
-            body = self._body()  # read even if the path is wrong, or it would be the next request
-            if path == self._rest.metrics_path:
-                kind, content = "text/plain", self._rest.metrics.page()
-                if path != self.path:
-                    status, content = 400, f"Unexpected path: {self.path}. Should be {path}"
-            elif not path.lower().startswith("/v1/"):
-                status, kind = 404, "text/html"
-                content = "<html><head><title>404 Not Found</title></head></html>"
-            else:
-                with self._rest.threads:
-                    content = json.dumps(self._rest.api(self.command, self.path, body), indent=4)
-        except Exception as error:  # nothing that a request does ends the server
-            failure = as_serving_error(error)
-            status = _HTTP_STATUS.get(failure.code, 500)
-            content = json.dumps({"error": failure.message}, indent=4)
-        encoded = content.encode()
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Answers what is no request of the interface, in the words of libevent."""
+        phrase = http.HTTPStatus(code).phrase
+        page = (
+            f"<HTML><HEAD>\n<TITLE>{int(code)} {phrase}</TITLE>\n</HEAD><BODY>\n"
+            f"<H1>{phrase}</H1>\n</BODY></HTML>\n"
+        )
+        self.close_connection = True
+        self._send(code, "text/html", page.encode())
+
+    def _send(self, status: int, kind: str, content: bytes, hint: str = "") -> None:
         self.send_response(status)
         self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(encoded)))
+        self.send_header("Content-Length", str(len(content)))
+        if hint:
+            self.send_header(_HINT, hint)
+        if self.close_connection:
+            self.send_header("Connection", "close")
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(encoded)
+            self.wfile.write(content)
+
+    def _answer(self) -> None:
+        # Not `self.path`, in which slashes at the start are one.
+        target = targets.split(self.requestline.split()[1])
+        try:
+            body = self._body()  # read even if the path is wrong, or it would be the next request
+        except errors.ServingError:
+            self.close_connection = True
+            target = None
+        if target is None:
+            self.send_error(400)
+            return
+        path, whole = target
+        if path == self._rest.metrics_path:
+            page = self._rest.metrics.page()
+            if path == whole:
+                self._send(200, "text/plain", page.encode())
+            else:
+                fault = f"Unexpected path: {whole}. Should be {path}"
+                self._send(400, "text/plain", fault.encode())
+        elif not whole.lower().startswith("/v1/"):
+            self.send_error(404)
+        elif self.command == "OPTIONS":
+            self._preflight()
+        else:
+            self._call(whole, body)
+
+    def _preflight(self) -> None:
+        with contextlib.suppress(errors.ServingError), self._rest.api.count_preflight():
+            if not re.search("https?://", self.headers.get("Origin", "")):
+                self._send(400, "text/html; charset=ISO-8859-1", b"")
+                raise errors.failed_precondition("Origin header is missing in CORS preflight")
+            self._send(200, "text/html; charset=ISO-8859-1", b"")
+
+    def _call(self, path: str, body: bytes) -> None:
+        status, hint = 200, ""
+        try:
+            with self._rest.threads:
+                text = self._rest.api(self.command, path, body)
+            content = text.encode("utf-8", "surrogateescape")
+        except Exception as error:  # nothing that a request does ends the server
+            failure = as_serving_error(error)
+            status, hint = _HTTP_STATUS.get(failure.code, 500), failure.header_hint()
+            content = b"" if isinstance(failure, NoAnswer) else json_writer.error(failure.message)
+        self._send(status, "application/json", content, hint)
 
     def _body(self) -> bytes:
         if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
             body = b"".join(self._chunks())
         else:
             body = self.rfile.read(self._size(self.headers.get("Content-Length", "0"), 10))
-        if "gzip" not in self.headers.get("Content-Encoding", ""):
-            return body
-        try:
-            return gzip.decompress(body)
-        except (OSError, EOFError, zlib.error):
-            return b""  # as the real server takes it
+        # The real server takes a body that is packed for an empty one.
+        return b"" if "gzip" in self.headers.get("Content-Encoding", "") else body
 
     def _chunks(self) -> Iterator[bytes]:
         while size := self._size(

@@ -29,8 +29,11 @@ class AITMOptions(ModelOptions):
     bottom_units: tuple[int, ...] = option(
         (64, 32), "Layers of each task's bottom; the authors' code has 128,64,32."
     )
-    batch_norm: bool = option(
-        True, "Normalise batches in the layers of bottoms and transfers, as the authors' code does."
+    batch_norm: str = option(
+        "transfers",
+        "Which layers normalise batches: those of the transfers alone, all, as the authors' code "
+        "does, or none. Other models' bottoms and experts have no normalisation.",
+        ("transfers", "all", "none"),
     )
     transfer_order: tuple[str, ...] = option(
         (), "All tasks, each before the one that it hands information to. Default: in task order."
@@ -51,6 +54,8 @@ class AITMOptions(ModelOptions):
         super().__post_init__()
         require(self, "at least 1", ("bottom_units",), lambda value: value >= 1)
         require(self, "at least 0", ("calibrator",), lambda value: value >= 0)
+        kinds = ("transfers", "all", "none")
+        require(self, f"one of {', '.join(kinds)}", ("batch_norm",), kinds.__contains__)
         pairs = [item.split(":") for item in self.calibrated_pairs]
         if self.calibrated_pairs != _LEVELS and any(len(pair) != 2 for pair in pairs):
             raise ValueError(
@@ -103,8 +108,8 @@ class AITM(RankingModel):
 
     The L2 penalty spares Q and K: each has no gradient where the other is 0. Dense layers before a
     batch normalisation have no bias, which would do nothing. Published defaults: d 5, bottoms
-    128-64-32, dropout 0.1, 0.3 and 0.3 by layer, batch 2000, learning rate 1e-3, L2 1e-6. Args,
-    input and output as `RankingModel`.
+    128-64-32, normalised, dropout 0.1, 0.3 and 0.3 by layer, batch 2000, learning rate 1e-3, L2
+    1e-6. Args, input and output as `RankingModel`.
     """
 
     options_class = AITMOptions
@@ -125,11 +130,19 @@ class AITM(RankingModel):
             )
         self.pairs = calibrated_tasks(spec, options.calibrated_pairs)
         num_tasks = len(self.order)
-        layers: dict[str, Any] = {"batch_norm": options.batch_norm, "dropout": options.dropout}
         self.bottoms = TaskBottoms(
-            num_tasks=num_tasks, units=options.bottom_units, **layers, name="bottoms"
+            num_tasks=num_tasks,
+            units=options.bottom_units,
+            batch_norm=options.batch_norm == "all",
+            dropout=options.dropout,
+            name="bottoms",
         )
-        self.transfer = InformationTransfer(num_tasks=num_tasks, **layers, name="transfer")
+        self.transfer = InformationTransfer(
+            num_tasks=num_tasks,
+            batch_norm=options.batch_norm != "none",
+            dropout=options.dropout,
+            name="transfer",
+        )
         self.towers = PredictionTowers(
             num_tasks=num_tasks, units=options.tower_units, dropout=options.dropout, name="towers"
         )

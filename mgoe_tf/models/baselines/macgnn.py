@@ -83,13 +83,13 @@ class MacGNN(RankingModel):
       are counts in a data set of one task, and near to counts, up to a factor, where it was
       prepared with a very low `--beta`; `--nopreference` changes the groups alone.
       Every row reads all embeddings and numbers of user, item and context, as all models here; with
-      ids alone the towers read the original's 14 d numbers. All users have an embedding of their
-      own macro graph; there is no cluster for padding.
+      ids alone the towers read the original's 14 d numbers. No macro node stands for padding.
       Dice uses moving statistics in evaluation, unless `--dice_batch_statistics`.
 
-    With `macro` attention an export's graph holds each neighbour's embedding: T max_neighbors d
-    numbers a node, against d with `constant`. Published: d 10, 20 neighbours, batch 1024, learning
-    rate 0.01 or 0.005, L2 1e-5 to 5e-5. Args, input and output as `RankingModel`.
+    One body a task, as separate models have it, is a run for each with `--task_weights` that are 0
+    for the others. With `macro` attention an export's graph holds each neighbour's embedding: T
+    max_neighbors d numbers a node, against d with `constant`. Published: d 10, 20 neighbours, batch
+    1024, learning rate 0.01 or 0.005, L2 1e-5 to 5e-5. Args, input and output as `RankingModel`.
     """
 
     options_class = MacGNNOptions

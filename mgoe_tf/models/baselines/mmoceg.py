@@ -139,6 +139,8 @@ class MMoCEG(RankingModel):
         self.contrast = ExpertContrast(
             margin=options.contrastive_margin, rate=options.contrastive_dropout, name="contrast"
         )
+        # Here, because `network`, by which a new model makes what it holds, does not call it.
+        self.contrast.build([options.num_experts, None, options.expert_units[-1]])
         self.towers = PredictionTowers(
             num_tasks=1 if options.shared_tower else num_tasks,
             units=options.tower_units,

@@ -65,6 +65,7 @@ class STEM(RankingModel):
 
     options_class = STEMOptions
     options: STEMOptions
+    explains = True
 
     def __init__(
         self, *, spec: DatasetSpec, options: STEMOptions | None = None, **kwargs: Any
@@ -132,6 +133,21 @@ class STEM(RankingModel):
         for layer in self.stem_layers:
             streams = layer(streams, training=training)
         return self.by_task(self.towers(streams, training=training))
+
+    def explain(self, inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        """Which experts the tasks use.
+
+        Args:
+          inputs: from `embed`.
+
+        Returns:
+          `gates_<task>`, float32 [B, E], the weights of `expert_names` in the last layer.
+        """
+        streams = tf.concat([*inputs.values()], axis=-1)
+        for layer in self.stem_layers[:-1]:
+            streams = layer(streams)
+        gates = tf.unstack(self.stem_layers[-1].gate_weights(streams), num=len(self.spec.tasks))
+        return {f"gates_{t}": gate for t, gate in zip(self.spec.task_names, gates, strict=True)}
 
     def diagnostics(self, features: Features) -> dict[str, tf.Tensor]:
         """What is said of `gates`, those of the last layer, and of `layer_<n>_gates` before it."""

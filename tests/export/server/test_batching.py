@@ -36,6 +36,7 @@ def queue_for(model, threads=1, **options):
     return BatchQueue(
         run=model,
         names=("ids", "names"),
+        tensors=("ids:0", "names:0"),
         options=BatchingOptions(**options),
         threads=threading.Semaphore(threads),
         metrics=Metrics(),
@@ -156,7 +157,11 @@ def test_lists_of_unequal_length_are_padded_with_their_first_entry_or_refused():
     assert [outputs[0].tolist() for outputs in padded] == [[[2, 4, 2]], [[6, 8, 10]]]
     for answer in together(queue_for(model), model, requests):
         assert answer.code == grpc.StatusCode.FAILED_PRECONDITION
-        assert "Tensors with name 'ids' from different tasks" in answer.message
+        assert answer.message == (
+            "Tensors with name 'ids:0' from different tasks have different shapes and padding is "
+            "turned off. Set pad_variable_length_inputs to true, or ensure that all tensors with "
+            "the same name have equal dimensions starting with the first dim."
+        )
 
 
 def test_a_large_request_is_split_where_that_is_wanted():
@@ -183,6 +188,7 @@ def test_batches_are_counted():
     queue = BatchQueue(
         run=Model(),
         names=("ids", "names"),
+        tensors=("ids:0", "names:0"),
         options=BatchingOptions(max_batch_size=4, allowed_batch_sizes=(4,)),
         threads=threading.Semaphore(),
         metrics=metrics,
@@ -226,14 +232,31 @@ def test_a_request_that_waited_too_long_is_given_up():
     ("arrays", "text"),
     [
         (request(1, 2, 3), "Task size 3 is larger than maximum input batch size 2"),
-        ([np.array(1), np.array(2)], r"must have at least one dimension, got ids \[\]"),
-        ([np.zeros(1), np.zeros(2)], r"equal 0th-dimension size, got ids \[1\], names \[2\]"),
+        ([np.array(1), np.array(2)], "must have at least one dimension; got ids [], names []"),
+        ([np.zeros(1), np.zeros(2)], "equal 0th-dimension size; got ids [1], names [2]"),
     ],
 )
 def test_what_cannot_be_batched_is_refused(arrays, text):
-    with pytest.raises(ServingError, match=text) as error:
+    with pytest.raises(ServingError) as error:
         queue_for(Model(), max_batch_size=2)(arrays)
     assert error.value.code == grpc.StatusCode.INVALID_ARGUMENT
+    assert text in "; ".join(filter(None, (error.value.message, error.value.hint)))
+
+
+def test_what_has_many_axes_is_not_padded():
+    arrays = [np.zeros((1,) * 7), np.zeros(1)]
+    with pytest.raises(ServingError, match=r"^Only tensors with rank from 1 to 6 can be padded\.$"):
+        queue_for(Model(), pad_variable_length_inputs=True)(arrays)
+    assert queue_for(Model())(arrays)[0].shape == (1,) * 7
+    assert queue_for(Model(), pad_variable_length_inputs=True)([np.zeros((1,) * 6), np.zeros(1)])
+
+
+def test_lists_without_entries_are_padded_where_nothing_is_to_be_filled():
+    queue = queue_for(Model(), pad_variable_length_inputs=True)
+    model = queue._run
+    empty, long = np.zeros((0, 2)), np.ones((1, 3))
+    answers = together(queue, model, [[empty, np.zeros(0)], [long, np.zeros(1)]])
+    assert [answer[0].shape[0] for answer in answers] == [0, 1]
 
 
 def test_outputs_that_are_no_rows_are_refused():

@@ -107,7 +107,7 @@ def test_multi_inference_does_both(stub, examples, expected):
         ([("no", CLASSIFY, "m")], "INVALID_ARGUMENT", "not found in model graph: no"),
         (
             [("regress", CLASSIFY, "m")],
-            "FAILED_PRECONDITION",
+            "INVALID_ARGUMENT",
             'Expected classification signature outputs to contain at least one of "classes" or '
             '"scores". Signature was: ',
         ),
@@ -181,6 +181,16 @@ def test_a_run_that_is_over_after_the_deadline_is_answered_so(exported, examples
 
 def test_an_example_of_bytes_that_are_no_text_is_told_of(exported):
     servable = Servable(1, exported[0])
-    with pytest.raises(tf.errors.InvalidArgumentError, match="Could not parse example input"):
+    with pytest.raises(ServingError, match="Could not parse example input, value: 'garbage'"):
+        servable.predict("examples", {"examples": tf.make_tensor_proto([b"garbage"])})
+    with pytest.raises(ServingError) as error:
         servable.predict("examples", {"examples": tf.make_tensor_proto([b"\xff\xffgarbage"])})
+    assert error.value.code == grpc.StatusCode.INVALID_ARGUMENT
+    told = error.value.message.encode("utf-8", "surrogateescape")
+    assert told.startswith(b"Could not parse example input, value: '\xff\xffgarbage'\n\t [[")
+    long = b"\n\x80\x80" + bytes(1500)  # quoted behind its zeros too
+    with pytest.raises(ServingError) as error:
+        servable.predict("examples", {"examples": tf.make_tensor_proto([long])})
+    told = error.value.message.encode("utf-8", "surrogateescape")
+    assert told == b"Could not parse example input, value: '" + long
     servable.unload()

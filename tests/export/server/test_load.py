@@ -208,20 +208,19 @@ class _RealServer:
             info.name: tf.io.parse_tensor(request.inputs[name].SerializeToString(), info.dtype)
             for name, info in signature.inputs.items()
         }
-        batched = set(filters) in (set(), set(signature.outputs))
         sizes = {array.shape[0] if array.shape.rank else -1 for array in arrays.values()}
-        if batched and (len(sizes) > 1 or not 0 <= min(sizes) <= self._max_batch_size):
+        if len(sizes) > 1 or not 0 <= min(sizes) <= self._max_batch_size:
             return "INVALID_ARGUMENT"
-        return self._run(signature, arrays, sizes if batched else None)
+        return self._run(signature, arrays, filters or list(signature.outputs), sizes)
 
-    def _run(self, signature, arrays, sizes):
+    def _run(self, signature, arrays, names, sizes):
         feed = {self._placeholders[name]: array.numpy() for name, array in arrays.items()}
-        fetches = [info.name for info in signature.outputs.values()]
+        fetches = [signature.outputs[name].name for name in names]
         try:
             outputs = self._session.run(fetches, feed)
         except tf.errors.OpError as error:
             return {3: "INVALID_ARGUMENT"}.get(error.error_code, str(error.error_code))
-        if sizes and any(not np.ndim(output) or {len(output)} != sizes for output in outputs):
+        if any(not np.ndim(output) or {len(output)} != sizes for output in outputs):
             return "FAILED_PRECONDITION"
         return "OK"
 

@@ -131,7 +131,12 @@ def test_a_reload_changes_policies_labels_and_models(base):
 
         assert score(prediction) == 308.0
         both = "specific { versions: 2 versions: 3 }"
-        assert reload(config_text(base, policy=both)).status.error_code == 0
+        request = reload_of(config_text(base, policy=both))
+        request.metric_names.append("/tensorflow/cc/saved_model/load_attempt_count")
+        answer = model.HandleReloadConfigRequest(request, timeout=60)
+        assert answer.HasField("status")
+        assert answer.status.error_code == 0
+        assert [metric.name for metric in answer.metric] == list(request.metric_names)
         reload(config_text(base, policy=both, labels=[("stable", 2)]), config_text(base, "other"))
         assert score(prediction, version_label="stable") == 208.0
         assert score(prediction, name="other") == 1008.0
@@ -309,9 +314,11 @@ def test_health_and_reflection_tell_of_the_services(base):
     flags = {"model_name": "small", "model_base_path": str(base / "small")}
     with running(**flags) as server, grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
         health = health_pb2_grpc.HealthStub(channel)
-        for service in ("", "tensorflow.serving.PredictionService"):
+        for service in ("", "ModelService", "PredictionService"):
             answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=10)
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
+        other = health_pb2.HealthCheckRequest(service="tensorflow.serving.PredictionService")
+        refused(lambda: health.Check(other, timeout=10), "NOT_FOUND", "")
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)
 
         def ask(**fields):

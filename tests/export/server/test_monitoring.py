@@ -15,6 +15,16 @@ def test_a_counter():
     ]
 
 
+def test_a_first_value_is_that_of_the_first_labels():
+    metrics = Metrics()
+    name = "/tensorflow/serving/request_count"
+    assert metrics.first_value(name) == 0
+    metrics.request_count.add("m", "OK", count=5)
+    metrics.request_count.add("m", "NOT_FOUND", count=2)
+    assert metrics.first_value(name) == 2
+    assert metrics.first_value("/tensorflow/serving/other") == 0
+
+
 def test_a_histogram_is_cumulative():
     histogram = Histogram(":h", ("m",), [10, 18.0])
     for value in (1, 9.5, 10, 17, 1000):

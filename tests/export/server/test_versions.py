@@ -1,8 +1,11 @@
 """Versions of a model that come, fail and go while they are served."""
 
+import shutil
 import threading
 
+import grpc
 import pytest
+from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
 
 from export.client import CallError, Client
 from tests.export.server.small_model import ROWS, save_version, serving, wait
@@ -53,6 +56,31 @@ def test_a_broken_or_unfinished_new_version_changes_nothing(tmp_path):
         (path / "3" / "saved_model.pb").write_bytes(b"not a model")
         wait(lambda: client.states().get(3) == "END")
         assert client.states() == {3: "END", 1: "AVAILABLE"}
+        assert client.predict(ROWS)["score"][0] == 8.0
+        shutil.rmtree(path / "3")
+        (path / "5").write_text("a file, which ends the real server")
+        save_version(path, 4, add=1.0)
+        wait(lambda: client.states().get(4) == "AVAILABLE")
+        with grpc.insecure_channel(target) as channel:
+            request = get_model_status_pb2.GetModelStatusRequest()
+            request.model_spec.name = "small"
+            stub = model_service_pb2_grpc.ModelServiceStub(channel)
+            states = stub.GetModelStatus(request, timeout=10).model_version_status
+        status = next(state.status for state in states if state.version == 3)
+        # What it failed of is still told when it is gone.
+        assert (status.error_code, status.error_message) == (
+            15,  # DATA_LOSS
+            f"Can't parse {path}/3/saved_model.pb as binary proto",
+        )
+
+
+def test_zeros_before_a_version_number_do_not_count(tmp_path):
+    path = tmp_path / "small"
+    save_version(path, 7, add=0.0)
+    save_version(path, 39, add=39.0)
+    (path / "7").rename(path / "040")
+    with serving(path) as target, Client(target, "small") as client:
+        assert client.states() == {40: "AVAILABLE"}
         assert client.predict(ROWS)["score"][0] == 8.0
 
 

@@ -73,6 +73,7 @@ def test_a_failure_is_told_and_ends_what_needs_it_alone(folder) -> None:
     assert (second.name, second.reason) == ("b", "it needs what failed: a")
     assert (folder / "c").read_text() == "made"
     assert any("a, 0:0" in line and "FAILED: exit status 1" in line for line in lines)
+    assert "[2/3] b FAILED: it needs what failed: a" in lines
 
 
 def test_a_command_that_makes_nothing_has_failed(folder) -> None:

@@ -26,7 +26,7 @@ VALUES = {
 
 def text_of(page: str) -> str:
     text = html.unescape(re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", page)))
-    return re.sub(r"\s+", " ", text.replace("\u2009", " "))
+    return re.sub(r"\s+", " ", text.replace("\u202f", " "))
 
 
 def findings_of(schedule, **others) -> Findings:
@@ -66,20 +66,20 @@ def test_table_1_in_html(written) -> None:
         )
     )
     # best of a column bold, deviations beside it
-    assert "<td><b>0.9200</b> <small>&plusmn;&thinsp;0.0200</small></td>" in page
-    assert "<td>0.8200 <small>&plusmn;&thinsp;0.0200</small></td>" in page
+    assert "<td><b>0.9200</b> <small>&plusmn;&#8239;0.0200</small></td>" in page
+    assert "<td>0.8200 <small>&plusmn;&#8239;0.0200</small></td>" in page
     text = text_of(page)
     # 0.92 / 0.82, 0.72 / 0.72 and 0.82 / 0.77
-    assert "lead over the best rival +12.20 % +0.00 % +6.49 %" in text
+    assert "lead of mgoe over the best rival +12.20 % +0.00 % +6.49 %" in text
     # logloss 0.08 after 0.18 and 0.18 after 0.23
-    assert "lead over the best rival +55.56 % +0.00 % +21.74 %" in text
+    assert "lead of mgoe over the best rival +55.56 % +0.00 % +21.74 %" in text
     assert (
         "mgoe is first of 2 models by mean AUC, 0.8200, 6.49 % above the best rival, mmoe "
         "(0.7700). Over 3 seeds the difference is beyond the noise (paired t test, p = 0.038: "
         "+0.0500 \u00b1 0.0430). For other users of the kind, by the first seed's runs, it is "
         "within the noise (+0.0400 \u00b1 0.0500)."
     ) in text
-    assert "No rival differs from mgoe by more than the noise of both." in text
+    assert "No rival differs from mgoe by more than the noise of both seeds and users." in text
 
 
 def test_whoever_is_behind_is_said_to_be(written) -> None:
@@ -105,7 +105,7 @@ def test_ablations_by_hand(written) -> None:
     values = VALUES | {
         ("no_cascade", "mgoe", seed): (0.80 + 0.02 * seed, 0.70 + 0.02 * seed) for seed in range(3)
     }
-    schedule = written(values, parts=("ablations",))
+    schedule = written(values, parts=("ablations",), sweep_seeds=3)
     page = "".join(page_settings.sections(findings_of(schedule)))
     text = text_of(page)
     # 0.75, 0.77 and 0.79 after 0.80, 0.82 and 0.84: 0.05 less with every seed
@@ -134,6 +134,33 @@ def test_temperatures_share_the_run_of_the_default(written) -> None:
         ("1", True, pytest.approx(0.82)),
         ("1.9", False, pytest.approx(0.88)),
     ]
+
+
+def test_protocols_by_hand(written, recorded) -> None:
+    values = VALUES | {
+        ("events_random", "mgoe", 0): (0.96, 0.84),
+        ("events_random", "mmoe", 0): (0.80, 0.80),
+    }
+    schedule = written(values, data=recorded, parts=("protocols",), sweep_seeds=1)
+    text = text_of("".join(page_settings.sections(findings_of(schedule))))
+    # of seed 0 alone: 0.80 over 0.76, and 0.90 over 0.80
+    assert "small mgoe 0.8000 0.9000" in text
+    assert "small mmoe 0.7600 0.8000" in text
+    assert (
+        "small: mgoe has pairs, windows cut by time: +5.26 % over mmoe; events at random: +12.50 % "
+        "over mmoe: the margin is larger with events at random."
+    ) in text
+
+
+def test_the_weights_of_the_grouping_are_a_grid(written, recorded) -> None:
+    values = VALUES | {("omegas_1_0.5", "mgoe", 0): (0.70, 0.70)}
+    schedule = written(values, data=recorded, parts=("omegas",))
+    page = "".join(page_settings.sections(findings_of(schedule)))
+    assert page.count("<svg") == 1
+    text = text_of(page)
+    assert "small: best at omega 2, 0.5 (0.8000), worst at omega 1, 0.5 (0.7000)" in text
+    assert ">0.7000<" in page
+    assert ">0.8000<" in page
 
 
 def test_files_hold_what_the_page_says(written, tmp_path) -> None:

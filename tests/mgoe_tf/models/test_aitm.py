@@ -32,7 +32,7 @@ def with_levels(*levels: int):
 
 @pytest.mark.parametrize("order", [(), ("like", "click", "buy")])
 def test_equals_reference(order):
-    model = make(transfer_order=order, tower_units=(4,))
+    model = make(transfer_order=order, tower_units=(4,), batch_norm="all")
     randomize_all(model)
     features = random_features(model.spec, 7)
     tables = {name: table.numpy() for name, table in model.embeddings.tables.items()}
@@ -115,10 +115,16 @@ def test_pairs_may_be_named():
     assert make(spec, calibrated_pairs=(), transfer_order=()).penalty_names == ()
 
 
-def test_without_batch_norm_there_are_biases():
-    model = make(batch_norm=False)
-    assert not any("moving" in weight.name for weight in model.variables)
-    assert model.bottoms.biases[0].shape == [3, 1, 6]
+@pytest.mark.parametrize(
+    ("batch_norm", "of_bottoms", "of_transfers"),
+    [("none", 0, 0), ("transfers", 0, 2), ("all", 2, 2)],
+)
+def test_what_is_normalised_has_no_bias(batch_norm, of_bottoms, of_transfers):
+    model = make(batch_norm=batch_norm)
+    assert len(model.bottoms.norms) == of_bottoms
+    assert len(model.transfer.norms) == of_transfers
+    assert len(model.non_trainable_weights) == 2 * (of_bottoms + of_transfers)
+    assert len(model.bottoms.biases) == (0 if of_bottoms else 2)
 
 
 # Logits of three tasks in evaluation and in training, and those in training after one step of
@@ -158,7 +164,7 @@ def weights_of(model: AITM) -> list[tf.Variable]:
 
 
 def test_equals_public_code():
-    model = AITM(spec=make_spec(), options=AITMOptions(bottom_units=(5, 4)))
+    model = AITM(spec=make_spec(), options=AITMOptions(bottom_units=(5, 4), batch_norm="all"))
     x = tf.Variable(wave([7, 6], 0.0, 2.0), dtype=tf.float32)
 
     def logits(training: bool) -> tf.Tensor:
@@ -195,6 +201,7 @@ def test_equals_public_code():
         ({"calibrated_pairs": ("buy:buy",)}, "two different tasks of .*, got buy:buy"),
         ({"calibrated_pairs": ("buy:sell",)}, "two different tasks of .*, got buy:sell"),
         ({"calibrated_pairs": ("buy",)}, "must be levels, or CHILD:PARENT,..., got buy"),
+        ({"batch_norm": "some"}, "--batch_norm: must be one of transfers, all, none, got some"),
         ({"calibrator": -1.0}, "--calibrator: must be at least 0, got -1.0"),
         ({"bottom_units": (0,)}, r"--bottom_units: must be at least 1, got \[0\]"),
     ],

@@ -41,8 +41,9 @@ def make(name: str, seed: int = 0, options: ModelOptions | None = None) -> Ranki
     return build_model(name, SPEC, options or OPTIONS[name], assets_of(name, SPEC))
 
 
-def make_step(name: str, **arguments) -> TrainingStep:
-    return TrainingStep(make(name), LazyAdam(0.01, l1=1e-4, l2=1e-3), **arguments)
+def make_step(name: str, options: ModelOptions | None = None, **arguments) -> TrainingStep:
+    model = make(name, options=options)
+    return TrainingStep(model, LazyAdam(0.01, l1=1e-4, l2=1e-3), **arguments)
 
 
 def batch(size: int, seed: int = 0):
@@ -190,14 +191,23 @@ def test_same_seed_same_weights(name):
 
 def test_gradients_reach_every_weight(name):
     model = make(name)
+    # These stay as they begin: large weights, or masks that are closed, would let nothing through.
+    begun = [(weight, weight.numpy()) for weight in model.unpenalized_weights]
     randomize(model, scale=0.5)
+    for weight, value in begun:
+        weight.assign(value)
     features, _ = batch(200)
     with tf.GradientTape() as tape:
         logits = model(features, training=True)
         total = tf.add_n([tf.reduce_sum(logit) for logit in logits.values()])
+    idle = {weight.ref() for weight in model.idle_weights}
+    assert idle <= {weight.ref() for weight in model.unpenalized_weights}
     for weight, gradient in zip(
         model.trainable_variables, tape.gradient(total, model.trainable_variables), strict=True
     ):
+        if weight.ref() in idle:
+            assert gradient is None or not tf.convert_to_tensor(gradient).numpy().any()
+            continue
         assert gradient is not None, weight.name
         values = tf.convert_to_tensor(gradient).numpy()
         # Every matrix of a stack, be it an expert's, a task's or a macro node's.
@@ -217,7 +227,7 @@ def test_gradients_of_id_tables_are_sparse_and_distinct(name):
 
 
 def test_steps_learn(name):
-    step = TrainingStep(make(name), LazyAdam(0.02))
+    step = TrainingStep(make(name, options=BY_ROW[name]), LazyAdam(0.02))
     features, _ = batch(300)
     labels = {
         task: tf.cast(features["user_id"] + level > 5, tf.float32)
@@ -279,12 +289,13 @@ def test_mixed_precision(name, policy_name):
     assert all(logit.dtype == tf.float32 for logit in logits.values())
     assert_same(logits, expected, rtol=0.1, atol=0.05)
     assert np.isfinite(float(results["loss"]))
+    idle = {weight.ref() for weight in model.idle_weights}
     for old, weight in zip(before, model.trainable_variables, strict=True):
-        assert not np.array_equal(old, weight), weight.name
+        assert np.array_equal(old, weight) == (weight.ref() in idle), weight.name
 
 
 def test_xla_compiles_the_step_and_changes_nothing(name):
-    plain, jit = make_step(name), make_step(name, jit_compile=True)
+    plain, jit = (make_step(name, BY_ROW[name], jit_compile=jit) for jit in (False, True))
     step = tf.function(jit)
     for seed in range(2):
         expected = plain(batch(20, seed))

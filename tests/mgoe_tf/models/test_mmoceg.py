@@ -232,6 +232,19 @@ def test_penalties_reach_experts_and_gates_and_change_what_is_learnt():
     assert float(found[-1]["penalty_contrastive"]) < 0.5 * float(found[0]["penalty_contrastive"])
 
 
+def test_xla_compiles_its_draws():
+    step = TrainingStep(make(contrastive_margin=0.9), LazyAdam(0.01), jit_compile=True)
+    features, labels = (as_tensors(f(SPEC, 30)) for f in (random_features, random_labels))
+    take, found = tf.function(step), []
+    for _ in range(2):
+        step.task.forget()
+        found.append(float(take((features, labels))["penalty_contrastive"]))
+    _, penalties = step.model.network_and_penalties(step.model.embed(features), training=True)
+    # other draws, the same mean
+    np.testing.assert_allclose(found, float(penalties["contrastive"]), rtol=0.3)
+    assert found[0] != found[1]
+
+
 def test_dropout_is_of_training_alone():
     model = make(contrastive_margin=0.9, contrastive_dropout=0.5)
     values = [

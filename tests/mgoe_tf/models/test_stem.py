@@ -106,6 +106,10 @@ def test_diagnostics_are_the_gates_of_each_layer():
     weights = {f"{stage}/{task}" for stage in stages for task in names}
     assert set(found) == weights | {f"{s}_entropy/{task}" for s in stages for task in names}
     assert model.expert_names == ("own_click_0", "own_like_0", "own_buy_0", "shared_0", "shared_1")
+    explained = model.explain(model.embed(as_tensors(random_features(model.spec, 5))))
+    for task in names:
+        mean = tf.reduce_mean(explained[f"gates_{task}"], axis=0)
+        np.testing.assert_allclose(mean, found[f"gates/{task}"], rtol=1e-5)
     for name in weights:
         assert found[name].shape == [5]
         np.testing.assert_allclose(tf.reduce_sum(found[name]), 1.0, rtol=1e-5)

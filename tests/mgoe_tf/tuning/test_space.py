@@ -83,10 +83,10 @@ def test_the_built_in_space_is_for_every_registered_model_and_trains(spec) -> No
         ({"models": {"mmo": {}}}, "file.json: models: must be of "),
         ({"shared": {"rate": 1}}, "shared: rate: is no flag, and must be one that --model=mgoe"),
         (
-            {"shared": {"temperature": 1}},
-            "shared: temperature: is a flag of mgoe, and must be one that --model=mmoe takes",
+            {"shared": {"head_units": 1}},
+            "shared: head_units: is a flag of mgoe, and must be one that --model=mmoe takes",
         ),
-        ({"models": {"mmoe": {"temperature": 1}}}, "models: mmoe: temperature: is a flag of mgoe"),
+        ({"models": {"mmoe": {"head_units": 1}}}, "models: mmoe: head_units: is a flag of mgoe"),
         ({"where_present": {"rate": 1}}, "where_present: rate is a flag of no registered model"),
         ({"shared": {"seed": [0, 1]}}, "shared: seed: is set by the search, and must not stand"),
         ({"shared": {"patience": 3}}, "shared: patience: is set by the search"),

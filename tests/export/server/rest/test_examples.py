@@ -48,10 +48,13 @@ def test_rest_has_classify_and_regress(export_server, examples, expected):
         ({"examples": [1]}, "Example must be JSON object but got JSON Number"),
         ({"examples": [{"a": None}]}, "Feature: a has element with unexpected JSON type: Null"),
         ({"examples": [{"a": [1, "x"]}]}, "Unexpected element type in feature: a expecting"),
-        ({"examples": [{"a": 2**63}]}, "Only int64 is supported"),
+        (
+            {"examples": [{"a": 2**63}]},
+            "Feature: a has uint64_t element. Only int64_t is supported.",
+        ),
         ({"examples": [{"a": {"b64": "?"}}]}, "Unable to base64 decode"),
         ({"examples": [{}], "signature_name": 1}, "must be a string value"),
-        ({"examples": [{"a": 1e39}]}, "to float without loss of precision."),
+        ({"examples": [{"a": 1e39}]}, "Expected one input Tensor."),
         ({"examples": [{}]}, "Expected one input Tensor."),
     ],
 )

@@ -1,11 +1,37 @@
-"""Numbers as the real server writes them."""
+"""Bytes in JSON, in base64 as Abseil reads it."""
 
-import numpy as np
+import pytest
 
+from export.server.errors import ServingError
 from export.server.rest import json_values
+from export.server.rest.json_reader import JsonObject
 
 
-def test_floats_are_written_with_nine_digits_where_six_are_not_exact():
-    values = [0.1, 0.66907406, 8.1, 1e-7, 16777216.0]
-    written = [json_values.plain_float(float(np.float32(value))) for value in values]
-    assert written == [0.1, 0.669074059, 8.1, 1e-7, 16777216.0]
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", b""),
+        ("YmM=", b"bc"),
+        ("YmM", b"bc"),
+        ("YmM.", b"bc"),
+        ("Yg==", b"b"),
+        ("Yg", b"b"),
+        (" Y\nm M =\t", b"bc"),
+        ("YWJj", b"abc"),
+    ],
+)
+def test_base64(text, value):
+    assert json_values.from_base64(JsonObject([("b64", text)])) == value
+
+
+@pytest.mark.parametrize("text", ["*", "Y", "YWJj=", "Yg=", "YmM==", "-_-_", "Y=g", "é"])
+def test_garbled_base64(text):
+    with pytest.raises(ServingError, match=r"^Unable to base64 decode$"):
+        json_values.from_base64(JsonObject([("b64", text)]))
+
+
+def test_what_stands_for_bytes():
+    assert json_values.is_base64(JsonObject([("b64", "")]))
+    assert not json_values.is_base64(JsonObject([("b64", 1)]))
+    assert not json_values.is_base64(JsonObject([("b64", ""), ("b64", "")]))
+    assert not json_values.is_base64(JsonObject([("b64", ""), ("a", 1)]))
