@@ -121,7 +121,8 @@ class GraphModel(RankingModel):
 
         Args:
           numbers: of the nodes; 0 of a node without a graph.
-          embed: of the embedding rows that `reached_rows` tells of.
+          embed: of the embedding rows that `reached_rows` tells of; of others in training anything,
+            which is finite.
 
         Returns:
           float32 [N, D] by owner, of the width of the owner's ids.
