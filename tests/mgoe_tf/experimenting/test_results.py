@@ -79,7 +79,7 @@ def test_table_1_in_html(written) -> None:
         "+0.0500 \u00b1 0.0430). For other users of the kind, by the first seed's runs, it is "
         "within the noise (+0.0400 \u00b1 0.0500)."
     ) in text
-    assert "No rival differs from mgoe by more than the noise of both seeds and users." in text
+    assert "No rival differs from mgoe by more than the noise of seeds and users." in text
 
 
 def test_whoever_is_behind_is_said_to_be(written) -> None:
