@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -15,6 +16,11 @@ from export.client import protocol, tensors
 from input_pipeline.feature import UNKNOWN_INT64, Feature
 
 SIGNATURE = "serving_default"
+# What gRPC says where a connection breaks off with a call under way, of which the server may have
+# ended.
+_BROKEN_OFF = re.compile(
+    "Stream removed|Socket closed|Connection reset|Broken pipe|Endpoint (read|write) failed|EOF"
+)
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.1, 1.0
 _CHANNEL_OPTIONS = [
     ("grpc.max_receive_message_length", -1),
@@ -75,7 +81,8 @@ class Client:
       target: host:port of gRPC.
       model_name: the model's name there.
       timeout_seconds: for a call as a whole. Until then it is tried again while the server is
-        UNAVAILABLE (it starts, or restarts), after pauses that grow to a second.
+        UNAVAILABLE (it starts, or restarts), after pauses that grow to a second. A call that lost
+        its server is not: what ended one server would end the next.
       version: the version to ask for; None: the newest.
       credentials: of TLS; None: without.
 
@@ -138,13 +145,19 @@ class Client:
                 self.waited_seconds += last - begin
                 return response
             except grpc.RpcError as error:
-                code, details = error.code(), error.details()
-            if code != grpc.StatusCode.UNAVAILABLE or time.monotonic() + pause >= end:
+                code, details = error.code(), _details(error)
+            is_final = code != grpc.StatusCode.UNAVAILABLE or _BROKEN_OFF.search(details)
+            if is_final or time.monotonic() + pause >= end:
                 raise CallError(code, self._explain(code, details, time.monotonic() - begin))
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
 
     def _explain(self, code: grpc.StatusCode, details: str, seconds: float) -> str:
+        if code == grpc.StatusCode.UNAVAILABLE and _BROKEN_OFF.search(details):
+            return (
+                f"{self._target} was lost while it answered, and is not asked again in case the "
+                f"call ended it: {details}"
+            )
         if code == grpc.StatusCode.UNAVAILABLE:
             return f"no server answers at {self._target}, tried for {seconds:.1f} s: {details}"
         if code == grpc.StatusCode.DEADLINE_EXCEEDED:
@@ -187,7 +200,13 @@ class Client:
         Raises:
           CallError: with the status and the message of the server, or UNAVAILABLE, or
             DEADLINE_EXCEEDED.
+          ValueError: an input without rows. They are not sent: a real server ends of them where it
+            fills batches up to allowed sizes.
         """
+        for name, array in inputs.items():
+            if np.shape(array)[:1] == (0,):
+                shape = list(np.shape(array))
+                raise ValueError(f"inputs: {name} must have at least one row, got shape {shape}")
         request = self._request(protocol.PredictRequest, signature)
         for name, array in inputs.items():
             tensors.encode(array, request.inputs[name])
@@ -225,3 +244,9 @@ class Client:
             version.version: protocol.STATES[version.state].name
             for version in response.model_version_status
         }
+
+
+def _details(error: grpc.RpcError) -> str:
+    """The message of a call that failed, and what `export.serve` says beside it."""
+    hints = [str(value) for key, value in error.trailing_metadata() or () if key == protocol.HINT]
+    return ": ".join(filter(None, (error.details(), *hints)))

@@ -164,7 +164,12 @@ def rank(client: Client, ask: Ask, user_id: NDArray[Any], item_ids: NDArray[Any]
       client: of the model.
       ask: `by_ids`, or a `ByFeatures`.
       user_id, item_ids: [1] and [N]; more than a server takes go in several requests.
+
+    Raises:
+      ValueError: there are no candidates.
     """
+    if not len(item_ids):
+        raise ValueError("item_ids: must have at least one candidate, got none")
     answers = [
         ask(client, user_id, item_ids[start : start + MAX_BATCH_SIZE])
         for start in range(0, len(item_ids), MAX_BATCH_SIZE)

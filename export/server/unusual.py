@@ -135,11 +135,13 @@ def without_copy(message: str) -> str:
 
 def _serialized(tensor: Parsed) -> bytes:
     """A tensor as the bytes of a TensorProto."""
-    if isinstance(tensor, Unusual):
-        return tensor.message.SerializeToString()
     message = tensor_pb2.TensorProto()
-    tensors.encode(tensor, message)
-    return message.SerializeToString()
+    if isinstance(tensor, Unusual):
+        message = tensor.message
+    else:
+        tensors.encode(tensor, message)
+    content: bytes = message.SerializeToString()
+    return content
 
 
 def _as_values(content: bytes) -> tensor_pb2.TensorProto:

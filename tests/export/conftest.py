@@ -38,9 +38,11 @@ def _write_log(path: Path) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def write_model(model_dir: str, model_name: str, data_dir: str, precision="float32") -> None:
+def write_model(
+    model_dir: str, model_name: str, data_dir: str, precision="float32", options=None
+) -> None:
     spec = read_spec(data_dir)
-    model_options = OPTIONS[model_name]
+    model_options = options or OPTIONS[model_name]
     train_options = TrainOptions(
         model=model_name, data_dir=data_dir, model_dir=model_dir, precision=precision
     )

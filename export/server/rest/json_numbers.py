@@ -129,7 +129,7 @@ def _digits_counted(whole: bytes, fraction: bytes) -> int:
     return counted
 
 
-def decimal(value: float) -> str:
+def decimal(value: float | np.float32) -> str:
     """A float or double as an answer has it: six digits if those are exact, else all.
 
     Args:

@@ -103,27 +103,31 @@ def fill_request(
             f"Failed to get input map for signature: {signature_name or 'DEFAULT'}"
         )
     columns = {name: Column(signature.inputs[name]) for name in sorted(signature.inputs)}
-    instances, rows = body.get("instances"), ()
-    if "instances" not in body and "inputs" not in body:
-        raise errors.invalid_argument("Missing 'inputs' or 'instances' key")
-    if "instances" not in body:
+    if "instances" in body:
+        instances = _instances(body)
+        _add_rows(columns, instances)
+    elif "inputs" in body:
         _add_columns(columns, body["inputs"])
     else:
-        if "inputs" in body:
-            fault = (
-                "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to "
-                "exist "
-            )
-        elif not isinstance(instances, list):
-            fault = "Expecting 'instances' to be an list/array"
-        else:
-            fault = "" if instances else "No values in 'instances' array"
-        if fault:
-            raise errors.invalid_argument(f"JSON Value: {json_writer.message(body)} {fault}")
-        _add_rows(columns, instances)
-        rows = (len(instances),)
+        raise errors.invalid_argument("Missing 'inputs' or 'instances' key")
     for name, column in columns.items():
-        column.write(request.inputs[name], rows)
+        column.write(request.inputs[name], (len(instances),) if "instances" in body else ())
+
+
+def _instances(body: JsonObject) -> list[Json]:
+    """The rows of a body that has some, and no columns."""
+    instances = body["instances"]
+    if "inputs" in body:
+        fault = (
+            "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist "
+        )
+    elif not isinstance(instances, list):
+        fault = "Expecting 'instances' to be an list/array"
+    elif not instances:
+        fault = "No values in 'instances' array"
+    else:
+        return instances
+    raise errors.invalid_argument(f"JSON Value: {json_writer.message(body)} {fault}")
 
 
 def _values(name: str, message: tensor_pb2.TensorProto) -> tuple[list[Any], tuple[int, ...]]:

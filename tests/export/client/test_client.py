@@ -70,6 +70,62 @@ def test_many_candidates_go_in_requests_of_a_size_that_servers_take(monkeypatch)
     assert ranked["item_id"].tolist() == list(range(9, -1, -1))
 
 
+def test_a_request_without_rows_or_candidates_is_not_sent(monkeypatch):
+    with Client("localhost:1", "m") as client:
+        monkeypatch.setattr(client, "_call", lambda *_: pytest.fail("it was sent"))
+        users = {"user_id": np.zeros(0, np.int64), "item_id": np.zeros((0, 3), np.int64)}
+        with pytest.raises(
+            ValueError, match=r"user_id must have at least one row, got shape \[0\]"
+        ):
+            client.predict(users, "rank_ids")
+        examples = {"examples": np.zeros(0, object)}
+        with pytest.raises(ValueError, match="inputs: examples must have at least one row"):
+            client.predict(examples, "examples")
+    with pytest.raises(ValueError, match="item_ids: must have at least one candidate, got none"):
+        rank(None, None, np.array([1]), np.zeros(0, np.int64))
+
+
+_ENDS = """
+import concurrent.futures, grpc, os
+
+class Ends(grpc.GenericRpcHandler):
+    def service(self, details):
+        os._exit(1)
+
+server = grpc.server(concurrent.futures.ThreadPoolExecutor(1), handlers=[Ends()])
+port = server.add_insecure_port("127.0.0.1:0")
+server.start()
+print(port, flush=True)
+server.wait_for_termination()
+"""
+
+
+def test_a_call_that_ended_its_server_is_not_tried_again():
+    process = subprocess.Popen([sys.executable, "-c", _ENDS], stdout=subprocess.PIPE, text=True)
+    port = int(process.stdout.readline())
+    begin = time.monotonic()
+    with (
+        Client(f"127.0.0.1:{port}", "m", timeout_seconds=60) as client,
+        pytest.raises(
+            CallError, match="was lost while it answered, and is not asked again"
+        ) as told,
+    ):
+        client.states()
+    assert told.value.code == grpc.StatusCode.UNAVAILABLE
+    assert time.monotonic() - begin < 30
+    assert process.wait(20) == 1
+    process.stdout.close()
+
+
+@pytest.mark.parametrize(
+    "first",
+    ["import tensorflow as tf; tf.keras.Model", "import tensorflow_serving.apis.predict_pb2"],
+)
+def test_tensorflow_may_have_been_imported_and_used_before(first):
+    code = f"{first}; from export.client import Client; Client('localhost:1', 'm').close()"
+    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+
+
 def test_answers_are_as_wide_as_the_request_where_the_server_padded_it(monkeypatch):
     response = protocol.PredictResponse()
     tensors.encode(np.array([[0.5, 0.25, 0.125]], np.float32), response.outputs["score"])

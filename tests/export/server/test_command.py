@@ -1,6 +1,5 @@
 """The command that serves: its backends, its signals."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -8,24 +7,7 @@ import sys
 import pytest
 
 from export.client import Client
-from export.server.command import real_command
-from export.server.options import ServeOptions
 from tests.export.server.small_model import ROWS
-
-
-def test_the_real_server_is_started_with_the_same_flags(tmp_path, monkeypatch):
-    options = ServeOptions(model_base_path="/x", enable_batching=True, port=1)
-    given = {"model_base_path", "enable_batching", "port"}
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ValueError, match="tensorflow_model_server must be on the PATH"):
-        real_command(given, options)
-    binary = tmp_path / "tensorflow_model_server"
-    binary.write_text("#!/bin/sh\n")
-    os.chmod(binary, 0o755)
-    flags = ["--enable_batching=true", "--model_base_path=/x", "--port=1"]
-    assert real_command(given, options) == [str(binary), *flags]
-    with pytest.raises(ValueError, match="--bind_address: tensorflow_model_server has no such"):
-        real_command({"bind_address"}, options)
 
 
 @pytest.mark.parametrize(
