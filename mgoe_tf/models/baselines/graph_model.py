@@ -203,8 +203,8 @@ class GraphModel(RankingModel):
             sums |= dict(zip(lists, of_lists, strict=True))
 
         def embed(owner: str, rows: tf.Tensor) -> tf.Tensor:
-            embeddings, places = found[owner]
-            return tf.gather(embeddings, tf.gather(places, rows))
+            distinct, places = found[owner]
+            return tf.gather(distinct, tf.gather(places, rows))
 
         return sums, embed
 
