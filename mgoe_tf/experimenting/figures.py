@@ -148,7 +148,7 @@ def _front(points: Mapping[str, tuple[float, float]]) -> list[str]:
 def _write_names(axes: Axes, points: Mapping[str, tuple[float, float]], chosen: str) -> None:
     """Names beside their dots, each as near as others' names and dots leave room."""
     to_axes = axes.transData + axes.transAxes.inverted()
-    dots = {model: to_axes.transform(point) for model, point in points.items()}
+    dots = {model: tuple(to_axes.transform(point)) for model, point in points.items()}
     taken = [(x, x, y) for x, y in dots.values()]
     for model in sorted(points, key=lambda name: (name != chosen, points[name][0])):
         left, right, y = _free_place(dots[model], _LETTER_WIDTH * len(model), taken)
