@@ -19,7 +19,7 @@ setup(
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["mgoe_tf*", "input_pipeline*", "export*"]),
     package_data={
-        "mgoe_tf": ["configs/*.flags"],
+        "mgoe_tf": ["configs/*.flags", "configs/*.json"],
         "export": ["deploy/templates/*/*.yaml"],
     },
     install_requires=[
@@ -79,6 +79,8 @@ setup(
             "mgoe-train = mgoe_tf.train:main",
             "mgoe-evaluate = mgoe_tf.evaluate:main",
             "mgoe-compare = mgoe_tf.compare:main",
+            "mgoe-tune = mgoe_tf.tune:main",
+            "mgoe-experiments = mgoe_tf.experiments:main",
             "mgoe-export = export.savedmodel:main",
             "mgoe-serve = export.serve:main",
             "mgoe-client = export.client.__main__:main",

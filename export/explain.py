@@ -1,7 +1,8 @@
 """Why a model scores an item so for a user: python -m export.explain --user_id=ID --item_id=ID
 
 Asks the signature `explain` of a server, or of an export's directory, and prints for every task and
-neighbour set the macro nodes of the largest weights; a picture shows all of them.
+neighbour set the macro nodes of the largest weights; a picture shows all of them. What a model
+without macro nodes says are numbers, which are printed as they are.
 
 Axes: K macro nodes.
 """
@@ -52,7 +53,8 @@ class ExplainOptions:
     output: str = option(
         "",
         "Picture to write; its suffix says the format. Default: a new file in the machine's "
-        "directory for temporary files (TMPDIR), whose path is printed.",
+        "directory for temporary files (TMPDIR), whose path is printed. Only of models with macro "
+        "nodes.",
         is_path=True,
     )
 
@@ -69,7 +71,7 @@ class Explanation:
     """What a model says of a score.
 
     Attributes:
-      answer: by name of the output (see `MGOE.explain`): [K], or [] for `adjustment_<task>`.
+      answer: by name of the output (see the `explain` of the model): [K] each, or [] of numbers.
       tasks: in their order.
       unknown: a line for each of user and item that the model does not know.
     """
@@ -145,8 +147,18 @@ def _ask(
     )
 
 
+def attends(answer: Answer, tasks: Sequence[str]) -> bool:
+    """Whether the answer is one of weights of macro nodes, as MGOE's is."""
+    return all(f"weight_{task}_{name}" in answer for task in tasks for name in NEIGHBOR_SETS)
+
+
 def as_table(answer: Answer, tasks: Sequence[str], top: int) -> str:
-    """For every task and neighbour set the macro nodes of the largest weights."""
+    """For every task and neighbour set the macro nodes of the largest weights.
+
+    Of a model without macro nodes all numbers by name, and the largest entries of lists.
+    """
+    if not attends(answer, tasks):
+        return _numbers_table(answer, top)
     rows = []
     for task in tasks:
         for name in NEIGHBOR_SETS:
@@ -168,6 +180,18 @@ def as_table(answer: Answer, tasks: Sequence[str], top: int) -> str:
     if adjustments:
         text += "\n\n" + table(["task", "adjustment of the logit"], adjustments)
     return text
+
+
+def _numbers_table(answer: Answer, top: int) -> str:
+    rows = []
+    for name, value in sorted(answer.items()):
+        if value.ndim == 0:
+            rows.append([name, "", f"{value:.4f}"])
+            continue
+        entries = value.ravel()
+        for entry in np.argsort(-entries, kind="stable")[:top]:
+            rows.append([name, str(entry), f"{entries[entry]:.4f}"])
+    return table(["name", "entry", "value"], rows)
 
 
 def draw(answer: Answer, tasks: Sequence[str], title: str, path: str) -> None:
@@ -219,6 +243,8 @@ def _explain(explain_options: ExplainOptions) -> None:
     for line in explanation.unknown:
         print(line, file=sys.stderr)
     print(as_table(explanation.answer, explanation.tasks, explain_options.top))
+    if not attends(explanation.answer, explanation.tasks):
+        return
     title = f"user {explain_options.user_id}, item {explain_options.item_id}"
     path = explain_options.output
     if not path:

@@ -37,7 +37,7 @@ def table_bytes(snapshot: GraphSnapshot, model: RankingModel) -> int:
     for owner in NODES:
         width = sum(math.prod(feature.shape) for feature in _kept(model, owner))
         for lookup in model.lookups:
-            lists = len(spec.tasks) if lookup.by_task else 1
+            lists = lookup.lists(len(spec.tasks))
             width += model.tables[lookup.table].dim * lists * (lookup.owner == owner)
         total += 4 * width * (spec.vocabulary(f"{owner}_id").size + 1)
     return total
@@ -101,10 +101,10 @@ class GraphTables(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         found: dict[str, tf.Tensor] = {}
         parts = tf.split(rows, widths, axis=1)
         for (name, shape), part in zip(self._shapes.items(), parts, strict=True):
-            # part: [B, D], or [B, T * D] to [T * B, D] as the model has lists by task
+            # part: [B, D], or of N lists a node [B, N * D] to [N * B, D], as the model has them
             if len(shape) > 1:
-                by_task = tf.transpose(tf.reshape(part, [-1, *shape]), [1, 0, 2])
-                part = tf.reshape(by_task, [-1, shape[-1]])
+                by_list = tf.transpose(tf.reshape(part, [-1, *shape]), [1, 0, 2])
+                part = tf.reshape(by_list, [-1, shape[-1]])
             found[name] = part if shape else tf.squeeze(part, axis=1)
         features = {
             feature.name: tf.cast(found.pop(feature.name), DTYPES[feature.dtype])
@@ -129,16 +129,16 @@ class _Nodes:
         return self._lookup.rows(f"{self._owner}_id", ids) > 0
 
     def known(self, raw: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
-        """By name, features [V, ...] and sums, [V, D] or [V, T, D], of raw features."""
+        """By name, features [V, ...] and sums, [V, D] or [V, N, D], of raw features."""
         encoded = self._lookup.encode({name: tf.constant(value) for name, value in raw.items()})
         found = {feature.name: encoded[feature.name].numpy() for feature in self.kept}
-        sums = self._model.sums(self._model.bags(encoded, owners=(self._owner,)))
+        sums = self._model.sums(self._model.bags(encoded, owners=(self._owner,)), served=True)
         for lookup in self._model.lookups:
             if lookup.name in sums:
                 value = sums[lookup.name].numpy()
-                # lists: [T or 1, V, D]
+                # lists: [N, V, D]
                 lists = value.reshape(-1, len(raw[self.names[0]]), value.shape[-1])
-                found[_SUM + lookup.name] = lists.transpose(1, 0, 2) if lookup.by_task else lists[0]
+                found[_SUM + lookup.name] = lists.transpose(1, 0, 2) if len(lists) > 1 else lists[0]
         return found
 
 

@@ -76,7 +76,13 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         )
         self._explains: bool = model.explains
         self._explain: _OfTensors = lambda inputs: model.explain(inputs)
-        self._held = [*model.variables, *lookup.variables, *lookup.tables.values()]
+        precomputed = model.precompute()
+        self._held = [
+            *model.variables,
+            *precomputed,
+            *lookup.variables,
+            *lookup.tables.values(),
+        ]
         id_tables = {id(table) for table in model.embeddings.variables}
         self._constants = [weight for weight in model.variables if id(weight) not in id_tables]
         if model.compute_dtype != "float32":

@@ -40,6 +40,7 @@ ROLES = (
     "neighbors",  # raw ids of micro neighbours by one task, newest first
     "neighbor_weights",  # their scores
     "graph_cut",  # the number of the cut whose graph the owner's features come from
+    "graph_node",  # the owner's number in that graph, from 1; 0: it is not there
     "label",
     "timestamp",
 )

@@ -102,6 +102,12 @@ class PreparationOptions:
     time_to: str | None = option(
         None, "Leave out the lines at this time and after it, as --time_from."
     )
+    min_user_events: int = option(
+        1,
+        "Leave out users of whom the log has fewer lines than this, over its whole time, before "
+        "anything else: what is known of a user in the end then decides whether they are there "
+        "from the beginning.",
+    )
     num_user_macro_nodes: int = option(20, "K_U, the number of user macro nodes.")
     num_item_macro_nodes: int = option(20, "K_I, the number of item macro nodes.")
     task_levels: tuple[int, ...] | None = option(
@@ -274,6 +280,7 @@ class PreparationOptions:
             ("max_neighbors", 1),
             ("negatives", 0),
             ("min_count", 1),
+            ("min_user_events", 1),
             ("num_shards", 1),
             ("num_workers", 0),
             ("seed", 0),

@@ -94,7 +94,7 @@ def make_spec(tasks: tuple[str, ...] = ("click", "like", "buy")) -> DatasetSpec:
         cut_times=(5.0, 8.0, 9.0),
         counts={},
         source_files=(),
-        flags={},
+        flags={"min_count": 1, "beta": 1.0},
     )
 
 
@@ -110,6 +110,9 @@ def random_features(spec: DatasetSpec, batch_size: int, seed: int = 0) -> dict[s
             values = rng.integers(-1, nodes[feature.owner], shape)
         elif feature.role == "graph_cut":
             values = rng.integers(0, len(spec.cuts) + 2, shape)
+        elif feature.role == "graph_node":
+            # without rare ids, the row of an id is its node's number
+            values = features[f"{feature.owner}_id"].astype(np.int64)
         elif feature.role == "numeric":
             values = rng.normal(2.0, 3.0, shape).astype(np.float32)
             values[rng.random(shape) < (0.2 if feature.optional else 0.0)] = np.nan

@@ -152,16 +152,16 @@ def as_flags(options_class: type, values: Mapping[str, Any]) -> list[str]:
             value = tuple(value)
         if value == field.default or value is None:
             continue
-        if isinstance(value, bool):
-            found.append(f"--{'' if value else 'no'}{field.name}")
-        else:
-            found.append(f"--{field.name}={_as_text(value)}")
+        found.append(as_flag(field.name, value))
     return found
 
 
-def _as_text(value: Any) -> str:
-    if not isinstance(value, tuple):
-        return str(value)
+def as_flag(name: str, value: Any) -> str:
+    """The flag that gives an option a value, which is not None."""
+    if isinstance(value, bool):
+        return f"--{'' if value else 'no'}{name}"
+    if not isinstance(value, tuple | list):
+        return f"--{name}={value}"
     text = io.StringIO()
     csv.writer(text, lineterminator="").writerow(value)
-    return text.getvalue()
+    return f"--{name}={text.getvalue()}"

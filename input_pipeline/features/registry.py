@@ -12,6 +12,7 @@ from input_pipeline.feature import NODES, Feature, Vocabulary
 from input_pipeline.features.activity import Activity
 from input_pipeline.features.context_features import ContextFeatures
 from input_pipeline.features.graph_cut import GraphCut
+from input_pipeline.features.graph_node import GraphNode
 from input_pipeline.features.ids import Ids, Outcomes
 from input_pipeline.features.macro_features import MacroEdges, MacroIds, TaskTable
 from input_pipeline.features.micro_neighbors import MicroNeighbors
@@ -30,6 +31,7 @@ PROVIDERS: tuple[Provider, ...] = (
     TaskTable(),
     MicroNeighbors(),
     GraphCut(),
+    GraphNode(),
     Outcomes(),
 )
 

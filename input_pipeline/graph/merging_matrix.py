@@ -49,6 +49,15 @@ def ranks(behaviors: NDArray[Any], levels: Sequence[int]) -> NDArray[Any]:
     return total
 
 
+def behavior_counts(ranks: NDArray[Any], levels: Sequence[int]) -> NDArray[Any]:
+    """How many tasks the sets of some ranks hold, int64 [P]: the sum of their digits."""
+    rest, counts = np.asarray(ranks, np.int64), np.zeros(len(ranks), np.int64)
+    for level in sorted(set(levels)):
+        rest, digit = np.divmod(rest, list(levels).count(level) + 1)
+        counts += digit
+    return counts
+
+
 def require_float32(values: NDArray[Any], what: str) -> None:
     """Raises ValueError where scores, or what is summed of them, are too large for a row."""
     largest, limit = values.max(initial=0.0), np.finfo(np.float32).max
@@ -69,6 +78,31 @@ def box_cox(ranks: NDArray[Any], beta: float) -> NDArray[Any]:
         return logarithms
     with np.errstate(over="ignore"):
         return np.expm1(beta * logarithms) / beta
+
+
+def ranks_of_scores(scores: NDArray[Any], beta: float) -> NDArray[Any]:
+    """rho of scores that `box_cox` gave, int64.
+
+    Raises:
+      ValueError: no rank has such a score.
+    """
+    distinct, place = np.unique(scores, return_inverse=True)
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        if beta == 1:
+            found = distinct
+        elif abs(beta) < 1e-20:
+            found = np.expm1(distinct)
+        else:
+            found = np.expm1(np.log1p(beta * distinct) / beta)
+    rounded = np.rint(np.where((found > 0) & (found < 2.0**53), found, 0)).astype(np.int64)
+    # Far below 0, scores of neighbouring ranks are so near that the inverse misses by a few.
+    candidates = np.maximum(rounded + np.arange(-3, 4)[:, np.newaxis], 1)
+    distances = np.abs(box_cox(candidates, beta) - distinct)
+    ranks = np.take_along_axis(candidates, distances.argmin(axis=0)[np.newaxis], axis=0)[0]
+    strange = ~np.isclose(box_cox(ranks, beta), distinct, rtol=1e-9, atol=0)
+    if strange.any():
+        raise ValueError(f"--beta={beta}: no rank has the score {distinct[strange][0]}")
+    return ranks[place]
 
 
 def merging_matrix(

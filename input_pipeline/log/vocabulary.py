@@ -233,7 +233,12 @@ def embedded_ids(data_dir: str, spec: DatasetSpec, name: str) -> RawIds:
 def embedding_rows(data_dir: str, spec: DatasetSpec, name: str) -> NDArray[Any]:
     """The embedding row of each id known at t_{n-1}: int32, 0 where it has none of its own."""
     path = filesystem.join(data_dir, "vocabulary", f"{name}_counts.npy")
-    embedded = filesystem.load_array(path) >= spec.flags["min_count"]
+    return rows_of_counts(filesystem.load_array(path), spec.flags["min_count"])
+
+
+def rows_of_counts(counts: NDArray[Any], min_count: int) -> NDArray[Any]:
+    """The same of how often ids were seen by t_{n-1}, which `<name>_counts.npy` holds."""
+    embedded = counts >= min_count
     return np.where(embedded, np.cumsum(embedded), 0).astype(np.int32)
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from input_pipeline.log.events import EventLog
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.sources import movielens, table, taobao, tenrec
+from input_pipeline.sources.active_users import keep_active_users
 from input_pipeline.sources.synthetic import planted_log
 from input_pipeline.spec import INPUT_OWNERS
 
@@ -52,4 +53,4 @@ def read_events(options: PreparationOptions) -> EventLog:
     for flag in ("time_from", "time_to"):
         if getattr(options, flag) and options.source == "synthetic":
             raise ValueError(f"--{flag}: is for logs that are read, got --source=synthetic")
-    return SOURCES[options.source](options)
+    return keep_active_users(SOURCES[options.source](options), options.min_user_events)

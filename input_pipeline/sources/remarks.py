@@ -25,6 +25,7 @@ TIMES_UNREADABLE = "feature_times_outside_the_calendar"
 UNKNOWN_EVENTS = "lines_of_unknown_events"
 TOO_EARLY = "lines_before_time_from"
 TOO_LATE = "lines_from_time_to_on"
+LINES_OF_INACTIVE_USERS = "lines_of_inactive_users"
 LEFT_OUT = (UNKNOWN_EVENTS, TOO_EARLY, TOO_LATE)
 # What a data set counts, and how the report says it after the number.
 COUNTED = {
@@ -32,6 +33,7 @@ COUNTED = {
     UNKNOWN_EVENTS: "lines of types of event that are no task were left out",
     TOO_EARLY: "lines before --time_from were left out",
     TOO_LATE: "lines at --time_to and after it were left out",
+    LINES_OF_INACTIVE_USERS: "lines of users with fewer than --min_user_events were left out",
     SHORTENED_TIMES: "timestamps were rounded down to the unit",
     TIMES_OFF_CALENDAR: "timestamps are outside the calendar, and not among the events per day",
     TIMES_UNREADABLE: "times of features are outside the calendar, and read as missing",

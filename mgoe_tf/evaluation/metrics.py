@@ -41,6 +41,23 @@ def calibration(labels: NDArray[Any], logits: NDArray[Any]) -> float | None:
     return float(predictions.sum() / positives)
 
 
+def auprc(labels: NDArray[Any], logits: NDArray[Any]) -> float | None:
+    """Area under the precision-recall curve as average precision; None where no label is positive.
+
+    sum_k (recall_k - recall_{k-1}) precision_k over the distinct logits from the highest down: rows
+    of one logit enter together, and nothing is interpolated. By chance it is the positives' share.
+    """
+    if not np.count_nonzero(labels):
+        return None
+    order = np.argsort(-logits, kind="stable")
+    ordered = logits[order]
+    # last: where a run of equal logits ends
+    last = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]), len(ordered) - 1)
+    found = np.cumsum(labels[order] > 0, dtype=np.int64)[last]
+    gained = np.diff(found, prepend=0)
+    return float((gained * (found / (last + 1))).sum() / found[-1])
+
+
 def _mean(values: list[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return float(np.mean(known)) if known else None
@@ -77,6 +94,7 @@ def report(
             "logloss": logloss(y, z),
             "normalized_entropy": normalized_entropy(y, z),
             "calibration": calibration(y, z),
+            "auprc": auprc(y, z),
             "positives": int(np.count_nonzero(y)),
             "labels": len(y),
         }

@@ -127,17 +127,52 @@ class IdEmbeddings(tf.keras.layers.Layer):
     def _sums_of_distinct_rows(self, table: tf.Variable, lists: Sequence[Bags]) -> list[tf.Tensor]:
         # rows: [R, D], the distinct rows; positions: [N] in rows
         distinct, positions = tf.unique(tf.concat([bags.ids for bags in lists], axis=0))
-        rows = tf.nn.embedding_lookup(table, distinct)
-        sizes = [tf.cast(bags.size, tf.int64) for bags in lists]
-        offsets = [sum(sizes[:index], tf.constant(0, tf.int64)) for index in range(len(lists))]
-        bag_of = tf.concat([b.bag_of + offset for b, offset in zip(lists, offsets, strict=True)], 0)
-        weights = tf.concat([bags.weights for bags in lists], axis=0)
-        # sums: [size of all, D]
-        sums = _weighted_sums(rows, positions, weights, bag_of, sum(sizes))
-        return tf.split(sums, sizes, num=len(lists)) if len(lists) > 1 else [sums]
+        return _sums_of_lists(tf.nn.embedding_lookup(table, distinct), positions, lists)
+
+    def among_rows(
+        self, name: str, lists: Sequence[Bags], wanted: tf.Tensor
+    ) -> tuple[list[tf.Tensor], tf.Tensor, tf.Tensor]:
+        """The sums of lists in training, and the embeddings of more rows of their table.
+
+        All are gathered at once, as the gradient of a table has to be one of distinct rows.
+
+        Args:
+          name: of the table.
+          lists: whose sums.
+          wanted: bool [rows of the table], which others there have to be.
+
+        Returns:
+          A sum a list, as of `call`; the embeddings, float32 [R, D]; and where those of each row
+          of the table are among them, int32 [rows], of rows that are there.
+        """
+        ids = tf.concat([tf.zeros([0], tf.int32), *(bags.ids for bags in lists)], axis=0)
+        read = tf.math.unsorted_segment_sum(tf.ones_like(ids), ids, tf.size(wanted)) > 0
+        there = read | wanted
+        rows = tf.cast(tf.squeeze(tf.where(there), axis=1), tf.int32)
+        places = tf.cumsum(tf.cast(there, tf.int32)) - 1
+        embeddings = tf.nn.embedding_lookup(self.tables[name], rows)
+        sums = _sums_of_lists(embeddings, tf.gather(places, ids), lists) if lists else []
+        return sums, embeddings, places
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "sizes": self.sizes, "dim": self.dim}
+
+
+def _sums_of_lists(rows: tf.Tensor, positions: tf.Tensor, lists: Sequence[Bags]) -> list[tf.Tensor]:
+    """A sum a list, [size, D].
+
+    Args:
+      rows: [R, D], some embeddings.
+      positions: [N], where the embedding of each id is in `rows`, one list's after the other's.
+      lists: their weights and bags.
+    """
+    sizes = [tf.cast(bags.size, tf.int64) for bags in lists]
+    offsets = [sum(sizes[:index], tf.constant(0, tf.int64)) for index in range(len(lists))]
+    bag_of = tf.concat([b.bag_of + offset for b, offset in zip(lists, offsets, strict=True)], 0)
+    weights = tf.concat([bags.weights for bags in lists], axis=0)
+    # sums: [size of all, D]
+    sums = _weighted_sums(rows, positions, weights, bag_of, sum(sizes))
+    return tf.split(sums, sizes, num=len(lists)) if len(lists) > 1 else [sums]
 
 
 def _weighted_sums(

@@ -39,9 +39,10 @@ class MacroMicroFusion(tf.keras.layers.Layer):
     Call arguments:
       targets: `{"user": [B, D_u], "item": [B, D_i]}`, x_u and x_i, and `context` [B, D_c], x_c,
         where there is one.
-      bottom: [T, B, 4 H], h_t.
+      bottom: [T, B, 4 H], h_t, or None: f_t is then without it.
       neighbors: `{"user": [T, B, D_n], "item": [T, B, D_m]}`, n^t_u and n^t_i; like x_i and x_u, or
-        like their first entries, the embedding of the id.
+        like their first entries, the embedding of the id. {}: f_t is without them and their
+        products.
       match: [B, M], what else f_t holds of the row, or None.
 
     Returns:
@@ -92,29 +93,24 @@ class MacroMicroFusion(tf.keras.layers.Layer):
     def inputs(
         self,
         targets: Mapping[str, tf.Tensor],
-        bottom: tf.Tensor,
+        bottom: tf.Tensor | None,
         neighbors: Mapping[str, tf.Tensor],
         match: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """f_t: [T, B, F]."""
         # Keras casts the first argument only, and nothing where this is called from outside.
-        user, item, bottom, near_user, near_item = (
-            tf.cast(part, self.compute_dtype)
-            for part in (
-                *(targets[owner] for owner in ("user", "item")),
-                bottom,
-                *(neighbors[owner] for owner in ("user", "item")),
-            )
-        )
+        user, item = (tf.cast(targets[o], self.compute_dtype) for o in ("user", "item"))
+        near = [tf.cast(neighbors[o], self.compute_dtype) for o in ("user", "item") if neighbors]
         of_row = [user, item]
         if "context" in targets:
             of_row.append(tf.cast(targets["context"], self.compute_dtype))
         if match is not None:
             of_row.append(tf.cast(match, self.compute_dtype))
-        of_task = [bottom, near_user, near_item]
+        of_task = [*([] if bottom is None else [tf.cast(bottom, self.compute_dtype)]), *near]
         if self.interactions:
             of_row.append(_product(user, item))
-            of_task += [_product(item, near_user), _product(user, near_item)]
+            if near:
+                of_task += [_product(item, near[0]), _product(user, near[1])]
         x = tf.concat(of_row, axis=-1)
         x = tf.broadcast_to(x, [self.num_tasks, *tf.unstack(tf.shape(x))])
         return tf.concat([x, *of_task], axis=-1)
@@ -122,7 +118,7 @@ class MacroMicroFusion(tf.keras.layers.Layer):
     def call(
         self,
         targets: Mapping[str, tf.Tensor],
-        bottom: tf.Tensor,
+        bottom: tf.Tensor | None,
         neighbors: Mapping[str, tf.Tensor],
         match: tf.Tensor | None = None,
         training: bool | None = None,

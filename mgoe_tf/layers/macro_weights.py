@@ -33,8 +33,12 @@ class MacroWeights(tf.keras.layers.Layer):
             raise ValueError(f"temperature: must be above 0, got {temperature}")
         self.temperature = temperature
 
+    def levels(self, edges: tf.Tensor) -> tf.Tensor:
+        """log(1 + w_m) / tau, what the softmax is of: float32 [..., K]."""
+        return tf.math.log1p(edges) / self.temperature
+
     def call(self, edges: tf.Tensor) -> tf.Tensor:
-        return tf.nn.softmax(tf.math.log1p(edges) / self.temperature)
+        return tf.nn.softmax(self.levels(edges))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "temperature": self.temperature}

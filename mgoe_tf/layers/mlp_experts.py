@@ -20,7 +20,7 @@ class MlpExperts(ExpertBank):
       num_tasks, num_shared, num_task_experts: see `ExpertBank`.
 
     Call arguments:
-      inputs: [T, B, F], what the experts of each task see.
+      inputs: [T, B, F], what the experts of each task see; [1, B, F] where all see the same.
 
     Returns:
       [T, X, B, H], H the last of `units`.
@@ -65,17 +65,23 @@ class MlpExperts(ExpertBank):
 
     def _first_product(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
         """What all experts of a task make of the same input, in one product: [T, X, B, H]."""
-        # side_by_side: [T, F, X * H]. Broadcasting the input to the experts instead would sum its
-        # gradient over them in a pass of its own.
-        columns = self.experts_of_task * self.units[0]
+        # side_by_side: [T, F, X * H], or [1, F, T * X * H] of one input for all. Broadcasting the
+        # input to the experts instead would sum its gradient over them in a pass of its own.
+        inputs_given = self.num_tasks if inputs.shape[0] is None else inputs.shape[0]
+        columns = self.num_tasks * self.experts_of_task * self.units[0] // inputs_given
+        by_input = tf.reshape(kernel, [inputs_given, -1, *kernel.shape[2:]])
         side_by_side = tf.reshape(
-            tf.transpose(kernel, [0, 2, 1, 3]), [self.num_tasks, inputs.shape[-1], columns]
+            tf.transpose(by_input, [0, 2, 1, 3]), [inputs_given, inputs.shape[-1], columns]
         )
+        # products: [T, B, X, H], or [1, B, T * X, H]
         products = tf.reshape(
             tf.matmul(inputs, side_by_side),
-            [self.num_tasks, -1, self.experts_of_task, self.units[0]],
+            [inputs_given, -1, columns // self.units[0], self.units[0]],
         )
-        return tf.transpose(products, [0, 2, 1, 3])
+        outputs = tf.transpose(products, [0, 2, 1, 3])
+        if inputs_given == self.num_tasks:
+            return outputs
+        return tf.reshape(outputs, [self.num_tasks, self.experts_of_task, -1, self.units[0]])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "units": self.units, "dropout": self.dropout}

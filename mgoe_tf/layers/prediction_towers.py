@@ -22,7 +22,7 @@ class PredictionTowers(tf.keras.layers.Layer):
       dropout: rate after each hidden layer.
 
     Call arguments:
-      inputs: [T, B, H], o_t.
+      inputs: [T, B, H], o_t; [B, H] where all tasks see the same.
 
     Returns:
       float32 [T, B], logits.
@@ -68,7 +68,13 @@ class PredictionTowers(tf.keras.layers.Layer):
 
     def first_layer(self, inputs: tf.Tensor) -> tf.Tensor:
         """The first layer of all towers before its activation: [T, B, H]."""
-        return tf.matmul(inputs, self.kernels[0]) + self.biases[0]
+        kernel = self.kernels[0]
+        if inputs.shape.rank == 3:
+            return tf.matmul(inputs, kernel) + self.biases[0]
+        # One product for all tasks. flat: [F, T * H]; products: [B, T, H], then [T, B, H]
+        flat = tf.reshape(tf.transpose(kernel, [1, 0, 2]), [kernel.shape[1], -1])
+        products = tf.reshape(inputs @ flat, [-1, self.num_tasks, kernel.shape[2]])
+        return tf.transpose(products, [1, 0, 2]) + self.biases[0]
 
     def later_layers(self) -> list[tuple[tf.Tensor, tf.Tensor]]:
         """Kernels [T, H, H'] and biases [T, 1, H'] after the first layer."""

@@ -102,14 +102,18 @@ class TaskGates(tf.keras.layers.Layer):
             )
         super().build(input_shape)
 
-    def call(self, inputs: tf.Tensor, kernel: tf.Tensor | None = None) -> tf.Tensor:
+    def logits(self, inputs: tf.Tensor, kernel: tf.Tensor | None = None) -> tf.Tensor:
+        """f_t(c_t) G_t, float32 [T, B, X], before the temperature; arguments as of the call."""
         kernel = self.kernel if kernel is None else kernel
         for hidden_kernel, bias in self.hidden:
             inputs = tf.nn.relu(_by_task(inputs, hidden_kernel) + bias)
         logits = _by_task(inputs, kernel)
         if self.use_bias:
             logits += self.bias
-        logits = tf.cast(logits, tf.float32)
+        return tf.cast(logits, tf.float32)
+
+    def call(self, inputs: tf.Tensor, kernel: tf.Tensor | None = None) -> tf.Tensor:
+        logits = self.logits(inputs, kernel)
         return tf.nn.softmax(logits if self.temperature == 1 else logits / self.temperature)
 
     def get_config(self) -> dict[str, Any]:

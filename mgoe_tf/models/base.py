@@ -40,12 +40,19 @@ class Lookup(NamedTuple):
       table: the id table.
       owner: `user`, `item` or `context`: whose lists they are.
       by_task: whether there is a list a task, all nodes' of the first task first; else one.
+      entries: how many entries of each list are looked up one by one, each as a list of its own,
+        all nodes' first entries first; 1: the list is summed.
     """
 
     name: str
     table: str
     owner: str
     by_task: bool = False
+    entries: int = 1
+
+    def lists(self, num_tasks: int) -> int:
+        """How many lists there are of each node."""
+        return self.entries * (num_tasks if self.by_task else 1)
 
 
 def vocabulary_of(feature: Feature) -> str:
@@ -85,7 +92,7 @@ class RankingModel(tf.keras.Model):
 
     options_class: ClassVar[type[ModelOptions]] = ModelOptions
     # Whether there is an `explain`, which an export then serves.
-    explains: ClassVar[bool] = False
+    explains: bool = False
 
     def __init__(
         self,
@@ -235,17 +242,30 @@ class RankingModel(tf.keras.Model):
           bags: by the name of their lookup.
           training, served: see `IdEmbeddings`.
         """
-        names: dict[str, list[str]] = {}
-        for one in self.lookups:
-            if one.name in bags:
-                names.setdefault(one.table, []).append(one.name)
-        by_table = {table: [bags[name] for name in group] for table, group in names.items()}
-        sums = self.embeddings(by_table, training=training, served=served)
+        by_table = self.by_table(bags)
+        lists = {table: [*of_table.values()] for table, of_table in by_table.items()}
+        sums = self.embeddings(lists, training=training, served=served)
         return {
             name: value
-            for table, group in names.items()
-            for name, value in zip(group, sums[table], strict=True)
+            for table, of_table in by_table.items()
+            for name, value in zip(of_table, sums[table], strict=True)
         }
+
+    def by_table(self, bags: Mapping[str, Bags]) -> dict[str, dict[str, Bags]]:
+        """The given ones of `bags`, by the table that they read and the name of their lookup."""
+        found: dict[str, dict[str, Bags]] = {}
+        for lookup in self.lookups:
+            if lookup.name in bags:
+                found.setdefault(lookup.table, {})[lookup.name] = bags[lookup.name]
+        return found
+
+    def precompute(self) -> tuple[tf.Variable, ...]:
+        """Computes what `sums` reads where it is served and weights alone tell; by default nothing.
+
+        An export calls it once, before anything is traced, and holds the variables, which are no
+        weights of the model.
+        """
+        return ()
 
     def embed(
         self, features: Features, *, lookup: IdLookup | None = None, training: bool = False
@@ -297,6 +317,31 @@ class RankingModel(tf.keras.Model):
           mean over the rows of this replica, or of weights alone.
         """
         return self.network(inputs, training=training), {}
+
+    def begin_epoch(self, epoch: int) -> bool:
+        """Called before the first step of an epoch, outside of the training step.
+
+        A model that is trained in phases overrides this, may change its non-trainable weights, and
+        fold some into others. Variables decide by what the network goes: it is not traced again.
+
+        Args:
+          epoch: from 0. A run that was killed and goes on at the beginning of an epoch calls this
+            for it again, with the weights of before the first call.
+
+        Returns:
+          Whether a new phase of training begins: the optimizer then begins anew, and the best score
+          so far and the patience are forgotten.
+        """
+        del epoch
+        return False
+
+    @property
+    def idle_weights(self) -> tuple[tf.Variable, ...]:
+        """Trainable weights that the present phase of training leaves as they are.
+
+        Their gradients are 0, and they are among `unpenalized_weights`.
+        """
+        return ()
 
     def by_task(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
         """Names the rows of [T, B]."""

@@ -27,6 +27,7 @@ from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.task_adjustment import TaskAdjustment
 from mgoe_tf.layers.user_rows import by_row
 from mgoe_tf.models.base import Features, Lookup, RankingModel, vocabulary_of
+from mgoe_tf.models.micro_neighbors import neighbor_lists, neighbor_weights
 from mgoe_tf.models.options import GatedOptions, require
 
 
@@ -73,6 +74,14 @@ class MGOEOptions(GatedOptions):
         "With --interactions, fusion also reads how well the macro edges of user and item match, "
         "and how many there are.",
     )
+    micro_neighbors: bool = option(
+        True, "Fusion reads the micro neighbours of user and item, n^t_u and n^t_i (Eq. 18)."
+    )
+    macro_graph: bool = option(
+        True,
+        "The model reads the macro graph. --nomacro_graph takes away the bottom (Eq. 11 to 17), "
+        "the macro match and the adjustment, which all come from it.",
+    )
     cascade: bool = option(True, "Feed each tower the logit of the task before it (Eq. 21).")
     adjustment: bool = option(
         True, "Adjust logits by the user's row of the macro task lookup table (Eq. 22)."
@@ -92,8 +101,10 @@ class MGOE(RankingModel):
     """Macro graph bottom, fusion with micro neighbours, cascading towers, adjustment.
 
     Every stage is injected; what is not given is made from `options`. The ablations are
-    `MGOEOptions(cascade=False)` (each tower gets o_t alone) and `MGOEOptions(adjustment=False)`;
-    the one without preferences is a matter of the data set.
+    `MGOEOptions(cascade=False)` (each tower gets o_t alone), `MGOEOptions(adjustment=False)`,
+    `MGOEOptions(micro_neighbors=False)` (fusion without n^t_u and n^t_i) and
+    `MGOEOptions(macro_graph=False)` (fusion without h_t, and nothing else of the macro graph); the
+    one without preferences is a matter of the data set.
 
     Args:
       spec, options, assets: see `RankingModel`.
@@ -106,7 +117,6 @@ class MGOE(RankingModel):
 
     options_class = MGOEOptions
     options: MGOEOptions
-    explains = True
 
     def __init__(
         self,
@@ -128,19 +138,27 @@ class MGOE(RankingModel):
             "num_shared": options.num_shared_experts,
             "num_task_experts": options.num_task_experts,
         }
-        self.neighbor_bags = neighbor_bags or NeighborBags(
-            neighbor_weights=options.neighbor_weights, name="neighbor_bags"
-        )
-        self.bottom = bottom or MacroGraphBottom(
-            **experts,
-            num_macro_nodes={"user": spec.num_user_macro_nodes, "item": spec.num_item_macro_nodes},
-            dim=options.embedding_dim,
-            units=options.head_units,
-            temperature=options.temperature,
-            attention_query=options.attention_query,
-            gate_temperature=options.gate_temperature,
-            name="bottom",
-        )
+        if neighbor_bags is None and options.micro_neighbors:
+            neighbor_bags = NeighborBags(
+                neighbor_weights=options.neighbor_weights, name="neighbor_bags"
+            )
+        self.neighbor_bags: Any = neighbor_bags
+        if bottom is None and options.macro_graph:
+            bottom = MacroGraphBottom(
+                **experts,
+                num_macro_nodes={
+                    "user": spec.num_user_macro_nodes,
+                    "item": spec.num_item_macro_nodes,
+                },
+                dim=options.embedding_dim,
+                units=options.head_units,
+                temperature=options.temperature,
+                attention_query=options.attention_query,
+                gate_temperature=options.gate_temperature,
+                name="bottom",
+            )
+        self.bottom: Any = bottom
+        self.explains = bottom is not None
         self.fusion = fusion or MacroMicroFusion(
             **experts,
             units=options.fusion_units,
@@ -150,25 +168,31 @@ class MGOE(RankingModel):
             name="fusion",
         )
         self.macro_match: tf.keras.layers.Layer | None = None
-        if options.interactions and options.macro_match:
+        if options.macro_graph and options.interactions and options.macro_match:
             self.macro_match = MacroMatch(temperature=options.temperature, name="macro_match")
         tower_class = CascadingTowers if options.cascade else PredictionTowers
         self.towers = towers or tower_class(
             num_tasks=num_tasks, units=options.tower_units, dropout=options.dropout, name="towers"
         )
-        if adjustment is None and options.adjustment:
+        if adjustment is None and options.macro_graph and options.adjustment:
             adjustment = TaskAdjustment(num_tasks=num_tasks, name="adjustment")
         self.adjustment = adjustment
 
     @property
     def feature_names(self) -> tuple[str, ...]:
-        names = [*super().feature_names, *NEIGHBOR_SETS]
+        names = list(super().feature_names)
+        if self.bottom is not None:
+            names += NEIGHBOR_SETS
         if self.adjustment is not None:
             names += [self._task_table.name, self._item_macro.name]
-        for owner in NODES:
-            names += [feature.name for feature in self._neighbors(owner)]
-            names += [feature.name for feature in self._neighbor_weights(owner)]
+        for owner in self._owners_of_neighbors:
+            names += [feature.name for feature in neighbor_lists(self.spec, owner)]
+            names += [feature.name for feature in neighbor_weights(self.spec, owner)]
         return tuple(names)
+
+    @property
+    def _owners_of_neighbors(self) -> tuple[str, ...]:
+        return NODES if self.options.micro_neighbors else ()
 
     @property
     def _task_table(self) -> Feature:
@@ -178,16 +202,6 @@ class MGOE(RankingModel):
     def _item_macro(self) -> Feature:
         return self.spec.select("item", "macro_id")[0]
 
-    def _neighbors(self, owner: str) -> tuple[Feature, ...]:
-        """The lists of neighbours, in task order."""
-        by_task = {feature.task: feature for feature in self.spec.select(owner, "neighbors")}
-        return tuple(by_task[task] for task in self.spec.task_names)
-
-    def _neighbor_weights(self, owner: str) -> tuple[Feature, ...]:
-        """The weights of each of `_neighbors`."""
-        weights = {f.aligned_with: f for f in self.spec.select(owner, "neighbor_weights")}
-        return tuple(weights[feature.name] for feature in self._neighbors(owner))
-
     @property
     def unpenalized_weights(self) -> tuple[tf.Variable, ...]:
         """W_Q and W_K of the macro attention.
@@ -196,7 +210,7 @@ class MGOE(RankingModel):
         length wherever the small ones point: they shrank to 0, where each has no gradient because
         of the other, and the attention stayed uniform for good.
         """
-        return self.bottom.experts.score_kernels
+        return () if self.bottom is None else self.bottom.experts.score_kernels
 
     @property
     def last_shared_weights(self) -> tuple[tf.Variable, ...]:
@@ -211,6 +225,8 @@ class MGOE(RankingModel):
         return (*shared, *own)
 
     def macro_embeddings(self) -> dict[str, tf.Tensor]:
+        if self.bottom is None:
+            return {}
         return {owner: tf.cast(table, tf.float32) for owner, table in self.bottom.tables().items()}
 
     @property
@@ -219,7 +235,7 @@ class MGOE(RankingModel):
             Lookup(
                 _of_neighbors(owner, column), vocabulary_of(self.spec.feature(column)), owner, True
             )
-            for owner in NODES
+            for owner in self._owners_of_neighbors
             for column in self.neighbor_columns(owner)
         )
         return (*super().lookups, *neighbors)
@@ -231,15 +247,15 @@ class MGOE(RankingModel):
         owners: Collection[str] = INPUT_OWNERS,
     ) -> dict[str, Bags]:
         found = super().bags(features, lookup, owners)
-        for owner in (owner for owner in NODES if owner in owners):
+        for owner in (owner for owner in self._owners_of_neighbors if owner in owners):
             table, *side = self.neighbor_columns(owner)
-            names = [feature.name for feature in self._neighbors(owner)]
+            names = [feature.name for feature in neighbor_lists(self.spec, owner)]
             neighbors = {table: tf.stack([features[name] for name in names])}
             if lookup is None:
                 for column in side:
                     encoded = [features[side_feature_of(name, column)] for name in names]
                     neighbors[column] = tf.stack(encoded)
-            scores = tf.stack([features[f.name] for f in self._neighbor_weights(owner)])
+            scores = tf.stack([features[f.name] for f in neighbor_weights(self.spec, owner)])
             bags = self.neighbor_bags(neighbors, scores)
             if lookup is not None:
                 own = bags[table]._replace(ids=lookup.rows(table, bags[table].ids))
@@ -271,17 +287,20 @@ class MGOE(RankingModel):
                 ],
                 axis=-1,
             )
-            for owner in NODES
+            for owner in self._owners_of_neighbors
         }
+        if neighbors:
+            neighbors["user"] = by_row(neighbors["user"], user_row, axis=1)
         inputs = {
             "targets": {**nodes, "user": by_row(nodes["user"], user_row)},
-            "neighbors": {**neighbors, "user": by_row(neighbors["user"], user_row, axis=1)},
-            "bottom": {
+            "neighbors": neighbors,
+        }
+        if self.bottom is not None:
+            inputs["bottom"] = {
                 "targets": nodes,
                 "edges": {name: features[name] for name in NEIGHBOR_SETS},
                 **rows,
-            },
-        }
+            }
         if self.macro_match is not None:
             inputs["match"] = self.macro_match(inputs["bottom"]["edges"], user_row)
         if self.adjustment is not None:
@@ -292,14 +311,16 @@ class MGOE(RankingModel):
         return inputs
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
-        bottom = self.bottom(**inputs["bottom"])
-        fused = self.fusion(
-            inputs["targets"], bottom, inputs["neighbors"], inputs.get("match"), training=training
-        )
+        fused = self.fusion(*self._of_fusion(inputs), training=training)
         logits = self.towers(fused, training=training)
         if self.adjustment is not None:
             logits = self.adjustment(logits, **inputs["adjustment"])
         return self.by_task(logits)
+
+    def _of_fusion(self, inputs: Mapping[str, Any]) -> tuple[Any, ...]:
+        """The arguments of the fusion; None for h_t where there is no bottom."""
+        bottom = None if self.bottom is None else self.bottom(**inputs["bottom"])
+        return inputs["targets"], bottom, inputs["neighbors"], inputs.get("match")
 
     def explain(self, inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         """What the network attends to, row by row.
@@ -313,6 +334,8 @@ class MGOE(RankingModel):
           `weight_<task>_<set>`, their product. `adjustment_<task>`, float32 [B]: kappa_t a_t
           (Eq. 22), where the model adjusts.
         """
+        if self.bottom is None:
+            return super().explain(inputs)
         explained = self.bottom.explain(**inputs["bottom"])
         found = {f"alpha_{name}": alpha for name, alpha in explained["alpha"].items()}
         for name, attention in explained["attention"].items():
@@ -334,19 +357,21 @@ class MGOE(RankingModel):
           gates), and the scalars `theta/<task>` and `kappa/<task>` where the stages have them.
         """
         inputs = self.embed(features)
-        explained = self.bottom.explain(**inputs["bottom"])
-        bottom = self.bottom(**inputs["bottom"])
-        fusion_gates = self.fusion.gates(
-            self.fusion.inputs(inputs["targets"], bottom, inputs["neighbors"], inputs.get("match"))
-        )
-        found = {f"alpha/{s}": tf.reduce_mean(a, axis=0) for s, a in explained["alpha"].items()}
-        found |= self.describe_gates("gates", explained["gates"])
+        fusion_gates = self.fusion.gates(self.fusion.inputs(*self._of_fusion(inputs)))
+        found = {} if self.bottom is None else self._bottom_diagnostics(inputs)
         found |= self.describe_gates("fusion_gates", fusion_gates)
-        for index, task in enumerate(self.spec.task_names):
-            for name, attention in explained["attention"].items():
-                found[f"attention/{task}/{name}"] = tf.reduce_mean(attention[index], axis=0)
-            if self.adjustment is not None:
+        if self.adjustment is not None:
+            for index, task in enumerate(self.spec.task_names):
                 found[f"kappa/{task}"] = self.adjustment.kappa[index]
         for index, theta in self.towers.cascade_factors().items():
             found[f"theta/{self.spec.task_names[index]}"] = theta
+        return found
+
+    def _bottom_diagnostics(self, inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        explained = self.bottom.explain(**inputs["bottom"])
+        found = {f"alpha/{s}": tf.reduce_mean(a, axis=0) for s, a in explained["alpha"].items()}
+        found |= self.describe_gates("gates", explained["gates"])
+        for index, task in enumerate(self.spec.task_names):
+            for name, attention in explained["attention"].items():
+                found[f"attention/{task}/{name}"] = tf.reduce_mean(attention[index], axis=0)
         return found

@@ -98,7 +98,8 @@ def render(question: Question) -> str:
     return document("Comparison of runs", parts)
 
 
-def _spread(values: Sequence[float], digits: int = 4) -> str:
+def spread(values: Sequence[float], digits: int = 4) -> str:
+    """Mean and, of several values, their standard deviation, as HTML; a dash of none."""
     if not values:
         return "&ndash;"
     mean = f"{np.mean(values):.{digits}f}"
@@ -125,7 +126,7 @@ def _metrics_section(
         shown[column] = svg(figures.runs(found, label=question.title))
     for group in question.groups:
         runs = values[group.title]
-        cells = [_spread(_of(runs, column)) for column in columns]
+        cells = [spread(_of(runs, column)) for column in columns]
         rows.append(row([question.named(group), str(len(runs)), *cells]))
     return section(
         "Side by side",
@@ -159,7 +160,7 @@ def _differences_section(
                 continue
             found = between(ours, theirs, influences.get(column))
             rules[found.rule] = RULES[found.rule]
-            cells.append(_cell(found, question.metric))
+            cells.append(difference_cell(found, question.metric))
         letters = (question.letters[group.title] for group in (second, first))
         name = " <small>less</small> ".join(letters)
         rows.append(row([name, *cells]))
@@ -177,7 +178,8 @@ def _differences_section(
     )
 
 
-def _cell(found: Difference, metric: str) -> str:
+def difference_cell(found: Difference, metric: str) -> str:
+    """A difference and half its interval as HTML: bold and coloured where it is beyond 0."""
     if found.reach is None:
         return f"<small>{found.value:+.4f}, ?</small>"
     text = f"{found.value:+.4f} <small>&plusmn; {found.reach:.4f}</small>"
@@ -198,7 +200,7 @@ def _others_section(question: Question) -> str:
         cells = []
         for metric in METRICS:
             found = [metrics_of(path, question.split, metric) for path in group.model_dirs]
-            cells.append(_spread(_of(found, "mean")))
+            cells.append(spread(_of(found, "mean")))
         rows.append(row([question.named(group), *cells]))
     return section(
         "All metrics",

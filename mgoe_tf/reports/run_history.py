@@ -74,6 +74,15 @@ class RunHistory:
         return [(step / self.steps_per_epoch, value) for step, value in points]
 
 
+def training_seconds(model_dir: str) -> float:
+    """How long all processes trained and validated; 0 where no run.json tells."""
+    path = filesystem.join(model_dir, RUN_FILE)
+    if not filesystem.exists(path):
+        return 0.0
+    advice = "It is for people alone: delete it, and no time is told"
+    return sum(map(_seconds, read_json(path, advice)["sessions"]))
+
+
 def _seconds(session: dict[str, Any]) -> float:
     begun, ended = session["begun"], session.get("ended", session["begun"])
     moments = [datetime.datetime.fromisoformat(text) for text in (begun, ended)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -115,14 +115,21 @@ def write_layout(writer: tf.summary.SummaryWriter, model: RankingModel) -> None:
 
 
 def write_hyperparameters(
-    writer: tf.summary.SummaryWriter, tasks: Sequence[str], *options: Any
+    writer: tf.summary.SummaryWriter,
+    tasks: Sequence[str],
+    *options: Any,
+    trial: str | None = None,
 ) -> None:
     """Writes every option as a hyperparameter; its metrics are the scalars of the same writer.
+
+    TensorBoard takes the first description of hyperparameters and metrics that it finds: that of a
+    search lies in its directory, and its trials have none of their own.
 
     Args:
       writer: of validation.
       tasks: names in task order.
       options: dataclasses.
+      trial: what the run is called in a search; None: it belongs to none.
     """
     values = {
         name: value if isinstance(value, bool | int | float | str) else str(value)
@@ -130,11 +137,27 @@ def write_hyperparameters(
         for name, value in dataclasses.asdict(part).items()
         if name not in _NO_HYPERPARAMETERS and value is not None
     }
-    metrics = {"average/auc": "mean AUC", "average/logloss": "mean logloss"}
-    metrics |= {f"auc/{task}": f"AUC {task}" for task in tasks}
+    if trial is None:
+        metrics = {"average/auc": "mean AUC", "average/logloss": "mean logloss"}
+        metrics |= {f"auc/{task}": f"AUC {task}" for task in tasks}
+        write_description(writer, [hparams.HParam(name) for name in values], metrics)
+    _write(writer, hparams.hparams_pb(values, trial_id=trial))
+
+
+def write_description(
+    writer: tf.summary.SummaryWriter,
+    parameters: Sequence[hparams.HParam],
+    metrics: Mapping[str, str],
+) -> None:
+    """Writes which hyperparameters and metrics the runs of a directory have.
+
+    Args:
+      writer: of the directory.
+      parameters: with what they may be.
+      metrics: from the tag of a scalar to what it is called.
+    """
     shown = [hparams.Metric(tag, display_name=name) for tag, name in metrics.items()]
-    _write(writer, hparams.hparams_config_pb([hparams.HParam(name) for name in values], shown))
-    _write(writer, hparams.hparams_pb(values))
+    _write(writer, hparams.hparams_config_pb(list(parameters), shown))
 
 
 def _write(writer: tf.summary.SummaryWriter, summary: Any) -> None:

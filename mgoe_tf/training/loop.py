@@ -56,6 +56,9 @@ class Hook:
     def begin(self, run: Run) -> None:
         """Before the first step of this process, or of what is left to do."""
 
+    def before_epoch(self, run: Run) -> None:
+        """Before the first step of an epoch; again where a killed run goes on from there."""
+
     def after_step(self, run: Run, losses: Losses) -> None:
         """After each step, with what the step returned: it may still be computed."""
 
@@ -101,6 +104,9 @@ def train_steps(
     try:
         while position.epoch < run.epochs and not position.has_stalled(patience):
             if not run.is_epoch_end:
+                if not position.batch:
+                    for hook in hooks:
+                        hook.before_epoch(run)
                 with source.epoch(position.epoch, position.batch) as batches:
                     iterator = iter(strategy.experimental_distribute_dataset(batches))
                     while not run.is_epoch_end:

@@ -99,12 +99,31 @@ class LazyAdam(tf.keras.optimizers.Adam):
         return [self.add_variable_from_reference(variable, name) for name in ("m", "v")]
 
     def _new_average(self, variable: tf.Variable) -> tf.Variable:
-        value = tf.convert_to_tensor(variable)
-        if self._var_key(variable) in self._tables:
-            value = moving_average.rows_of_table(value)
+        value = self._first_average(variable)
         return self.add_variable_from_reference(
             variable, "average", shape=value.shape, initial_value=value
         )
+
+    def _first_average(self, variable: tf.Variable) -> tf.Tensor:
+        value = tf.convert_to_tensor(variable)
+        is_table = self._var_key(variable) in self._tables
+        return moving_average.rows_of_table(value) if is_table else value
+
+    def restart(self, var_list: Sequence[tf.Variable]) -> None:
+        """Begins anew from weights as they are: no step taken, no moments, averages of now.
+
+        To be called outside of the replicas' steps.
+
+        Args:
+          var_list: the weights that averages are kept of.
+        """
+        for moments in self._moments:
+            for moment in moments:
+                moment.assign(tf.zeros_like(moment))
+        if self.ema_decay:
+            for variable in var_list:
+                self._average_of(variable).assign(self._first_average(variable))
+        self.iterations.assign(0)
 
     @contextlib.contextmanager
     def averaged(self, variables: Sequence[tf.Variable]) -> Iterator[None]:

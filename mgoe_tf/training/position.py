@@ -25,8 +25,8 @@ class Position:
       epoch: finished epochs.
       batch: steps taken in the epoch after these.
       step: steps taken.
-      best_score: of the best epoch, by `selection.score`.
-      epochs_since_best: finished epochs after the best one.
+      best_score: of the best epoch of the last phase of training, by `selection.score`.
+      epochs_since_best: finished epochs after that one, or of the phase.
       logged_step: of the last point on the curves of training.
       validated_step: of the last point on the curves of validation.
     """
@@ -48,6 +48,11 @@ class Position:
         if is_best:
             self.best_score = score
         return is_best
+
+    def begin_phase(self) -> None:
+        """Forgets the best epoch: the next one is compared with none, and patience counts anew."""
+        self.best_score = -math.inf
+        self.epochs_since_best = 0
 
     def has_stalled(self, patience: int) -> bool:
         """Whether so many epochs have passed without a better one; 0: never."""

@@ -30,12 +30,16 @@ class RunCard(Hook):
       model_dir: where it is written.
       spec: of the data set.
       flags: options by name.
+      weights: how many the model has.
     """
 
-    def __init__(self, model_dir: str, spec: DatasetSpec, flags: dict[str, Any]) -> None:
+    def __init__(
+        self, model_dir: str, spec: DatasetSpec, flags: dict[str, Any], *, weights: int
+    ) -> None:
         self._path = filesystem.join(model_dir, RUN_FILE)
         self._spec = spec
         self._flags = flags
+        self._weights = weights
 
     def begin(self, run: Run) -> None:
         sessions = []
@@ -77,6 +81,7 @@ class RunCard(Hook):
             {
                 "seed": self._flags.get("seed"),
                 "flags": self._flags,
+                "weights": self._weights,
                 "data": {
                     "checksum": data_checksum(self._spec),
                     "fingerprint": self._spec.fingerprint(),

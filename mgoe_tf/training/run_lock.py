@@ -1,4 +1,4 @@
-"""One run at a time in a model directory.
+"""One run at a time in a model directory, one search in a study directory.
 
 The operating system holds the lock for a process and lets it go with the process, however that
 ends: nothing has to be removed after a kill. On a network file system it holds as far as that
@@ -28,18 +28,23 @@ _UNSUPPORTED = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 @contextlib.contextmanager
-def run_lock(model_dir: str) -> Iterator[None]:
-    """Keeps other runs out of a local model directory, which is made where it is missing.
+def run_lock(directory: str, *, flag: str = "model_dir", kind: str = "run") -> Iterator[None]:
+    """Keeps other runs out of a local directory, which is made where it is missing.
+
+    Args:
+      directory: a model directory, or what else belongs to one process at a time.
+      flag: which names it, without hyphens.
+      kind: what the process does.
 
     Raises:
       ValueError: another run is writing there; names its process, its host and when it began.
     """
-    if filesystem.is_remote(model_dir):
+    if filesystem.is_remote(directory):
         yield
         return
-    filesystem.make_dirs(model_dir)
-    path = os.path.join(model_dir, LOCK_FILE)
-    descriptor = _locked(path, model_dir)
+    filesystem.make_dirs(directory)
+    path = os.path.join(directory, LOCK_FILE)
+    descriptor = _locked(path, f"--{flag}={directory}: another {kind} is writing there")
     try:
         yield
     finally:
@@ -49,8 +54,8 @@ def run_lock(model_dir: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _locked(path: str, model_dir: str) -> int:
-    """The descriptor of the file, locked and with who holds it."""
+def _locked(path: str, refusal: str) -> int:
+    """The descriptor of the file, locked and with who holds it; what is refused begins so."""
     while True:
         with doing("writing", path):
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -60,8 +65,8 @@ def _locked(path: str, model_dir: str) -> int:
             holder = os.read(descriptor, 4096).decode("utf-8", "replace")
             os.close(descriptor)
             raise ValueError(
-                f"--model_dir={model_dir}: another run is writing there, {_told(holder)}. Wait "
-                "until it has ended, end it, or name another directory"
+                f"{refusal}, {_told(holder)}. Wait until it has ended, end it, or name another "
+                "directory"
             ) from None
         except OSError as error:
             if error.errno not in _UNSUPPORTED:

@@ -129,8 +129,10 @@ class MultiTask(tf.keras.layers.Layer, tfrs.tasks.Task):
         ):
             metric.update_state(mean, sample_weight=count)
         if penalties is not None:
+            # Replicas may have batches of different sizes.
+            rows = tf.cast(tf.shape(next(iter(labels.values())))[0], tf.float32)
             for metric, name in zip(self.penalty_means, self.penalty_names, strict=True):
-                metric.update_state(penalties[name])
+                metric.update_state(penalties[name], sample_weight=rows)
 
     def results(self) -> dict[str, tf.Tensor]:
         """Means so far: `loss`, the weighted sum of the BCEs, `loss_<task>`, `penalty_<name>`."""

@@ -24,6 +24,7 @@ from mgoe_tf.training import assets, board_layout, checkpoints, event_files, hoo
 from mgoe_tf.training.batches import WINDOWS, TrainingBatches
 from mgoe_tf.training.optimizers import LazyAdam
 from mgoe_tf.training.options import TrainOptions
+from mgoe_tf.training.phases import Phases
 from mgoe_tf.training.position import Position
 from mgoe_tf.training.profile import Profile
 from mgoe_tf.training.progress import ProgressLine
@@ -56,12 +57,15 @@ _MAY_CHANGE = frozenset(
 )
 
 
-def train(model_options: ModelOptions, options: TrainOptions) -> dict[str, Any]:
+def train(
+    model_options: ModelOptions, options: TrainOptions, *, trial: str | None = None
+) -> dict[str, Any]:
     """Trains a model, keeps its best epoch, and evaluates that.
 
     Args:
       model_options: of the options class of the model that `options.model` names.
       options: of training; `data_dir` and `model_dir` must be given.
+      trial: what the run is called in a search, for TensorBoard; None: it belongs to none.
 
     Returns:
       The metrics of the best epoch on the test window, or, with `evaluate_test=False`, on the
@@ -97,7 +101,7 @@ def train(model_options: ModelOptions, options: TrainOptions) -> dict[str, Any]:
             _begin_run(spec, model_options, options)
             lookup = checkpoints.make_lookup(options.model_dir, spec, model)
             source = TrainingBatches(examples, lookup, spec, options)
-            _train(step, source, strategy, stop, model_options)
+            _train(step, source, strategy, stop, model_options, trial)
         return _evaluate_best(spec, options)
 
 
@@ -196,6 +200,7 @@ def _train(
     strategy: tf.distribute.Strategy,
     stop: StopRequest,
     model_options: ModelOptions,
+    trial: str | None,
 ) -> None:
     options, spec = source.options, source.spec
     validation = Evaluator(
@@ -221,7 +226,7 @@ def _train(
         summaries.write_options(train_writer, training=options, model=model_options)
         board_layout.write_layout(train_writer, step.model)
         board_layout.write_hyperparameters(
-            validation_writer, spec.task_names, options, model_options
+            validation_writer, spec.task_names, options, model_options, trial=trial
         )
     trained = trained_tasks(spec, options)
     if empty := [task for task in spec.task_names if task not in trained]:
@@ -249,6 +254,7 @@ def _train(
         loop.Run(position, source.steps_per_epoch, options.epochs),
         [
             log,
+            Phases(step, report=line.print),
             hooks.Validation(
                 validation,
                 step,
@@ -260,7 +266,12 @@ def _train(
             hooks.Checkpoints(saved, log, train_writer, every_steps=options.checkpoint_steps),
             line,
             *profile,
-            RunCard(options.model_dir, spec, flags_of(model_options, options)),
+            RunCard(
+                options.model_dir,
+                spec,
+                flags_of(model_options, options),
+                weights=step.model.count_params(),
+            ),
         ],
         strategy=strategy,
         patience=options.patience,

@@ -49,7 +49,7 @@ def write_model(
     checkpoints.write_run(model_dir, spec, model_options, train_options)
     tf.keras.utils.set_random_seed(5)
     model = checkpoints.new_model(spec, model_options, train_options)
-    for variable in model.variables:  # small initial values would make all answers alike
+    for variable in model.trainable_variables:  # small values would make all answers alike
         variable.assign(tf.random.normal(variable.shape, stddev=0.5))
     manager = checkpoints.manager(tf.train.Checkpoint(model=model), model_dir, "best")
     manager.save()

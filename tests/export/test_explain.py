@@ -35,6 +35,22 @@ def test_the_table_lists_the_largest_weights():
     assert len(lines) == 1 + 4 * 2 + 1 + 2
 
 
+def test_numbers_of_a_model_without_macro_nodes_are_listed():
+    answer = {
+        "scale_brand": np.array(1.25),
+        "conditional_click": np.array(0.5),
+        "shares": np.array([0.1, 0.7, 0.2]),
+    }
+    lines = [line.split() for line in as_table(answer, ["click"], top=2).splitlines()]
+    assert lines[0] == ["name", "entry", "value"]
+    assert lines[1:] == [
+        ["conditional_click", "0.5000"],
+        ["scale_brand", "1.2500"],
+        ["shares", "1", "0.7000"],
+        ["shares", "2", "0.2000"],
+    ]
+
+
 def test_the_picture_is_written(tmp_path):
     draw(ANSWER, ["click"], "user 1, item $2$", str(tmp_path / "why.png"))
     assert (tmp_path / "why.png").read_bytes().startswith(b"\x89PNG")

@@ -20,6 +20,9 @@ class _Known:
     explains = False
     embeddings = types.SimpleNamespace(variables=())
 
+    def precompute(self):
+        return ()
+
     def embed(self, features, *, lookup):
         return features
 

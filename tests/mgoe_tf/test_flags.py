@@ -16,6 +16,7 @@ from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.models.registry import MODELS, build_model
 from tests.encoded_rows import make_spec
+from tests.model_assets import assets_of
 
 CONFIGS = pathlib.Path(train_flags.__file__).parent / "configs"
 
@@ -42,7 +43,7 @@ def test_defaults_of_flags_dataclass_and_constructor_agree(name) -> None:
     model_options = options.from_flags(model_class.options_class, parsed(f"--model={name}"))
     assert type(model_options) is model_class.options_class
     assert model_options == model_class.options_class()
-    model = build_model(name, make_spec())
+    model = build_model(name, make_spec(), assets=assets_of(name, make_spec()))
     assert model.options == model_options
     defaults = dataclasses.asdict(model_options)
     compared = 0
@@ -113,7 +114,7 @@ def test_flags_are_those_of_the_chosen_model_alone() -> None:
             parsed("--model=mmoe", f"--{flag}")
     with pytest.raises(ValueError, match=r"--learnin_rate is no flag, did you mean --learning_ra"):
         parsed("--model=mmoe", "--learnin_rate=1")
-    with pytest.raises(ValueError, match=r"--temperature is a flag of mgoe"):
+    with pytest.raises(ValueError, match=r"--temperature is a flag of macgnn, mgoe"):
         parsed("--flagfile=mgoe.flags", "--model=mmoe")
 
 

@@ -6,7 +6,14 @@ from scipy import sparse
 
 from input_pipeline.graph import tiled_matrix
 from input_pipeline.graph.macro_edges import macro_edges, one_hot
-from input_pipeline.graph.merging_matrix import Pairs, box_cox, merging_matrix, ranks
+from input_pipeline.graph.merging_matrix import (
+    Pairs,
+    behavior_counts,
+    box_cox,
+    merging_matrix,
+    ranks,
+    ranks_of_scores,
+)
 from input_pipeline.graph.neighbors import latest_neighbors
 from input_pipeline.graph.task_table import task_table
 from tests.reference_preparation import rank_of_sets
@@ -153,3 +160,23 @@ def test_neighbors_of_a_random_log_are_in_the_order_of_three_keys(unit):
     neighbors = latest_neighbors(node, neighbor, time, np.ones(600), codes, 40, 600)
     order = sorted(range(600), key=lambda p: (node[p], -int(time[p]), codes[neighbor[p]]))
     assert neighbors.rows.tolist() == neighbor[order].tolist()
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.0, 1e-30, 0.3, 2.5, -0.7, -6.0])
+def test_ranks_are_found_back_from_their_scores(beta):
+    # at -6 the scores of 250 and 251 are one number
+    expected = np.arange(1, 100 if beta < -1 else 256)
+    np.testing.assert_array_equal(ranks_of_scores(box_cox(expected, beta), beta), expected)
+
+
+@pytest.mark.parametrize(("score", "beta"), [(1.5, 1.0), (0.9, -2.0), (np.inf, 0.5), (3.1, 0.0)])
+def test_a_score_of_no_rank_is_refused(score, beta):
+    with pytest.raises(ValueError, match=f"--beta={beta}: no rank has the score {score}"):
+        ranks_of_scores(np.array([score]), beta)
+
+
+def test_behaviours_are_counted_from_ranks():
+    # levels 1, 2, 2, 3: digits of one, two and one behaviours
+    sets = np.arange(16, dtype=np.uint32)
+    found = behavior_counts(ranks(sets, [1, 2, 2, 3]), [1, 2, 2, 3])
+    assert found.tolist() == [bin(one).count("1") for one in range(16)]

@@ -50,3 +50,24 @@ def test_report_leaves_unlabelled_rows_and_one_class_tasks_out() -> None:
     assert part["tasks"]["click"]["auc"] is None
     expected = np.mean(np.log1p(np.exp(-SCORES[:2].astype(float))))
     assert part["tasks"]["click"]["logloss"] == pytest.approx(expected, abs=1e-12)
+
+
+def test_auprc_by_hand() -> None:
+    labels = np.array([1, 0, 1, 0, 1], np.int8)
+    logits = np.array([4, 3, 2, 2, 1], np.float32)
+    # thresholds 4, 3, 2, 1: recall 1/3, 1/3, 2/3, 1 and precision 1, 1/2, 2/4, 3/5
+    assert metrics.auprc(labels, logits) == pytest.approx(1 / 3 + (2 / 4) / 3 + (3 / 5) / 3)
+    assert metrics.auprc(labels * 0, logits) is None
+    assert metrics.auprc(labels[:0], logits[:0]) is None
+    assert metrics.auprc(np.ones(5, np.int8), logits) == 1.0
+    # all alike: the share of positives
+    assert metrics.auprc(labels, np.zeros(5, np.float32)) == pytest.approx(3 / 5)
+
+
+def test_auprc_equals_scikit_learn() -> None:
+    labels, logits, _ = random_rows()
+    expected = sklearn_metrics.average_precision_score(labels, logits)
+    assert metrics.auprc(labels, logits) == pytest.approx(expected, abs=1e-12)
+    rounded = np.round(logits)
+    expected = sklearn_metrics.average_precision_score(labels, rounded)
+    assert metrics.auprc(labels, rounded) == pytest.approx(expected, abs=1e-12)

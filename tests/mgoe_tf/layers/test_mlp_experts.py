@@ -39,6 +39,16 @@ def test_equals_reference():
     np.testing.assert_allclose(experts(x), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_one_input_for_all_tasks_is_the_same_for_each():
+    x = tf.constant(np.random.default_rng(0).normal(size=(1, 3, 4)), tf.float32)
+    experts = MlpExperts(num_tasks=3, num_shared=1, num_task_experts=2, units=[5, 6])
+    experts.build(x.shape)
+    randomize(experts)
+    alone, repeated = experts(x), experts(tf.tile(x, [3, 1, 1]))
+    assert alone.shape == (3, 3, 3, 6)
+    np.testing.assert_allclose(alone, repeated, rtol=1e-5, atol=1e-6)
+
+
 def test_dropout_in_training_only():
     experts = MlpExperts(num_tasks=1, num_shared=1, num_task_experts=0, units=[100], dropout=0.5)
     x = tf.ones([1, 1, 10])

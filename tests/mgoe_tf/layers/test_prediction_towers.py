@@ -40,6 +40,14 @@ def test_equals_reference(units):
     np.testing.assert_allclose(towers(x), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_one_input_for_all_tasks_is_the_same_for_each():
+    x = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
+    towers = PredictionTowers(num_tasks=3, units=[4, 3])
+    towers.build(x.shape)
+    randomize(towers)
+    np.testing.assert_allclose(towers(x), towers(np.stack([x] * 3)), rtol=1e-4, atol=1e-6)
+
+
 def test_refusals():
     with pytest.raises(ValueError, match=r"units: must be widths of at least 1, got \[4, 0\]"):
         PredictionTowers(num_tasks=1, units=[4, 0])

@@ -41,15 +41,17 @@ def expected_logits(model: MGOE, features: dict[str, np.ndarray], row: int) -> n
     query_of = {"target": reference.NODES, "owner": reference.OWNER}[options.attention_query]
     outputs = []
     for index, task in enumerate(tasks):
-        bottom = reference.bottom(
-            targets,
-            edges,
-            {k: z[index].numpy() for k, z in model.bottom.macro_embeddings.tables.items()},
-            [kernels_of(model.bottom.experts, expert) for expert in USED[index]],
-            model.bottom.gates.kernel[index].numpy(),
-            options.temperature,
-            query_of,
-        )
+        bottom = np.zeros(0)
+        if options.macro_graph:
+            bottom = reference.bottom(
+                targets,
+                edges,
+                {k: z[index].numpy() for k, z in model.bottom.macro_embeddings.tables.items()},
+                [kernels_of(model.bottom.experts, expert) for expert in USED[index]],
+                model.bottom.gates.kernel[index].numpy(),
+                options.temperature,
+                query_of,
+            )
         neighbors = {
             owner: np.concatenate(
                 [
@@ -64,6 +66,8 @@ def expected_logits(model: MGOE, features: dict[str, np.ndarray], row: int) -> n
             )
             for owner, columns in NEIGHBOR_COLUMNS.items()
         }
+        if not options.micro_neighbors:  # of no width, nor have their products any
+            neighbors = dict.fromkeys(NEIGHBOR_COLUMNS, np.zeros(0))
         outputs.append(
             reference.fusion(
                 reference.fusion_input(
@@ -72,7 +76,7 @@ def expected_logits(model: MGOE, features: dict[str, np.ndarray], row: int) -> n
                     neighbors,
                     options.interactions,
                     reference.macro_match(edges, options.temperature)
-                    if options.interactions and options.macro_match
+                    if options.interactions and options.macro_match and options.macro_graph
                     else (),
                 ),
                 [layers_of(model.fusion.experts, expert) for expert in USED[index]],
@@ -88,7 +92,7 @@ def expected_logits(model: MGOE, features: dict[str, np.ndarray], row: int) -> n
         logits = reference.cascade(outputs, towers, model.towers.theta.numpy())
     else:
         logits = np.array([reference.tower(o, t) for o, t in zip(outputs, towers, strict=True)])
-    if options.adjustment:
+    if options.adjustment and options.macro_graph:
         counts = features["task_table"][row].reshape(len(tasks), -1)
         advantage = reference.advantage(counts, features["item_macro"][row])
         logits = logits + model.adjustment.kappa.numpy() * advantage
@@ -106,6 +110,9 @@ def expected_logits(model: MGOE, features: dict[str, np.ndarray], row: int) -> n
         {"neighbor_features": False},
         {"macro_match": False},
         {"temperature": 0.5},
+        {"micro_neighbors": False},
+        {"macro_graph": False},
+        {"micro_neighbors": False, "macro_graph": False, "interactions": False},
     ],
     ids=str,
 )
@@ -117,6 +124,45 @@ def test_equals_reference(changes):
     found = np.stack([logits[task] for task in model.spec.task_names], axis=1)
     expected = np.stack([expected_logits(model, features, row) for row in range(8)])
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_ablated_inputs_are_not_read():
+    def read_without(**changes):
+        options = dataclasses.replace(OPTIONS["mgoe"], **changes)
+        model = build_model("mgoe", make_spec(("click", "buy")), options)
+        names = set(model.feature_names)
+        return model, {
+            "neighbors": any("neighbor" in name for name in names),
+            "edges": any("hop" in name for name in names),
+            "lookup table": "task_table" in names or "item_macro" in names,
+        }
+
+    assert read_without()[1] == {"neighbors": True, "edges": True, "lookup table": True}
+    model, read = read_without(micro_neighbors=False)
+    assert read == {"neighbors": False, "edges": True, "lookup table": True}
+    assert not any(lookup.by_task for lookup in model.lookups)
+    model, read = read_without(macro_graph=False)
+    assert read == {"neighbors": True, "edges": False, "lookup table": False}
+    assert (model.bottom, model.macro_match, model.adjustment) == (None, None, None)
+    assert not model.macro_embeddings()
+    assert not model.explains
+    with pytest.raises(NotImplementedError, match="MGOE explains nothing"):
+        model.explain({})
+
+
+def test_diagnostics_without_the_macro_graph():
+    spec = make_spec(("click", "buy"))
+    options = dataclasses.replace(OPTIONS["mgoe"], macro_graph=False)
+    model = build_model("mgoe", spec, options)
+    found = model.diagnostics(as_tensors(random_features(spec, 6)))
+    assert set(found) == {
+        *(
+            f"{name}/{task}"
+            for name in ("fusion_gates", "fusion_gates_entropy")
+            for task in spec.task_names
+        ),
+        "theta/buy",
+    }
 
 
 def test_features_that_it_reads():

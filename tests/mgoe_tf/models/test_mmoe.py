@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from mgoe_tf.models.baselines.mmoe import MMoE, MMoEOptions
 from mgoe_tf.models.registry import build_model
 from tests import reference
 from tests.encoded_rows import (
@@ -13,6 +14,7 @@ from tests.encoded_rows import (
     random_features,
     randomize,
 )
+from tests.formula_weights import fill, values
 from tests.mgoe_tf.layers.test_mlp_experts import layers_of
 from tests.mgoe_tf.layers.test_prediction_towers import layers_of as tower_of
 from tests.model_options import OPTIONS
@@ -39,6 +41,27 @@ def test_equals_reference():
             mixed = reference.mixture(weights, outputs)
             expected[row, task] = reference.tower(mixed, tower_of(model.towers, task))
     np.testing.assert_allclose(stacked(model, features), expected, rtol=1e-3, atol=1e-4)
+
+
+def test_parity_with_public_code():
+    # By MMOE of torch-rechub 0.9.0 (torch 2.13.0) in float64, in evaluation mode, with gates of
+    # bias 0 and all batch normalisations, which its experts, towers and gates have, at the identity
+    # (running variance 1 - eps).
+    options = MMoEOptions(num_experts=4, expert_units=(6, 4), tower_units=(3,))
+    model = MMoE(spec=make_spec(), options=options)
+    inputs = {"user": tf.constant(values(0, 4, 5)[:, :3]), "item": values(0, 4, 5)[:, 3:]}
+    model.network(inputs)
+    number = fill([*model.experts.kernels, *model.experts.biases, model.gates.kernel])
+    fill([*model.towers.kernels, *model.towers.biases], number)
+    logits = model.network(inputs)
+    expected = [
+        [1.811998, 2.085388, 2.072112, 0.938374],
+        [1.216269, 0.830551, 0.228563, 1.726733],
+        [2.291182, 2.961709, 1.602638, 7.905856],
+    ]
+    np.testing.assert_allclose(
+        [logits[task] for task in model.spec.task_names], expected, atol=1e-5
+    )
 
 
 def test_reads_everything_but_the_graph():

@@ -2,7 +2,10 @@ import dataclasses
 
 import pytest
 
+from mgoe_tf.models.baselines.esmm import ESMMOptions
 from mgoe_tf.models.baselines.mmoe import MMoEOptions
+from mgoe_tf.models.baselines.pepnet import PEPNetOptions
+from mgoe_tf.models.baselines.ple import PLEOptions
 from mgoe_tf.models.mgoe import MGOEOptions
 from mgoe_tf.models.options import ModelOptions, from_json
 
@@ -16,6 +19,21 @@ from mgoe_tf.models.options import ModelOptions, from_json
         (MMoEOptions, {"embedding_dim": 0}, "--embedding_dim: must be at least 1, got 0"),
         (MMoEOptions, {"num_experts": 0}, "--num_experts: must be at least 1, got 0"),
         (MMoEOptions, {"expert_units": (0,)}, r"--expert_units: must be at least 1, got \[0\]"),
+        (ESMMOptions, {"task_parents": ("last",)}, "--task_parents: must be first, .*, got last"),
+        (ESMMOptions, {"task_parents": ("first", "a:b")}, "--task_parents: .*, got first,a:b"),
+        (ESMMOptions, {"task_parents": ("a:b", "a:c")}, "--task_parents: .*, got a:b,a:c"),
+        (PEPNetOptions, {"tower_units": ()}, "--tower_units: must be one or more layers"),
+        (PEPNetOptions, {"gate_units": -1}, "--gate_units: must be at least 0, got -1"),
+        (PEPNetOptions, {"gate_scale": 0.0}, "--gate_scale: must be above 0, got 0.0"),
+        (PLEOptions, {"gate_temperature": 0.0}, "--gate_temperature: must be above 0, got 0.0"),
+        (PLEOptions, {"num_levels": 0}, "--num_levels: must be at least 1, got 0"),
+        (PLEOptions, {"expert_units": (0,)}, r"--expert_units: must be at least 1, got \[0\]"),
+        (PLEOptions, {"num_shared_experts": -1}, "--num_shared_experts: must be at least 0, got"),
+        (
+            PLEOptions,
+            {"num_task_experts": 0, "num_shared_experts": 0},
+            r"--num_shared_experts \+ --num_task_experts: must be at least 1, got 0",
+        ),
         (MGOEOptions, {"dropout": -0.1}, r"--dropout: must be in \[0, 1\), got -0.1"),
         (MGOEOptions, {"head_units": 0}, "--head_units: must be at least 1, got 0"),
         (MGOEOptions, {"fusion_units": (0,)}, r"--fusion_units: must be at least 1, got \[0\]"),

@@ -16,6 +16,7 @@ import pytest
 import tensorflow as tf
 
 from input_pipeline.spec import RECORD_LAYOUTS
+from mgoe_tf.models.registry import MODELS
 from mgoe_tf.training import checkpoints, hooks
 from mgoe_tf.training.options import TrainOptions
 from tests.mgoe_tf.conftest import train_small
@@ -112,6 +113,20 @@ def test_every_kind_of_state_is_resumed(train_options, monkeypatch, setting) -> 
     parts = train_options("parts", **SETTINGS[setting], resume=True, checkpoint_steps=9)
     resumed_until_done(parts, 1)
     assert_same_runs(parts.model_dir, whole.model_dir)
+
+
+@pytest.mark.parametrize("name", sorted(set(MODELS) - {"mmoe"}))
+def test_every_model_is_resumed(train_options, request_data_dir, monkeypatch, name) -> None:
+    changes = {"data_dir": request_data_dir, "model": name}
+    whole = train_options("whole", **changes)
+    train_small(whole, dropout=0.1)
+    kill_at(monkeypatch, [28])
+    parts = train_options("parts", **changes, resume=True, checkpoint_steps=9)
+    resumed_until_done(parts, 1)
+    assert_same_runs(parts.model_dir, whole.model_dir)
+    curves = scalars(whole.model_dir, "train")
+    for penalty in checkpoints.load_model(whole.model_dir).model.penalty_names:
+        assert len(curves[f"penalty/{penalty}"]) > 1
 
 
 def test_checkpoints_are_kept_and_old_ones_removed_with_their_positions(train_options) -> None:

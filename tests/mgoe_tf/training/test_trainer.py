@@ -72,6 +72,7 @@ def test_the_run_card_tells_what_the_run_was_made_of(finished) -> None:
     assert card["seed"] == finished.seed
     assert card["flags"]["batch_size"] == 128
     assert card["flags"]["embedding_dim"] == OPTIONS[finished.model].embedding_dim
+    assert card["weights"] == checkpoints.load_model(finished.model_dir).model.count_params()
     spec = read_spec(finished.data_dir)
     assert card["data"]["checksum"] == hashlib.sha256(spec.to_json().encode()).hexdigest()
     assert card["data"]["rows"] == spec.counts["rows"]

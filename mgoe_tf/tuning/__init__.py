@@ -1,0 +1,1 @@
+"""Hyper-parameter search: spaces, samplers, pruning, the study and its trials."""

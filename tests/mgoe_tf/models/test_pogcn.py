@@ -1,0 +1,163 @@
+"""Golden tests: LightGCN as a special case, classes that are a partition, the authors' numbers."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import sparse
+
+from input_pipeline.graph.merging_matrix import ranks
+from mgoe_tf.layers.light_propagation import LightPropagation
+from mgoe_tf.models.baselines.pogcn import POGCN, POGCNOptions, edge_weights
+from mgoe_tf.models.registry import build_model
+from tests import reference
+from tests.encoded_rows import as_tensors, make_spec, node_vectors, random_features, randomize
+from tests.mgoe_tf.layers.test_light_propagation import adjacency
+from tests.mgoe_tf.layers.test_prediction_towers import layers_of as tower_of
+from tests.model_assets import assets_of
+from tests.model_options import OPTIONS
+
+LAYERS = OPTIONS["pogcn"].graph_layers
+
+
+def make(**options) -> POGCN:
+    changed = POGCNOptions(**{**vars(OPTIONS["pogcn"]), **options})
+    model = build_model("pogcn", make_spec(), changed, assets_of("pogcn", make_spec()))
+    randomize(model, scale=0.5)
+    return model
+
+
+def propagated(model: POGCN, cut: int, weights: sparse.csr_matrix) -> dict[str, np.ndarray]:
+    """E^1 + ... + E^L of all nodes of a cut, from dense matrices."""
+    whole, graph = adjacency(weights), model.graphs[cut - 1]
+    tables = {o: model.embeddings.tables[f"{o}_id"].numpy() for o in ("user", "item")}
+    start = np.concatenate([tables[o][graph.rows[o]] for o in ("user", "item")])
+    sums = sum(np.linalg.matrix_power(whole, n) @ start for n in range(1, LAYERS + 1))
+    return dict(zip(("user", "item"), np.split(sums, [weights.shape[0]]), strict=True))
+
+
+def test_equals_reference():
+    model = make()
+    spec, features = model.spec, random_features(model.spec, 9)
+    tables = {name: table.numpy() for name, table in model.embeddings.tables.items()}
+    expected = np.zeros((9, 3))
+    for row in range(9):
+        x, z = node_vectors(spec, tables, features, row), {}
+        for owner in ("user", "item"):
+            cut, node = (features[f"{owner}_graph_{what}"][row] for what in ("cut", "node"))
+            z[owner] = tables[f"{owner}_id"][features[f"{owner}_id"][row]]
+            if cut and node:
+                neighbors = propagated(model, cut, model.graphs[cut - 1].ranks)
+                z[owner] = z[owner] + neighbors[owner][node - 1]
+            z[owner] = z[owner] / (LAYERS + 1)
+            x[owner] = np.concatenate([z[owner], x[owner][len(z[owner]) :]])
+        whole = np.concatenate([*x.values(), z["user"] * z["item"]])
+        for task in range(3):
+            expected[row, task] = reference.tower(whole, tower_of(model.towers, task))
+    logits = model(as_tensors(features))
+    found = np.stack([logits[task] for task in spec.task_names], axis=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_level_0_is_lightgcn_over_pairs_that_have_anything():
+    model = make(rank_level=0.0)
+    for cut, graph in enumerate(model.graphs, start=1):
+        plain = graph.ranks.astype(bool).astype(float)
+        expected = propagated(model, cut, plain)
+        found = model.propagated(cut - 1, model.embed_rows)
+        for owner, vectors in expected.items():
+            np.testing.assert_allclose(
+                found[owner], vectors / (LAYERS + 1), rtol=1e-4, atol=1e-5, err_msg=f"{owner} {cut}"
+            )
+
+
+@pytest.mark.parametrize("level", [0.0, 1.0, 2.5])
+def test_one_behaviour_is_lightgcn_whatever_the_level(level):
+    np.testing.assert_array_equal(edge_weights(np.ones(4, int), [1], level), np.ones(4))
+
+
+def all_sets(num_tasks: int) -> np.ndarray:
+    return np.arange(1, 2**num_tasks, dtype=np.uint32)
+
+
+@pytest.mark.parametrize("levels", [[1, 2, 3], [1, 2, 2, 3], [1, 1], [2, 1, 1, 2]])
+def test_classes_are_a_partition_in_the_order_of_importance(levels):
+    sets = all_sets(len(levels))
+    weights = edge_weights(ranks(sets, levels), levels, 1.0)
+    by_level = sorted(set(levels), reverse=True)
+
+    def importance(behaviors) -> tuple[int, ...]:
+        return tuple(
+            sum(behaviors >> task & 1 for task, level in enumerate(levels) if level == one)
+            for one in by_level
+        )
+
+    # as many classes as there are counts by level, from 1 without gaps, more important ones more
+    classes = {importance(int(one)): weight for one, weight in zip(sets, weights, strict=True)}
+    assert sorted(classes.values()) == list(range(1, len(classes) + 1))
+    for one, other in itertools.combinations(classes, 2):
+        assert (one > other) == (classes[one] > classes[other])
+    for one, weight in zip(sets, weights, strict=True):
+        assert classes[importance(int(one))] == weight
+
+
+def test_above_the_lowest_level_a_click_more_is_no_matter():
+    # click < {fav, cart} < buy: sets of click, fav, cart, buy as bits
+    levels = [1, 2, 2, 3]
+    sets = np.array([0b0001, 0b0010, 0b0011, 0b0101, 0b0111, 0b1000, 0b1001, 0b1111], np.uint32)
+    weights = edge_weights(ranks(sets, levels), levels, 1.0, "above_lowest")
+    assert weights.tolist() == [1, 2, 2, 2, 3, 4, 4, 6]
+    assert edge_weights(ranks(sets, levels), levels, 2.0, "above_lowest").tolist()[-1] == 36
+
+
+def test_vectors_of_the_authors_code():
+    """Mean over the layers of 5 users and 6 items, click < cart < buy, of formulas for weights.
+
+    Made by running `POGCN.computer` on the graph of `Loader`, of Wings236/POGCN at bda39ed, with
+    level 1, 3 layers and width 4, under PyTorch 2.13.0; all who did anything have clicked.
+    """
+    users, items, width = 5, 6, 4
+    u, i = np.meshgrid(np.arange(users), np.arange(items), indexing="ij")
+    behaviors = (3 * u + 5 * i + u * i) % 8
+    behaviors = np.where(behaviors > 0, behaviors | 1, 0).astype(np.uint32)
+    levels = [1, 2, 3]
+    weights = np.zeros((users, items))
+    done = behaviors > 0
+    weights[done] = edge_weights(ranks(behaviors[done], levels), levels, 1.0, "above_lowest")
+    start = (
+        np.sin(np.arange(users * width) + 1.0).reshape(users, width).astype(np.float32),
+        np.cos(np.arange(items * width) + 1.0).reshape(items, width).astype(np.float32),
+    )
+    sums = LightPropagation(sparse.csr_matrix(weights), 3)(*map(tf.constant, start))
+    expected = (
+        [
+            [0.23067237, 0.29377982, 0.08678747, -0.19999689],
+            [-0.27671137, -0.14451903, 0.12054343, 0.2747788],
+            [0.10451746, -0.18467964, -0.3040831, -0.14391398],
+            [0.09231192, 0.21444525, 0.1394186, -0.06378885],
+            [-0.23481938, -0.27653506, -0.06400567, 0.20737024],
+        ],
+        [
+            [0.06684292, -0.21396291, -0.29805222, -0.10811371],
+            [0.07802981, 0.23511204, 0.17603336, -0.04488958],
+            [-0.3183125, -0.2826539, 0.0128754, 0.29656708],
+            [0.18385573, 0.02726601, -0.15439194, -0.19410266],
+            [-0.02972742, 0.23201887, 0.28044805, 0.07103461],
+            [-0.1464779, -0.23553434, -0.10804159, 0.11878409],
+        ],
+    )
+    for own, neighbors, vectors in zip(start, sums, expected, strict=True):
+        np.testing.assert_allclose((own + neighbors) / 4, vectors, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"graph_layers": 0}, "--graph_layers: must be at least 1, got 0"),
+        ({"rank_level": -1.0}, "--rank_level: must be at least 0, got -1.0"),
+    ],
+)
+def test_options_are_checked(options, message):
+    with pytest.raises(ValueError, match=message):
+        POGCNOptions(**options)
