@@ -17,6 +17,7 @@ from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
 from mgoe_tf.layers.id_embeddings import Bags, IdEmbeddings
 from mgoe_tf.layers.id_lookup import IdLookup, neighbor_side_features, side_feature_of
 from mgoe_tf.layers.numeric_inputs import NumericInputs
+from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.user_rows import by_row
 from mgoe_tf.models.options import ModelOptions, from_json
 
@@ -53,6 +54,11 @@ class Lookup(NamedTuple):
     def lists(self, num_tasks: int) -> int:
         """How many lists there are of each node."""
         return self.entries * (num_tasks if self.by_task else 1)
+
+
+def concatenated(inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """x = [x_u ; x_i ; x_c] of what `RankingModel.embed` gives: [B, D_u + D_i + D_c]."""
+    return tf.concat([*inputs.values()], axis=-1)
 
 
 def vocabulary_of(feature: Feature) -> str:
@@ -342,6 +348,19 @@ class RankingModel(tf.keras.Model):
         Their gradients are 0, and they are among `unpenalized_weights`.
         """
         return ()
+
+    def prediction_towers(self, number: int | None = None) -> PredictionTowers:
+        """Towers of the sizes that the options say, for the constructor of a model.
+
+        Args:
+          number: how many; None: one a task.
+        """
+        return PredictionTowers(
+            num_tasks=len(self.spec.tasks) if number is None else number,
+            units=self.options.tower_units,
+            dropout=self.options.dropout,
+            name="towers",
+        )
 
     def by_task(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
         """Names the rows of [T, B]."""

@@ -11,9 +11,8 @@ import tensorflow as tf
 from input_pipeline.commands.options import option
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.layers.information_transfer import InformationTransfer
-from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.task_bottoms import TaskBottoms
-from mgoe_tf.models.base import Features, RankingModel
+from mgoe_tf.models.base import Features, RankingModel, concatenated
 from mgoe_tf.models.options import ModelOptions, require
 
 _LEVELS = ("levels",)
@@ -143,9 +142,7 @@ class AITM(RankingModel):
             dropout=options.dropout,
             name="transfer",
         )
-        self.towers = PredictionTowers(
-            num_tasks=num_tasks, units=options.tower_units, dropout=options.dropout, name="towers"
-        )
+        self.towers = self.prediction_towers()
 
     @property
     def unpenalized_weights(self) -> tuple[tf.Variable, ...]:
@@ -161,7 +158,7 @@ class AITM(RankingModel):
         return ("calibrator",) if self.pairs and self.options.calibrator else ()
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
-        x = tf.concat([*inputs.values()], axis=-1)
+        x = concatenated(inputs)
         handed = self.transfer(self.bottoms(x, training=training), training=training)
         logits = tf.unstack(self.towers(handed, training=training), num=len(self.order))
         by_name = dict(zip(self.order, logits, strict=True))
@@ -190,7 +187,7 @@ class AITM(RankingModel):
           `transferred_<task>`, float32 [B], the weight of what was handed over, beside the task's
           own; 0 of the first task of the order.
         """
-        x = tf.concat([*inputs.values()], axis=-1)
+        x = concatenated(inputs)
         _, weights = self.transfer.transfer(self.bottoms(x))
         weights = [tf.zeros([tf.shape(x)[0]]), *weights]
         return {f"transferred_{t}": w for t, w in zip(self.order, weights, strict=True)}

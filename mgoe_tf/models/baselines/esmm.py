@@ -10,9 +10,8 @@ import tensorflow as tf
 
 from input_pipeline.commands.options import option
 from input_pipeline.spec import DatasetSpec
-from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.task_hierarchy import TaskHierarchy, in_order
-from mgoe_tf.models.base import Features, RankingModel
+from mgoe_tf.models.base import Features, RankingModel, concatenated
 from mgoe_tf.models.options import ModelOptions
 
 _RULES = ("first", "chain")
@@ -107,12 +106,7 @@ class ESMM(RankingModel):
     ) -> None:
         super().__init__(spec=spec, options=options, **kwargs)
         options = self.options
-        self.towers = PredictionTowers(
-            num_tasks=len(spec.tasks),
-            units=options.tower_units,
-            dropout=options.dropout,
-            name="towers",
-        )
+        self.towers = self.prediction_towers()
         self.hierarchy = TaskHierarchy(
             parents=parents_of(spec, options.task_parents), name="hierarchy"
         )
@@ -124,7 +118,7 @@ class ESMM(RankingModel):
 
     def _conditional(self, inputs: Mapping[str, Any], training: bool) -> tf.Tensor:
         """Logits of each task where its parent happens: [T, B]."""
-        return self.towers(tf.concat([*inputs.values()], axis=-1), training=training)
+        return self.towers(concatenated(inputs), training=training)
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         return self.by_task(self.hierarchy(self._conditional(inputs, training)))

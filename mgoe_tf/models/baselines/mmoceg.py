@@ -16,10 +16,9 @@ from mgoe_tf.layers.expert_balance import load_imbalance
 from mgoe_tf.layers.expert_contrast import ExpertContrast
 from mgoe_tf.layers.gate_logits import GateLogits
 from mgoe_tf.layers.mlp_experts import MlpExperts
-from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.task_gates import mix
 from mgoe_tf.layers.task_graph import TaskGraph
-from mgoe_tf.models.base import Features, RankingModel
+from mgoe_tf.models.base import Features, RankingModel, concatenated
 from mgoe_tf.models.options import GatedOptions, require
 
 _USERS_AT_ONCE = 1 << 14
@@ -141,12 +140,7 @@ class MMoCEG(RankingModel):
         )
         # Here, because `network`, by which a new model makes what it holds, does not call it.
         self.contrast.build([options.num_experts, None, options.expert_units[-1]])
-        self.towers = PredictionTowers(
-            num_tasks=1 if options.shared_tower else num_tasks,
-            units=options.tower_units,
-            dropout=options.dropout,
-            name="towers",
-        )
+        self.towers = self.prediction_towers(1 if options.shared_tower else num_tasks)
 
     @classmethod
     def assets(cls, spec: DatasetSpec) -> tuple[str, ...]:
@@ -198,7 +192,7 @@ class MMoCEG(RankingModel):
         self, inputs: Mapping[str, Any], training: bool
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
         """Logits by task, outputs of experts [X, B, H], logits of gates [T, B, X]."""
-        x = tf.concat([*inputs.values()], axis=-1)
+        x = concatenated(inputs)
         # outputs: [1, X, B, H]; mixed: [T, B, H]
         outputs = self.experts(x[tf.newaxis], training=training)
         raw_gates = self.gates(x)
@@ -220,7 +214,7 @@ class MMoCEG(RankingModel):
     def diagnostics(self, features: Features) -> dict[str, tf.Tensor]:
         """Of the gates after the graph; `task_graph/<task>` [T] are the rows of A_hat."""
         inputs = self.embed(features)
-        raw_gates = self.gates(tf.concat([*inputs.values()], axis=-1))
+        raw_gates = self.gates(concatenated(inputs))
         found = self.describe_gates("gates", self._propagated(raw_gates))
         rows = tf.unstack(self.task_graph.adjacency())
         for task, row in zip(self.spec.task_names, rows, strict=True):

@@ -11,9 +11,8 @@ import tensorflow as tf
 from input_pipeline.commands.options import option
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.layers.mlp_experts import MlpExperts
-from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.task_gates import TaskGates, mix
-from mgoe_tf.models.base import Features, RankingModel
+from mgoe_tf.models.base import Features, RankingModel, concatenated
 from mgoe_tf.models.options import GatedOptions, require
 
 
@@ -59,12 +58,7 @@ class MMoE(RankingModel):
             temperature=options.gate_temperature,
             name="gates",
         )
-        self.towers = PredictionTowers(
-            num_tasks=len(spec.tasks),
-            units=options.tower_units,
-            dropout=options.dropout,
-            name="towers",
-        )
+        self.towers = self.prediction_towers()
 
     @property
     def last_shared_weights(self) -> tuple[tf.Variable, ...]:
@@ -75,7 +69,7 @@ class MMoE(RankingModel):
         return tuple(f"shared_{number}" for number in range(self.options.num_experts))
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
-        x = tf.concat([*inputs.values()], axis=-1)
+        x = concatenated(inputs)
         # outputs: [1, X, B, H]; mixed: [T, B, H]
         outputs = self.experts(x[tf.newaxis], training=training)
         mixed = mix(outputs, self.gates(x))
@@ -83,5 +77,5 @@ class MMoE(RankingModel):
 
     def diagnostics(self, features: Features) -> dict[str, tf.Tensor]:
         inputs = self.embed(features)
-        x = tf.concat([*inputs.values()], axis=-1)
+        x = concatenated(inputs)
         return self.describe_gates("gates", self.gates(x))

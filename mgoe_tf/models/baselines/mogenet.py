@@ -19,10 +19,9 @@ from mgoe_tf.layers.channel_fusion import ChannelFusion
 from mgoe_tf.layers.context_gates import ContextGates
 from mgoe_tf.layers.mlp_experts import MlpExperts
 from mgoe_tf.layers.neighbor_attention import NeighborAttention
-from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.task_gates import TaskGates, mix
 from mgoe_tf.layers.user_rows import by_row
-from mgoe_tf.models.base import Features
+from mgoe_tf.models.base import Features, concatenated
 from mgoe_tf.models.baselines.graph_model import Embed, GraphModel, OfNodes, graph_lookup
 from mgoe_tf.models.cut_nodes import CutNodes
 from mgoe_tf.models.graph_assets import CutGraph
@@ -127,12 +126,7 @@ class MoGENet(GraphModel):
             temperature=options.gate_temperature,
             name="gates",
         )
-        self.towers = PredictionTowers(
-            num_tasks=len(spec.tasks),
-            units=options.tower_units,
-            dropout=options.dropout,
-            name="towers",
-        )
+        self.towers = self.prediction_towers()
 
     @property
     def last_shared_weights(self) -> tuple[tf.Variable, ...]:
@@ -199,7 +193,7 @@ class MoGENet(GraphModel):
         }
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
-        c = tf.concat([*inputs.values()], axis=-1)
+        c = concatenated(inputs)
         # outputs: [E, 1, B, H], then [1, E, B, H]; mixed: [T, B, H]
         outputs = self.experts(self.context_gates(c), training=training)
         mixed = mix(tf.transpose(outputs, [1, 0, 2, 3]), self.gates(c))
@@ -213,7 +207,7 @@ class MoGENet(GraphModel):
           beta of the users' and the items' channels.
         """
         inputs = self.embed(features)
-        found = self.describe_gates("gates", self.gates(tf.concat([*inputs.values()], axis=-1)))
+        found = self.describe_gates("gates", self.gates(concatenated(inputs)))
         if len(self.options.graph_channels) > 1:
             bags = self.bags(features)
             numbers = {owner: bags[graph_lookup(owner)].ids for owner in NODES}

@@ -11,9 +11,8 @@ import tensorflow as tf
 from input_pipeline.commands.options import option
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.layers.masked_experts import MaskedExperts
-from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.task_gates import TaskGates, mix
-from mgoe_tf.models.base import Features, RankingModel
+from mgoe_tf.models.base import Features, RankingModel, concatenated
 from mgoe_tf.models.options import GatedOptions, require
 
 
@@ -105,12 +104,7 @@ class MoME(RankingModel):
             temperature=options.gate_temperature,
             name="gates",
         )
-        self.towers = PredictionTowers(
-            num_tasks=len(spec.tasks),
-            units=options.tower_units,
-            dropout=options.dropout,
-            name="towers",
-        )
+        self.towers = self.prediction_towers()
 
     @property
     def penalty_names(self) -> tuple[str, ...]:
@@ -146,7 +140,7 @@ class MoME(RankingModel):
         return True
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
-        x = tf.concat([*inputs.values()], axis=-1)
+        x = concatenated(inputs)
         # outputs: [E, B, H]; mixed: [T, B, H]
         outputs = self.experts(x, training=training)
         mixed = mix(outputs[tf.newaxis], self._gates(x))
@@ -169,5 +163,5 @@ class MoME(RankingModel):
     def diagnostics(self, features: Features) -> dict[str, tf.Tensor]:
         """Of the gates, and of the masks what `MaskedExperts.sparsity` says."""
         inputs = self.embed(features)
-        gates = self._gates(tf.concat([*inputs.values()], axis=-1))
+        gates = self._gates(concatenated(inputs))
         return self.describe_gates("gates", gates) | self.experts.sparsity()

@@ -10,9 +10,8 @@ import tensorflow as tf
 
 from input_pipeline.commands.options import option
 from input_pipeline.spec import DatasetSpec
-from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.progressive_extraction import ProgressiveExtraction
-from mgoe_tf.models.base import Features, RankingModel
+from mgoe_tf.models.base import Features, RankingModel, concatenated
 from mgoe_tf.models.options import GatedOptions, require
 
 
@@ -69,12 +68,7 @@ class PLE(RankingModel):
             gate_temperature=options.gate_temperature,
             name="extraction",
         )
-        self.towers = PredictionTowers(
-            num_tasks=len(spec.tasks),
-            units=options.tower_units,
-            dropout=options.dropout,
-            name="towers",
-        )
+        self.towers = self.prediction_towers()
 
     @property
     def last_shared_weights(self) -> tuple[tf.Variable, ...]:
@@ -88,7 +82,7 @@ class PLE(RankingModel):
         return (*shared, *own)
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
-        x = tf.concat([*inputs.values()], axis=-1)
+        x = concatenated(inputs)
         extracted = self.extraction(x, training=training)
         return self.by_task(self.towers(extracted, training=training))
 
@@ -100,7 +94,7 @@ class PLE(RankingModel):
           and `shared_stream/level_<l>` [m_s + T m_t], the weights of the shared gate: shared
           experts, then each task's.
         """
-        levels = self.extraction.levels(tf.concat([*self.embed(features).values()], axis=-1))
+        levels = self.extraction.levels(concatenated(self.embed(features)))
         found: dict[str, tf.Tensor] = {}
         for number, level in enumerate(levels, start=1):
             stage = "gates" if number == len(levels) else f"level_{number}_gates"

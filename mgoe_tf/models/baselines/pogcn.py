@@ -15,9 +15,8 @@ from input_pipeline.commands.options import option
 from input_pipeline.feature import NODES, USER_ROW
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.layers.light_propagation import LightPropagation
-from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.user_rows import by_row
-from mgoe_tf.models.base import Features
+from mgoe_tf.models.base import Features, concatenated
 from mgoe_tf.models.baselines.graph_model import Embed, GraphModel, OfNodes, graph_lookup
 from mgoe_tf.models.graph_assets import CutGraph
 from mgoe_tf.models.options import ModelOptions, require
@@ -99,12 +98,7 @@ class POGCN(GraphModel):
             [self._walk(graph) for graph in self.graphs],
             {owner: self.num_rows(owner) for owner in NODES},
         )
-        self.towers = PredictionTowers(
-            num_tasks=len(spec.tasks),
-            units=options.tower_units,
-            dropout=options.dropout,
-            name="towers",
-        )
+        self.towers = self.prediction_towers()
 
     def _walk(self, graph: CutGraph) -> LightPropagation:
         options, ranks = self.options, graph.ranks
@@ -176,7 +170,7 @@ class POGCN(GraphModel):
         return {**inputs, "product": by_row(z["user"], features.get(USER_ROW)) * z["item"]}
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
-        x = tf.concat([*inputs.values()], axis=-1)
+        x = concatenated(inputs)
         return self.by_task(self.towers(x[tf.newaxis], training=training))
 
     def diagnostics(self, features: Features) -> dict[str, tf.Tensor]:

@@ -11,10 +11,9 @@ import tensorflow as tf
 from input_pipeline.commands.options import option
 from input_pipeline.feature import USER_ROW
 from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
-from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.stem_layer import StemLayer
 from mgoe_tf.layers.user_rows import by_row
-from mgoe_tf.models.base import Features, RankingModel, Table
+from mgoe_tf.models.base import Features, RankingModel, Table, concatenated
 from mgoe_tf.models.options import GatedOptions, require
 
 
@@ -87,9 +86,7 @@ class STEM(RankingModel):
             )
             for number in range(options.num_layers)
         ]
-        self.towers = PredictionTowers(
-            num_tasks=num_tasks, units=options.tower_units, dropout=options.dropout, name="towers"
-        )
+        self.towers = self.prediction_towers()
 
     @property
     def tables(self) -> dict[str, Table]:
@@ -129,7 +126,7 @@ class STEM(RankingModel):
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         # streams: [T + 1, B, F], after the last layer [T, B, H]
-        streams = tf.concat([*inputs.values()], axis=-1)
+        streams = concatenated(inputs)
         for layer in self.stem_layers:
             streams = layer(streams, training=training)
         return self.by_task(self.towers(streams, training=training))
@@ -143,7 +140,7 @@ class STEM(RankingModel):
         Returns:
           `gates_<task>`, float32 [B, E], the weights of `expert_names` in the last layer.
         """
-        streams = tf.concat([*inputs.values()], axis=-1)
+        streams = concatenated(inputs)
         for layer in self.stem_layers[:-1]:
             streams = layer(streams)
         gates = tf.unstack(self.stem_layers[-1].gate_weights(streams), num=len(self.spec.tasks))
@@ -151,7 +148,7 @@ class STEM(RankingModel):
 
     def diagnostics(self, features: Features) -> dict[str, tf.Tensor]:
         """What is said of `gates`, those of the last layer, and of `layer_<n>_gates` before it."""
-        streams = tf.concat([*self.embed(features).values()], axis=-1)
+        streams = concatenated(self.embed(features))
         found: dict[str, tf.Tensor] = {}
         for number, layer in enumerate(self.stem_layers):
             name = "gates" if layer is self.stem_layers[-1] else f"layer_{number}_gates"
