@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 from tensorflow.core.framework import graph_pb2, tensor_pb2, types_pb2
-from tensorflow.core.protobuf import config_pb2, meta_graph_pb2
+from tensorflow.core.protobuf import meta_graph_pb2
 
 from export.client import tensors
 from export.server import errors
@@ -120,10 +120,7 @@ class Runner:
                 name="unusual",
             )
             packed = [tf.io.serialize_tensor(output) for output in found]
-        options = config_pb2.CallableOptions(
-            feed=[bytes_.name for bytes_ in given], fetch=[output.name for output in packed]
-        )
-        call: Callable[..., list[bytes]] = self._session._make_callable_from_options(options)
+        call: Callable[..., list[bytes]] = self._session.make_callable(packed, feed_list=given)
         return call
 
 

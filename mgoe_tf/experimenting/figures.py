@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -14,8 +15,9 @@ from mgoe_tf.experimenting.statistics import Spread
 
 _WIDTH, _HEIGHT = 4.2, 3.0
 _GREY = "#8a9aa8"
-# Of the height of the axes: how far apart names have to be, and of their width, how long they are.
-_NAME_HEIGHT, _NAME_WIDTH = 0.065, 0.24
+# Of the height of the axes, how far apart names have to be; of their width, what a letter takes,
+# and how far a name is from its dot.
+_NAME_HEIGHT, _LETTER_WIDTH, _GAP = 0.06, 0.023, 0.022
 
 
 def sweep(points: Sequence[tuple[float, Spread]], *, label: str, marked: float | None) -> Figure:
@@ -107,7 +109,7 @@ def trade(points: Mapping[str, tuple[float, float]], *, label: str, chosen: str)
       chosen: the model whose dot has another colour.
     """
     with style():
-        figure, (axes,) = subplots(6.2, 4.0)
+        figure, (axes,) = subplots(4.8, 3.7)
         axes.set_xscale("log")
         xs, ys = (np.array([point[axis] for point in points.values()]) for axis in (0, 1))
         colors = [RED if model == chosen else _GREY for model in points]
@@ -122,7 +124,7 @@ def trade(points: Mapping[str, tuple[float, float]], *, label: str, chosen: str)
             linestyle="--",
             zorder=1,
         )
-        low, high = xs.min() / 1.25, xs.max() * 1.9
+        low, high = xs.min() / 1.5, xs.max() * 2
         margin = 0.08 * (ys.max() - ys.min() or 0.01)
         axes.set_xlim(low, high)
         axes.set_ylim(ys.min() - margin, ys.max() + margin)
@@ -143,26 +145,52 @@ def _front(points: Mapping[str, tuple[float, float]]) -> list[str]:
     return found
 
 
-def _write_names(axes, points: Mapping[str, tuple[float, float]], chosen: str) -> None:  # type: ignore[no-untyped-def]
-    """Names right of their dots, moved up where they would lie on another one."""
+def _write_names(axes: Axes, points: Mapping[str, tuple[float, float]], chosen: str) -> None:
+    """Names beside their dots, each as near as others' names and dots leave room."""
     to_axes = axes.transData + axes.transAxes.inverted()
-    taken: list[tuple[float, float]] = []
-    for model in sorted(points, key=lambda name: points[name][1]):
-        x, y = to_axes.transform(points[model])
-        x += 0.018
-        while any(abs(x - a) < _NAME_WIDTH and abs(y - b) < _NAME_HEIGHT for a, b in taken):
-            y += 0.01
-        taken.append((x, y))
+    dots = {model: tuple(to_axes.transform(point)) for model, point in points.items()}
+    taken = [(x, x, y) for x, y in dots.values()]
+    for model in sorted(points, key=lambda name: (name != chosen, points[name][0])):
+        left, right, y = _free_place(dots[model], _LETTER_WIDTH * len(model), taken)
+        taken.append((left, right, y))
         axes.annotate(
             model,
             points[model],
-            xytext=(x, y),
+            xytext=(left, y),
             textcoords="axes fraction",
             va="center",
-            fontsize=9,
+            fontsize=8,
             fontweight="bold" if model == chosen else None,
             annotation_clip=False,
         )
+
+
+def _free_place(
+    dot: Sequence[float], width: float, taken: Sequence[tuple[float, float, float]]
+) -> tuple[float, float, float]:
+    """Where a name of a width lies free, the nearest first: its left, its right, its middle.
+
+    Args:
+      dot: of the model, as shares of the axes.
+      width: of the name.
+      taken: such places of other names, and of dots, whose left is their right.
+    """
+    steps = sorted((step for step in range(-20, 21)), key=lambda step: (abs(step), -step))
+    places = [
+        (left, left + width, dot[1] + step * _NAME_HEIGHT / 4)
+        for step in steps
+        for left in (dot[0] + _GAP, dot[0] - _GAP - width)
+    ]
+
+    def is_free(place: tuple[float, float, float]) -> bool:
+        return all(
+            place[1] < left - _GAP / 2
+            or place[0] > right + _GAP / 2
+            or abs(place[2] - y) >= (_NAME_HEIGHT if left < right else _NAME_HEIGHT / 2)
+            for left, right, y in taken
+        )
+
+    return next(filter(is_free, places), places[0])
 
 
 def _logarithmic(axis) -> None:  # type: ignore[no-untyped-def]

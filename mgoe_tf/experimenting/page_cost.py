@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import html
+from typing import Any
 
 from input_pipeline.pages.drawing import svg
-from input_pipeline.pages.page import panels, row, section, table, wide
+from input_pipeline.pages.page import panels, row, section, table
 from mgoe_tf.experimenting import figures, words
 from mgoe_tf.experimenting.cells import DASH
 from mgoe_tf.experimenting.data_sets import DataSet
@@ -20,6 +21,8 @@ _TITLES = {
 }
 # What the picture that decides is about: a request by ids with this many candidates.
 _DECIDING = ("rank_ids", 100)
+# With more of the processors' time for others than this, times are theirs, too.
+_QUIET = 0.1
 
 
 def sections(findings: Findings) -> list[str]:
@@ -44,13 +47,14 @@ def _trade(findings: Findings, data: DataSet) -> str:
     }
     if not points:
         return ""
-    label = f"milliseconds of a request by ids, {_DECIDING[1]} candidates (logarithmic)"
+    label = f"ms of a request by ids, {_DECIDING[1]} candidates (logarithmic)"
     figure = figures.trade(points, label=label, chosen=findings.subject)
     return section(
         f"AUC against milliseconds: {html.escape(data.name)}",
         "Up and to the left is better; along the dashed line no model is both quicker and better. "
-        + html.escape(trade_words(findings.subject, points)),
-        wide(svg(figure)),
+        + html.escape(trade_words(findings.subject, points))
+        + _other_work(findings.machine),
+        panels({"": svg(figure)}),
     )
 
 
@@ -113,8 +117,22 @@ def _times(findings: Findings, data: DataSet) -> str:
         f"in one process: {machine.get('cpus')} processors, "
         f"{_threads(machine.get('intra_op_threads'))} within an operation, {devices}. By ids the "
         "model looks "
-        "up what it knows of user and items itself. " + html.escape(_times_words(findings, data)),
+        "up what it knows of user and items itself. "
+        + html.escape(_times_words(findings, data))
+        + _other_work(machine),
         panels(shown) + table(head, rows),
+    )
+
+
+def _other_work(machine: dict[str, Any]) -> str:
+    """A warning where the processors had other work while times were taken."""
+    share = machine.get("other_work")
+    if share is None or share < _QUIET:
+        return ""
+    return (
+        f" <b class=warning>Other processes had {share:.0%} of the processors meanwhile: these "
+        "times are not to be relied on. Delete timing.json, and give the command again on a quiet "
+        "machine.</b>"
     )
 
 

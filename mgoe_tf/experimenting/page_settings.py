@@ -204,16 +204,8 @@ def _protocols(findings: Findings) -> str:
                 findings.results.spread(data.name, model, "auc", MEAN, setting=setting, seeds=seeds)
                 for setting in ("", name)
             )
-            rows.append(
-                row(
-                    [
-                        html.escape(data.name),
-                        html.escape(model),
-                        spread_cell(ours),
-                        spread_cell(theirs),
-                    ]
-                )
-            )
+            name_of_row = html.escape(f"{data.name}: {model}")
+            rows.append(row([name_of_row, spread_cell(ours), spread_cell(theirs)]))
         told.append(_protocol_words(findings, data, models, name))
     if not rows:
         return ""
@@ -223,7 +215,7 @@ def _protocols(findings: Findings) -> str:
         "windows drawn at random and users of at least 20 events, as the paper likely had them: "
         "there a row may know what came after it, and labels of an event exclude one another. "
         + html.escape(" ".join(told)),
-        table(["data", "model", "rows of the tables", "events at random"], rows, of_two_names=True),
+        table(["model", "rows of the tables", "events at random"], rows),
     )
 
 

@@ -6,6 +6,8 @@ import dataclasses
 
 # The model whose ablations and figures are made, and whose lead the tables tell.
 SUBJECT = "mgoe"
+# The one that it is compared with where not all are.
+RIVAL = "mmoe"
 # Data and rows as the paper likely had them: an event a row, windows drawn at random.
 EVENTS_AT_RANDOM = (
     "--rows=events",

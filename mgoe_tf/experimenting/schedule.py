@@ -10,7 +10,7 @@ from mgoe_tf.experimenting import data_sets
 from mgoe_tf.experimenting.data_sets import DataSet
 from mgoe_tf.experimenting.jobs import Failure, Job
 from mgoe_tf.experimenting.options import ExperimentOptions
-from mgoe_tf.experimenting.plans import SUBJECT, Setting
+from mgoe_tf.experimenting.plans import RIVAL, SUBJECT, Setting
 from mgoe_tf.experimenting.runs import Run, takes
 
 # Every model is to answer by ids, however large its graph is.
@@ -130,7 +130,7 @@ class Schedule:
             return (self.subject,)
         if self.options.sizes.every_model_in_protocols:
             return models
-        rivals = [model for model in models if model != self.subject]
+        rivals = sorted((m for m in models if m != self.subject), key=lambda m: m != RIVAL)
         return (self.subject, *rivals[:1])
 
     def seeds_of(self, part: str) -> tuple[int, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pathlib
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -167,3 +168,28 @@ def machine() -> dict[str, Any]:
         "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
         "tensorflow": tf.__version__,
     }
+
+
+class OtherWork:
+    """What share of the processors' time other processes take, from when it is made; Linux.
+
+    Of /proc/stat: time that is neither idle nor this process's own.
+    """
+
+    def __init__(self) -> None:
+        self._begun = self._times()
+
+    @staticmethod
+    def _times() -> tuple[float, float, float]:
+        """Seconds of all processors, of those that had work, and of this process."""
+        # https://www.kernel.org/doc/Documentation/filesystems/proc.txt: user, nice, system, idle,
+        # iowait, irq, softirq, steal
+        fields = pathlib.Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+        ticks = [int(field) / os.sysconf("SC_CLK_TCK") for field in fields]
+        own = os.times()
+        return sum(ticks), sum(ticks) - ticks[3] - ticks[4], own.user + own.system
+
+    def share(self) -> float:
+        """In [0, 1]."""
+        total, busy, own = np.subtract(self._times(), self._begun)
+        return float(np.clip((busy - own) / total, 0, 1)) if total > 0 else 0.0

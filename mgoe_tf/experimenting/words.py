@@ -102,22 +102,26 @@ def told_apart(
     """Which rivals are beyond the noise of users and of seeds, and which are not; see `verdict`."""
     surely: list[str] = []
     within: list[str] = []
+    noises: set[str] = set()
     for rival in (model for model in ranking if model != subject):
         seeds = results.difference(data, (rival, ""), (subject, ""))
         users = over_users.get(rival, {}).get(MEAN)
-        known = [
-            one.is_beyond for one in (seeds, users) if one is not None and one.reach is not None
-        ]
-        (surely if known and all(known) else within).append(rival)
-    if not surely and not within:
+        known = {
+            name: one.is_beyond
+            for name, one in {"seeds": seeds, "users": users}.items()
+            if one is not None and one.reach is not None
+        }
+        noises |= set(known)
+        (surely if known and all(known.values()) else within).append(rival)
+    if not noises:
         return ""
+    noise = f"the noise of {listed(sorted(noises))}"
     if not within:
-        return f"All rivals differ from {subject} by more than the noise of seeds and of users."
+        return f"All rivals differ from {subject} by more than {noise}."
     if not surely:
-        return f"No rival differs from {subject} by more than the noise of both seeds and users."
+        return f"No rival differs from {subject} by more than {noise}."
     return (
-        f"Beyond the noise of seeds and users differ {listed(surely)}; not told apart from "
-        f"{subject}: {listed(within)}."
+        f"Beyond {noise} differ {listed(surely)}; not told apart from {subject}: {listed(within)}."
     )
 
 

@@ -143,13 +143,13 @@ class IdEmbeddings(tf.keras.layers.Layer):
 
         Returns:
           A sum a list, as of `call`; the embeddings, float32 [R, D]; and where those of each row
-          of the table are among them, int32 [rows], of rows that are there.
+          of the table are among them, int32 [rows]; of a row that is not there, some place.
         """
         ids = tf.concat([tf.zeros([0], tf.int32), *(bags.ids for bags in lists)], axis=0)
         read = tf.math.unsorted_segment_sum(tf.ones_like(ids), ids, tf.size(wanted)) > 0
         there = read | wanted
         rows = tf.cast(tf.squeeze(tf.where(there), axis=1), tf.int32)
-        places = tf.cumsum(tf.cast(there, tf.int32)) - 1
+        places = tf.maximum(tf.cumsum(tf.cast(there, tf.int32)) - 1, 0)
         embeddings = tf.nn.embedding_lookup(self.tables[name], rows)
         sums = _sums_of_lists(embeddings, tf.gather(places, ids), lists) if lists else []
         return sums, embeddings, places

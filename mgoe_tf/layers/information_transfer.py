@@ -33,12 +33,12 @@ class InformationTransfer(tf.keras.layers.Layer):
 
     Example:
 
-    >>> InformationTransfer(num_tasks=3)(tf.zeros([3, 5, 8])).shape
+    >>> InformationTransfer(num_tasks=3, batch_norm=True)(tf.zeros([3, 5, 8])).shape
     TensorShape([3, 5, 8])
     """
 
     def __init__(
-        self, *, num_tasks: int, batch_norm: bool = True, dropout: float = 0.0, **kwargs: Any
+        self, *, num_tasks: int, batch_norm: bool, dropout: float = 0.0, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
         if num_tasks < 1:

@@ -41,7 +41,7 @@ class StemLayer(tf.keras.layers.Layer):
 
     Example:
 
-    >>> layer = StemLayer(num_tasks=3, num_shared=2, num_task_experts=1, units=[16, 8])
+    >>> layer = StemLayer(num_tasks=3, num_shared=2, num_task_experts=1, units=[8], gate_units=[])
     >>> layer(tf.zeros([4, 5, 20])).shape
     TensorShape([3, 5, 8])
     """

@@ -29,7 +29,7 @@ class TaskBottoms(tf.keras.layers.Layer):
 
     Example:
 
-    >>> TaskBottoms(num_tasks=3, units=[16, 8])(tf.zeros([5, 20])).shape
+    >>> TaskBottoms(num_tasks=3, units=[16, 8], batch_norm=True)(tf.zeros([5, 20])).shape
     TensorShape([3, 5, 8])
     """
 
@@ -38,7 +38,7 @@ class TaskBottoms(tf.keras.layers.Layer):
         *,
         num_tasks: int,
         units: Sequence[int],
-        batch_norm: bool = True,
+        batch_norm: bool,
         dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:

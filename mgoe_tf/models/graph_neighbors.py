@@ -52,18 +52,22 @@ def most_similar(matrix: sparse.csr_matrix, count: int) -> NDArray[Any]:
 
 def _most_similar_of(similarity: sparse.csr_matrix, start: int, count: int) -> NDArray[Any]:
     """Of a block of rows, the first of which is row `start` of all: int32 [rows, count]."""
-    rows = np.repeat(np.arange(similarity.shape[0]), np.diff(similarity.indptr))
-    others = similarity.indices != rows + start
-    rows, columns = rows[others], similarity.indices[others]
-    # One number by which entries sort: row, then falling similarity, then column.
-    steps = (1 << _SIMILARITY_BITS) - 1
-    falling = np.rint((1.0 - np.clip(similarity.data[others], 0.0, 1.0)) * steps)
-    keys = rows.astype(np.uint64) << np.uint64(_SIMILARITY_BITS)
-    keys = (keys | falling.astype(np.uint64)) << np.uint64(_COLUMN_BITS)
-    keys = np.sort(keys | columns.astype(np.uint64))
-    columns = (keys & np.uint64((1 << _COLUMN_BITS) - 1)).astype(np.int32)
-    rows = (keys >> np.uint64(_COLUMN_BITS + _SIMILARITY_BITS)).astype(np.int64)
-    return _first_of_each(rows, columns, similarity.shape[0], count)
+    sizes = np.diff(similarity.indptr)
+    row = np.repeat(np.arange(len(sizes), dtype=np.uint64), sizes)
+    # One number by which entries sort: row, then falling similarity, then column; a row that has
+    # anything is similar to itself, and comes last.
+    last = (1 << _SIMILARITY_BITS) - 1
+    falling = np.maximum(1.0 - similarity.data, 0.0) * (last - 1)
+    falling[similarity.indices == row.astype(np.int64) + start] = last
+    keys = (row << np.uint64(_SIMILARITY_BITS)) | np.rint(falling).astype(np.uint64)
+    keys = (keys << np.uint64(_COLUMN_BITS)) | similarity.indices.astype(np.uint64)
+    keys.sort()
+    # [rows, count]
+    place = similarity.indptr[:-1, np.newaxis] + np.arange(count)
+    is_other = place < similarity.indptr[1:, np.newaxis] - 1
+    found = np.full(place.shape, -1, np.int32)
+    found[is_other] = keys[place[is_other]] & np.uint64((1 << _COLUMN_BITS) - 1)
+    return found
 
 
 def sampled(matrix: sparse.csr_matrix, count: int, random: np.random.Generator) -> NDArray[Any]:
@@ -75,16 +79,9 @@ def sampled(matrix: sparse.csr_matrix, count: int, random: np.random.Generator) 
       random: of the draws.
     """
     rows = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((random.random(len(rows)), rows))
-    return _first_of_each(rows, matrix.indices[order], matrix.shape[0], count)
-
-
-def _first_of_each(
-    rows: NDArray[Any], columns: NDArray[Any], num_rows: int, count: int
-) -> NDArray[Any]:
-    """The first columns of each row, whose entries stand together: int32 [rows, count]."""
-    found = np.full((num_rows, count), -1, np.int32)
-    place = np.arange(len(rows)) - np.searchsorted(rows, rows)
+    columns = matrix.indices[np.lexsort((random.random(len(rows)), rows))]
+    place = np.arange(len(rows)) - matrix.indptr[rows]
     kept = place < count
+    found = np.full((matrix.shape[0], count), -1, np.int32)
     found[rows[kept], place[kept]] = columns[kept]
     return found

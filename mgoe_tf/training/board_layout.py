@@ -49,6 +49,7 @@ def layout(
         "calibration (1 is right)": ["calibration/"],
         "logloss": ["logloss/"],
         "AUC within users": ["gauc/"],
+        "area under the curve of precision and recall": ["auprc/"],
     }
     slices = {f"AUC, {name.replace('_', ' ')}": [f"auc_{name}/"] for name in SLICES}
     training = {

@@ -121,7 +121,8 @@ class GraphModel(RankingModel):
 
         Args:
           numbers: of the nodes; 0 of a node without a graph.
-          embed: of the embedding rows that `reached_rows` tells of.
+          embed: of the embedding rows that `reached_rows` tells of; of others in training anything,
+            which is finite.
 
         Returns:
           float32 [N, D] by owner, of the width of the owner's ids.
@@ -202,8 +203,8 @@ class GraphModel(RankingModel):
             sums |= dict(zip(lists, of_lists, strict=True))
 
         def embed(owner: str, rows: tf.Tensor) -> tf.Tensor:
-            embeddings, places = found[owner]
-            return tf.gather(embeddings, tf.gather(places, rows))
+            distinct, places = found[owner]
+            return tf.gather(distinct, tf.gather(places, rows))
 
         return sums, embed
 

@@ -288,12 +288,12 @@ class _Neighbors:
                     found[channel, owner].append(np.where(local >= 0, local + start, 0))
         with tf.init_scope():
             # tensors that all traced functions share, in none of their graphs
-            self._tables = {k: tf.constant(np.concatenate(of), tf.int32) for k, of in found.items()}
+            self._lists = {k: tf.constant(np.concatenate(of), tf.int32) for k, of in found.items()}
             self.rows = {owner: tf.constant(rows, tf.int32) for owner, rows in nodes.rows.items()}
 
     def reach(self, channel: str, numbers: OfNodes) -> _Reach:
         """Some nodes with their neighbours in a channel."""
-        listed = {o: tf.gather(self._tables[channel, o], numbers[o]) for o in NODES}
+        listed = {o: tf.gather(self._lists[channel, o], numbers[o]) for o in NODES}
         found = _Reach({}, {}, {}, {o: listed[o] > 0 for o in NODES})
         for owner in NODES:
             whose = neighbor_kind(channel, owner)  # the relation is symmetric

@@ -27,7 +27,8 @@ class MoMEOptions(GatedOptions):
         1,
         "M, epochs in which one mask of neurons for all tasks is learnt; then each expert gets a "
         "mask of its own, and optimizer, best score and patience begin anew. Published: 10 of 50. "
-        "0: experts have masks from the beginning. At least --epochs: they never get them.",
+        "0: experts have masks from the beginning. Where training ends before, by --epochs or "
+        "--patience, they never get them.",
     )
     mask_deviation: float = option(
         0.5, "sigma, the standard deviation of the noise by which masks are learnt."

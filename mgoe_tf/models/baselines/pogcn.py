@@ -116,6 +116,7 @@ class POGCN(GraphModel):
     def propagated(self, graph: int, embed: Embed) -> dict[str, tf.Tensor]:
         """(E^1 + ... + E^L) / (L + 1) of all nodes of one of `graphs`."""
         rows = self.graphs[graph].rows
+        # whatever is embedded of a node without a neighbour, its edges weigh nothing
         sums = self._walks.of[graph](*(embed(owner, rows[owner]) for owner in NODES))
         layers = self.options.graph_layers + 1
         return {owner: of_owner / layers for owner, of_owner in zip(NODES, sums, strict=True)}

@@ -143,6 +143,13 @@ def test_output_of_other_flags_is_refused(schedule, train_options) -> None:
         run.require_same()
 
 
+def test_protocols_of_the_quick_plan_have_one_rival(schedule) -> None:
+    made = schedule(models=("esmm", "mgoe", "mmoe"))
+    assert made.models_of("protocols") == ("mgoe", "mmoe")
+    assert schedule(models=("esmm", "mgoe")).models_of("protocols") == ("mgoe", "esmm")
+    assert schedule(plan="paper").models_of("protocols") == ("mgoe", "mmoe")
+
+
 def test_exports_need_their_runs(schedule) -> None:
     made = schedule(parts=("timing",))
     assert [job.needs for job in made.exports()] == ["small mgoe seed 0", "small mmoe seed 0"]

@@ -83,6 +83,17 @@ def test_exports_are_measured_with_the_signatures_that_they_have(data_dir, tmp_p
     assert all(entry.calls == 9 and 0 < entry.median_ms <= entry.p90_ms for entry in found)
 
 
+def test_other_work_is_what_is_neither_idle_nor_our_own(monkeypatch) -> None:
+    times = iter([(100.0, 40.0, 10.0), (120.0, 52.0, 15.0), (120.0, 52.0, 30.0)])
+    monkeypatch.setattr(timing.OtherWork, "_times", lambda self: next(times))
+    other_work = timing.OtherWork()
+    # of 20 seconds 12 had work, 5 of it ours
+    assert other_work.share() == pytest.approx(7 / 20)
+    assert other_work.share() == 0.0
+    monkeypatch.undo()
+    assert 0 <= timing.OtherWork().share() <= 1
+
+
 def test_it_says_what_was_measured_on() -> None:
     assert timing.machine()["tensorflow"] == tf.__version__
     assert timing.machine()["devices"]

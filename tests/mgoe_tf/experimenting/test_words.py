@@ -28,11 +28,22 @@ def test_who_is_told_apart(written) -> None:
     beyond = {"mmoe": {MEAN: Difference(0.05, 0.01, "users")}}
     within = {"mmoe": {MEAN: Difference(0.05, 0.06, "users")}}
     assert words.told_apart(*stands, beyond) == (
-        "All rivals differ from mgoe by more than the noise of seeds and of users."
+        "All rivals differ from mgoe by more than the noise of seeds and users."
     )
     assert words.told_apart(*stands, within) == (
-        "No rival differs from mgoe by more than the noise of both seeds and users."
+        "No rival differs from mgoe by more than the noise of seeds and users."
     )
+    assert words.told_apart(*stands, {}).endswith("by more than the noise of seeds.")
+
+
+def test_one_seed_is_told_apart_over_users_alone(written) -> None:
+    values = {("", "mgoe", 0): (0.9, 0.9), ("", "mmoe", 0): (0.8, 0.9)}
+    results = Results.of(written(values, seeds=("0",)).runs)
+    stands = (results, "small", ["mgoe", "mmoe"], "mgoe")
+    beyond = {"mmoe": {MEAN: Difference(0.05, 0.01, "users")}}
+    told = words.told_apart(*stands, beyond)
+    assert told == "All rivals differ from mgoe by more than the noise of users."
+    assert words.told_apart(*stands, {}) == ""
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,29 @@ def test_gradient_has_each_touched_row_once():
     np.testing.assert_allclose(found[1], [1, 1])
 
 
+def test_more_rows_of_a_table_are_read_with_its_lists():
+    layer = embeddings()
+    wanted = tf.constant([False, True, True, False])
+    with tf.GradientTape() as tape:
+        (own, sums), rows, places = layer.among_rows(
+            "item_id",
+            [Bags.of_single_ids(tf.constant([3, 3])), bags([3, 1], [2, 1], [0, 0], 1)],
+            wanted,
+        )
+        loss = tf.reduce_sum(own) + tf.reduce_sum(sums) + tf.reduce_sum(5 * rows[1])
+    np.testing.assert_array_equal(own, [[3, 30], [3, 30]])
+    np.testing.assert_array_equal(sums, [[7, 70]])
+    # rows 1, 2 and 3, in order; of row 0, which nobody asked for, any
+    np.testing.assert_array_equal(rows, [[1, 10], [2, 20], [3, 30]])
+    assert places.numpy().tolist() == [0, 0, 1, 2]
+    gradient = tape.gradient(loss, layer.tables["item_id"])
+    np.testing.assert_array_equal(gradient.indices, [1, 2, 3])
+    np.testing.assert_array_equal(gradient.values, [[1, 1], [5, 5], [4, 4]])
+    sums, rows, _ = layer.among_rows("item_id", [], wanted)
+    assert sums == []
+    np.testing.assert_array_equal(rows, [[1, 10], [2, 20]])
+
+
 @pytest.mark.parametrize("training", [False, True])
 def test_no_entries_at_all(training):
     lists = [bags([], [], [], 2)]

@@ -50,7 +50,7 @@ def test_equals_reference(batch_norm):
 
 
 def test_of_two_equal_candidates_each_weighs_a_half():
-    layer = InformationTransfer(num_tasks=2)
+    layer = InformationTransfer(num_tasks=2, batch_norm=True)
     q = tf.random.stateless_normal([5, 3], [0, 1])
     layer(tf.stack([q, q]))
     randomize(layer)
@@ -72,7 +72,7 @@ def test_what_follows_hears_of_all_before_and_the_first_of_none():
 
 
 def test_one_task_keeps_its_own():
-    layer = InformationTransfer(num_tasks=1)
+    layer = InformationTransfer(num_tasks=1, batch_norm=True)
     q = tf.random.stateless_normal([1, 5, 4], [0, 1])
     np.testing.assert_array_equal(layer(q), q)
     assert layer.weights == []

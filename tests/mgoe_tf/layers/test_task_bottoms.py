@@ -44,7 +44,7 @@ def test_equals_reference(batch_norm):
 
 
 def test_normalises_in_training_and_drops():
-    bottoms = TaskBottoms(num_tasks=2, units=[50], dropout=0.5)
+    bottoms = TaskBottoms(num_tasks=2, units=[50], batch_norm=True, dropout=0.5)
     x = tf.random.stateless_normal([40, 4], [0, 1], mean=3.0)
     outputs = bottoms(x, training=True).numpy()
     # Half of normal values are below 0, and half of the others are dropped.
@@ -62,4 +62,4 @@ def test_normalises_in_training_and_drops():
 )
 def test_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
-        TaskBottoms(**arguments)
+        TaskBottoms(batch_norm=True, **arguments)

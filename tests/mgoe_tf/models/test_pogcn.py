@@ -151,6 +151,33 @@ def test_vectors_of_the_authors_code():
         np.testing.assert_allclose((own + neighbors) / 4, vectors, atol=1e-6)
 
 
+def test_nodes_that_did_nothing_are_in_no_gradient(tmp_path):
+    """Users 0 and 3 and item 1 were shown something, or shown, and no more."""
+    paths = assets_of("pogcn", make_spec())
+    for name in [name for name in paths if name.startswith("graph")]:
+        matrix = sparse.load_npz(paths[name]).tolil()
+        matrix[[0, 3]], matrix[:, 1] = 0, 0
+        paths[name] = str(tmp_path / name.replace("/", "-"))
+        sparse.save_npz(paths[name], sparse.csr_matrix(matrix))
+    model = build_model("pogcn", make_spec(), OPTIONS["pogcn"], paths)
+    randomize(model)
+    features = random_features(model.spec, 6)
+    for owner in ("user", "item"):
+        features[f"{owner}_graph_cut"][:] = 2
+        features[f"{owner}_id"][:] = 7
+        features[f"{owner}_graph_node"][:] = 7
+    features["user_graph_node"][:2] = 1  # user 0
+    with tf.GradientTape() as tape:
+        logits = model(as_tensors(features), training=True)
+        total = tf.add_n([tf.reduce_sum(logit) for logit in logits.values()])
+    tables = [model.embeddings.tables[name] for name in ("user_id", "item_id")]
+    users, items = (gradient.indices.numpy() for gradient in tape.gradient(total, tables))
+    assert set(users) == set(range(1, 10)) - {1, 4}
+    assert set(items) <= set(range(1, 12)) - {2}
+    for task, logit in model(as_tensors(features)).items():
+        np.testing.assert_allclose(logits[task], logit, rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

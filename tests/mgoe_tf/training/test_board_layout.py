@@ -46,7 +46,8 @@ def test_every_chart_has_curves_and_no_curve_of_quality_is_left_out(model, train
         assert shown["gates of buy"] == {f"gates/buy/{expert}" for expert in experts}
         assert shown["theta, what is passed on by the task before"] == {"theta/buy"}
     left = tags - set().union(*shown.values())
-    assert {tag.split("/")[0].partition("_")[0] for tag in left} <= {"logloss", "average", "input"}
+    kinds = {tag.split("/")[0].partition("_")[0] for tag in left}
+    assert kinds <= {"logloss", "auprc", "average", "input"}
     assert [category.closed for category in written.category] == [False, *[True] * 4]
 
 
