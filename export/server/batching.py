@@ -10,30 +10,18 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from export.server import errors
-from export.server.batching_options import BatchingOptions
+from export.server.batching_options import BatchingOptions, Shaped
 from export.server.monitoring import Metrics
 
 Arrays = Sequence[NDArray[Any]]
 _MOST_PADDED_AXES = 6  # of the real server
 Run = Callable[[Arrays, float | None], Arrays]
-
-
-class Shaped(Protocol):
-    """What has a shape: an array, or a tensor that cannot be one."""
-
-    @property
-    def ndim(self) -> int:
-        """How many axes it has."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Its sizes."""
 
 
 class _Task:

@@ -1,10 +1,10 @@
-"""The parameters of batching."""
+"""The parameters of batching, and what of a request matters to it."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from typing import Any
+from typing import Any, Protocol
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,3 +63,15 @@ class BatchingOptions:
             allowed_batch_sizes=tuple(message.allowed_batch_sizes),
             pad_variable_length_inputs=message.pad_variable_length_inputs,
         )
+
+
+class Shaped(Protocol):
+    """What has a shape: an array, or a tensor that cannot be one."""
+
+    @property
+    def ndim(self) -> int:
+        """How many axes it has."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its sizes."""

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 import grpc
 import tensorflow as tf
+from absl import logging
+from numpy.typing import NDArray
 
 _HINT_LENGTH = 500
+_QUOTES = b"Could not parse example input, value: '"
 
 
 class ServingError(Exception):
@@ -86,3 +92,33 @@ def code_of(number: int) -> grpc.StatusCode:
 def of_operation(error: tf.errors.OpError) -> ServingError:
     """What the runtime said."""
     return ServingError(code_of(error.error_code), error.message)
+
+
+def quoting(content: bytes, arrays: Iterable[NDArray[Any]]) -> tf.errors.OpError:
+    """The error that TensorFlow could not raise, since its message quotes bytes of the request.
+
+    The message ends at the first zero byte of the serialized example that it quotes. What stands
+    behind a long example is not known, and is beyond what is sent of a message.
+
+    Args:
+      content: the message.
+      arrays: what was fed, the example included.
+    """
+    prefix, _, begun = content.partition(_QUOTES)
+    if begun and not prefix and not begun.endswith(b"]]"):
+        strings = (item for array in arrays if array.dtype == object for item in array.ravel())
+        found = next((item for item in strings if item.startswith(begun + b"\0")), begun)
+        content = _QUOTES + found
+    return tf.errors.InvalidArgumentError(None, None, content.decode("utf-8", "surrogateescape"))
+
+
+def as_serving_error(error: Exception) -> ServingError:
+    """Any exception of a call as the status and message to answer it with."""
+    if isinstance(error, ServingError):
+        return error
+    if isinstance(error, tf.errors.OpError):
+        return of_operation(error)
+    if isinstance(error, MemoryError):
+        return resource_exhausted("out of memory")
+    logging.exception("a request failed")
+    return internal(f"{type(error).__name__}: {error}")

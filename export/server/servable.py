@@ -31,7 +31,6 @@ from input_pipeline.files.literal_path import literal_path
 
 DEFAULT_SIGNATURE = "serving_default"
 _TAG = "serve"
-_QUOTES = b"Could not parse example input, value: '"
 _METHODS = ("predict", "classify", "regress")
 
 
@@ -158,10 +157,7 @@ class Servable:
             try:
                 outputs: Arrays = call(*arrays)
             except UnicodeDecodeError as error:
-                # Instead of an error whose message quotes bytes of the request, as parsing's does.
-                quoted = _whole_quotation(error.object, arrays)
-                message = quoted.decode("utf-8", "surrogateescape")
-                raise tf.errors.InvalidArgumentError(None, None, message) from None
+                raise errors.quoting(error.object, arrays) from None
             if seconds is not None and time.monotonic() - start > seconds:
                 raise errors.deadline_exceeded("Timed out waiting for notification")
             return outputs
@@ -286,19 +282,6 @@ class Servable:
         micros = (time.perf_counter() - start) * 1e6
         self.runtime.metrics.runtime_latency.add(micros, model, "Predict", "TF1")
         return dict(zip(names, values, strict=True))
-
-
-def _whole_quotation(message: bytes, arrays: Arrays) -> bytes:
-    """A message that quotes a serialized example, which ends at the example's first zero byte.
-
-    What follows the example in the whole message is not known; it is beyond what is sent of it.
-    """
-    prefix, _, begun = message.partition(_QUOTES)
-    if prefix or not begun or begun.endswith(b"]]"):
-        return message
-    strings = (item for array in arrays if array.dtype == object for item in array.ravel())
-    found = next((item for item in strings if item.startswith(begun + b"\0")), begun)
-    return _QUOTES + found
 
 
 def _check_filter(

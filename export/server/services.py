@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias, TypeVar
 
 import grpc
-import tensorflow as tf
-from absl import logging
 from tensorflow.core.framework import tensor_pb2
 from tensorflow_serving.apis import (
     classification_pb2,
@@ -43,18 +41,6 @@ ResponseT = TypeVar("ResponseT")
 _Method: TypeAlias = Callable[[ServiceT, RequestT, grpc.ServicerContext], ResponseT]
 
 
-def as_serving_error(error: Exception) -> errors.ServingError:
-    """Any exception of a call as the status and message to answer it with."""
-    if isinstance(error, errors.ServingError):
-        return error
-    if isinstance(error, tf.errors.OpError):
-        return errors.of_operation(error)
-    if isinstance(error, MemoryError):
-        return errors.resource_exhausted("out of memory")
-    logging.exception("a request failed")
-    return errors.ServingError(grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}")
-
-
 @contextlib.contextmanager
 def counted(metrics: Metrics, model: str, api: str, entrypoint: str) -> Iterator[None]:
     """Counts a call by its status, and its time if it is answered."""
@@ -62,7 +48,7 @@ def counted(metrics: Metrics, model: str, api: str, entrypoint: str) -> Iterator
     try:
         yield
     except Exception as error:
-        metrics.request_count.add(model, as_serving_error(error).code.name)
+        metrics.request_count.add(model, errors.as_serving_error(error).code.name)
         raise
     metrics.request_latency.add((time.perf_counter() - start) * 1e6, model, api, entrypoint)
     metrics.request_count.add(model, "OK")
@@ -78,7 +64,7 @@ def _answers(
         try:
             return call(self, request, context)
         except Exception as error:
-            failure = as_serving_error(error)
+            failure = errors.as_serving_error(error)
         message = failure.message.encode("utf-8", "surrogateescape")
         if len(message) > _MESSAGE_LIMIT:
             message = message[:_MESSAGE_LIMIT] + b"...TRUNCATED"

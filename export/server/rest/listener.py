@@ -17,7 +17,6 @@ from export.server import errors
 from export.server.monitoring import Metrics
 from export.server.rest import json_writer, targets
 from export.server.rest.api import NoAnswer, RestApi
-from export.server.services import as_serving_error
 
 _HTTP_STATUS = {
     grpc.StatusCode.INVALID_ARGUMENT: 400,
@@ -114,7 +113,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
                 text = self._rest.api(self.command, path, body)
             content = text.encode("utf-8", "surrogateescape")
         except Exception as error:  # nothing that a request does ends the server
-            failure = as_serving_error(error)
+            failure = errors.as_serving_error(error)
             status, hint = _HTTP_STATUS.get(failure.code, 500), failure.header_hint()
             content = b"" if isinstance(failure, NoAnswer) else json_writer.error(failure.message)
         self._send(status, "application/json", content, hint)

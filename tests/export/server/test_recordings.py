@@ -25,6 +25,7 @@ pytestmark = [
 _DIFFERENT = {
     "malformed empty": "recorded under the name of another method",
     "user_id shape [8589934592, 0]": "more elements are claimed than are taken here",
+    "user_id rank 254": "it runs in a copy of the graph, whose errors are worded otherwise",
     "predict signature_name ''": "the real server looks at inputs in no fixed order",
     **dict.fromkeys(
         (
