@@ -44,7 +44,7 @@ class Vectors:
         weights = model.attentions[channel][layer - 1][owner]
         own = self.layer(channel, layer - 1, owner, number)
         kind = OTHER[owner] if channel == "bipartite" else owner
-        listed = model._neighbors._tables[channel, owner].numpy()[number]
+        listed = model._neighbors._lists[channel, owner].numpy()[number]
         others = [self.layer(channel, layer - 1, kind, other) for other in listed if other]
         found = own @ weights.self_kernel.numpy()
         if others:
@@ -94,11 +94,11 @@ def test_neighbours_are_those_of_the_graph():
         starts = {owner: model.nodes.starts[owner][graph] for owner in ("user", "item")}
         for owner, rows in (("user", done), ("item", done.T)):
             for node, row in enumerate(rows):
-                listed = model._neighbors._tables["bipartite", owner].numpy()[starts[owner] + node]
+                listed = model._neighbors._lists["bipartite", owner].numpy()[starts[owner] + node]
                 others = listed[listed > 0] - starts[OTHER[owner]]
                 assert len(set(others)) == min(4, row.sum())
                 assert row[others].all()
-                listed = model._neighbors._tables["similarity", owner].numpy()[starts[owner] + node]
+                listed = model._neighbors._lists["similarity", owner].numpy()[starts[owner] + node]
                 similar = listed[listed > 0] - starts[owner]
                 shares = (rows & row).any(axis=1)
                 assert len(set(similar)) == min(4, shares.sum() - 1)
@@ -116,7 +116,7 @@ def test_similar_nodes_are_so_by_numbers_of_behaviours():
     np.fill_diagonal(cosines, 0)
     start = model.nodes.starts["user"][1]
     for user in range(9):
-        listed = model._neighbors._tables["similarity", "user"].numpy()[start + user]
+        listed = model._neighbors._lists["similarity", "user"].numpy()[start + user]
         similar = listed[listed > 0] - start
         best = np.sort(cosines[user])[::-1][: len(similar)]
         np.testing.assert_allclose(cosines[user][similar], best, atol=2e-6)
@@ -175,7 +175,7 @@ def test_without_a_graph_it_is_mmoe():
 
 
 def test_neighbours_are_drawn_by_their_seed():
-    tables = [make(neighbor_seed=seed)._neighbors._tables for seed in (0, 0, 1)]
+    tables = [make(neighbor_seed=seed)._neighbors._lists for seed in (0, 0, 1)]
     for key, first in tables[0].items():
         np.testing.assert_array_equal(first, tables[1][key])
     drawn = ("bipartite", "item")
