@@ -1,11 +1,18 @@
-"""Every model that the other tests here do not export: the export answers as the model does."""
+"""Every model that the other tests here do not export: export and server answer as it does."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 import tensorflow as tf
 
+from export.client import Client
+from export.client.ranking import by_ids, rank
 from export.client.snapshot import GraphSnapshot
 from export.graph_tables import GraphTables, table_bytes
 from export.savedmodel import ExportOptions, export
+from export.server.model_server import Server
+from export.server.options import ServeOptions
 from mgoe_tf.models.registry import MODELS
 from mgoe_tf.training import checkpoints
 from tests.export.conftest import write_model
@@ -32,3 +39,20 @@ def test_export_answers_as_the_model_does(name, run, tmp_path):
     tables = [GraphTables(owner=owner, **arguments) for owner in ("user", "item")]
     size = sum(4 * table._table.shape.num_elements() for table in tables)
     assert table_bytes(snapshot, loaded.model) == size
+
+    user, items = np.array([b"u3"], object), np.array([0, 7, 14, 21, 2**40])
+    expected = signatures["rank_ids"](
+        user_id=tf.constant(user), item_id=tf.constant(items[np.newaxis])
+    )
+    serving = ServeOptions(model_name=name, model_base_path=str(Path(path).parent), port=0)
+    server = Server(serving)
+    server.start()
+    try:
+        with Client(f"127.0.0.1:{server.port}", name, timeout_seconds=60) as client:
+            ranked = rank(client, by_ids, user, items)
+    finally:
+        server.stop(0)
+    order = [items.tolist().index(item) for item in ranked["item_id"]]
+    for output in ("click", "buy", "score"):
+        values = expected[output].numpy().ravel()[order]
+        np.testing.assert_allclose(ranked[output], values, rtol=0, atol=1e-6)

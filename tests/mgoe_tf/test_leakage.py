@@ -5,7 +5,7 @@ import pytest
 
 from input_pipeline.log.events import Categorical, EventLog
 from input_pipeline.preparation_options import PreparationOptions
-from mgoe_tf.models.mgoe import MGOEOptions
+from mgoe_tf.models.registry import MODELS
 from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.trainer import train
 from tests.input_pipeline.logs import write_log
@@ -36,16 +36,38 @@ def coin_flips(events: int = 40_000, users: int = 500, items: int = 400) -> Even
     )
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("split", ["time", "random"])
-def test_coin_flip(tmp_path, split: str) -> None:
-    data_dir, model_dir = str(tmp_path / "data"), str(tmp_path / "run")
+def prepared(folder: str, split: str) -> str:
+    """The directory of a data set of coin flips."""
+    data_dir = f"{folder}/{split}"
     preparation = PreparationOptions(
         source="csv", data_dir=data_dir, rows="events", split=split, cuts=(0.2, 0.4, 0.6, 0.8)
     )
     write_log(coin_flips(), preparation, data_dir)
-    options = TrainOptions(data_dir=data_dir, model_dir=model_dir, epochs=10, patience=0)
-    metrics = train(MGOEOptions(), options)
+    return data_dir
+
+
+def require_coin_flips(name: str, data_dir: str, model_dir: str, epochs: int) -> None:
+    options = TrainOptions(
+        model=name, data_dir=data_dir, model_dir=model_dir, epochs=epochs, patience=0, report=False
+    )
+    metrics = train(MODELS[name].options_class(), options)
     # the best epoch by validation, 8,000 test rows: the standard error for `buy` is 0.008
     for task, values in metrics["tasks"].items():
         assert values["auc"] == pytest.approx(0.5, abs=0.03), task
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("split", ["time", "random"])
+def test_coin_flips_are_not_predicted(tmp_path, split: str) -> None:
+    require_coin_flips("mgoe", prepared(str(tmp_path), split), str(tmp_path / "run"), 10)
+
+
+@pytest.fixture(scope="module")
+def flips(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return prepared(str(tmp_path_factory.mktemp("flips")), "random")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(MODELS) - {"mgoe"}))
+def test_no_model_predicts_coin_flips(flips, tmp_path, name: str) -> None:
+    require_coin_flips(name, flips, str(tmp_path / "run"), 4)

@@ -132,6 +132,18 @@ def test_logits_by_task_in_order(name):
     assert all(logit.shape == [4] and logit.dtype == tf.float32 for logit in logits.values())
 
 
+@pytest.mark.parametrize("tasks", [("click",), ("a", "b", "c", "d", "e", "f", "g")], ids=len)
+def test_any_number_of_tasks(name, tasks):
+    spec = make_spec(tasks)
+    model = build_model(name, spec, MODELS[name].options_class(), assets_of(name, spec))
+    step = TrainingStep(model, LazyAdam(0.01))
+    features = as_tensors(random_features(spec, 20))
+    results = step((features, as_tensors(random_labels(spec, 20))))
+    found = [*results.values(), *model.diagnostics(features).values()]
+    assert {f"loss_{task}" for task in tasks} <= set(results)
+    assert all(np.isfinite(value).all() for value in found)
+
+
 def test_graph_of_unknown_batch_size_equals_eager(name):
     model = make(name)
     call = tf.function(lambda features: model(features), input_signature=[signature(model)])
