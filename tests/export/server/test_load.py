@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf.message import DecodeError
+from tensorflow.core.framework import types_pb2
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from export.server.model_server import Server
@@ -201,16 +202,23 @@ class _RealServer:
             or not all(map(_is_tensor, request.inputs.values()))
             or not set(filters) <= set(signature.outputs)
             or len(filters) > len(set(filters))
-            or any(request.inputs[n].dtype != i.dtype for n, i in signature.inputs.items())
         ):
+            return "INVALID_ARGUMENT"
+        shapes = [message.tensor_shape.dim for message in request.inputs.values()]
+        sizes = {shape[0].size if shape else -1 for shape in shapes}
+        if len(sizes) > 1 or not 0 <= min(sizes) <= self._max_batch_size:
+            return "INVALID_ARGUMENT"
+        # batches are merged before a type is looked at, which these two kinds cannot be
+        if {types_pb2.DT_RESOURCE, types_pb2.DT_VARIANT} & {
+            message.dtype for message in request.inputs.values()
+        }:
+            return "INTERNAL"
+        if any(request.inputs[n].dtype != i.dtype for n, i in signature.inputs.items()):
             return "INVALID_ARGUMENT"
         arrays = {
             info.name: tf.io.parse_tensor(request.inputs[name].SerializeToString(), info.dtype)
             for name, info in signature.inputs.items()
         }
-        sizes = {array.shape[0] if array.shape.rank else -1 for array in arrays.values()}
-        if len(sizes) > 1 or not 0 <= min(sizes) <= self._max_batch_size:
-            return "INVALID_ARGUMENT"
         return self._run(signature, arrays, filters or list(signature.outputs), sizes)
 
     def _run(self, signature, arrays, names, sizes):

@@ -8,7 +8,6 @@ import tensorflow as tf
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from mgoe_tf.models.registry import MODELS
 from mgoe_tf.training.board_layout import layout
 from mgoe_tf.training.summaries import concentration
 from tests.mgoe_tf.conftest import train_small
@@ -22,7 +21,7 @@ def summaries(model_dir: str, part: str):
                 yield event.step, value
 
 
-@pytest.mark.parametrize("model", sorted(MODELS))
+@pytest.mark.parametrize("model", ["macgnn", "mgoe", "mome", "ple"])
 def test_every_chart_has_curves_and_no_curve_of_quality_is_left_out(model, train_options) -> None:
     options = train_options(model=model, epochs=2)
     train_small(options)
