@@ -1,6 +1,6 @@
 """MacGNN, the macro graph network.
 
-A little long, because a model's file holds its options too, and this one explains itself row by row.
+A little long: a model's file holds its options too, and this one explains itself row by row.
 """
 
 from __future__ import annotations
