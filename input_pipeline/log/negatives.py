@@ -23,15 +23,15 @@ _EXACT = 1 << 32
 
 
 class Candidates(Protocol):
-    """The items that may be drawn, ascending, of which more may be than fit in memory.
+    """The items that may be drawn, ascending, of which more may be than fit in memory."""
 
-    Attributes:
-      total: of all weights.
-      max_block: the most candidates of a block.
-    """
+    @property
+    def total(self) -> float:
+        """Of all weights."""
 
-    total: float
-    max_block: int
+    @property
+    def max_block(self) -> int:
+        """The most candidates of a block."""
 
     def __len__(self) -> int:
         """M."""
@@ -179,7 +179,7 @@ def _draw_exactly(
 def _allowed(
     drawn: NDArray[Any], keys: NDArray[Any], candidates: Candidates, touched: NDArray[Any]
 ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
-    """Items [M'] and each row's cumulative weights of those that it may have, [R', M'], by block."""
+    """By block, items [M'] and each row's cumulative weights of those it may have, [R', M']."""
     before = np.zeros((len(keys), 1))
     for items, weights, _ in candidates.blocks():
         allowed = ~_contains(touched, (keys[:, None] + items).ravel()).reshape(len(keys), -1)
