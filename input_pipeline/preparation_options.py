@@ -309,7 +309,7 @@ class PreparationOptions:
             ("min_count", 1),
             ("min_user_events", 1),
             ("num_shards", 1),
-            ("spark_part_rows", 1_000),
+            ("spark_part_rows", 1),
             ("num_workers", 0),
             ("seed", 0),
             ("users", 1),

@@ -90,7 +90,8 @@ class CutGraph:
                 plan, owner, pairs.tasks[owner], pairs.mean, self._options[owner], work
             )
             told = dataclasses.asdict(found)
-            self._groups[owner] = {**told, "weighted_inertia": told.pop("inertia")}
+            inertia = told.pop("inertia")
+            self._groups[owner] = {**told, "weighted_inertia": inertia}
 
     def _take_groups(self, given: GivenGroups) -> None:
         plan, work = self._plan, self._work
