@@ -75,6 +75,9 @@ setup(
             "compose-spec>=0.2",
             "cryptography>=42",
             "pyyaml>=6",
+            # Runs what `python -m tests.benchmarks.gpu --write_hlo=DIR` writes; later ones ask for
+            # another ml_dtypes than TensorFlow 2.17 has.
+            "jax>=0.4.30,<0.6",
         ],
     },
     entry_points={
