@@ -50,6 +50,7 @@ class PairDraws(tf.keras.layers.Layer):
 
     Example: a graph of one user who did something on the second of two items.
 
+    >>> tf.keras.utils.set_random_seed(0)
     >>> graph, starts = sparse.csr_matrix([[0.0, 3.0]]), {"user": [1], "item": [1]}
     >>> draws = PairDraws(graphs=[graph], starts=starts)
     >>> [part.numpy().tolist() for part in draws(tf.constant([2, 0]))]

@@ -58,7 +58,7 @@ class ChannelNeighbors:
         found, which takes long.
 
     Attributes:
-      rows: by owner, int32 [numbers], the embedding row of each node.
+      rows: by owner, [numbers], the embedding row of each node, or its code.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class ChannelNeighbors:
         with tf.init_scope():
             # tensors that all traced functions share, in none of their graphs
             self._lists = {k: tf.constant(np.concatenate(of), tf.int32) for k, of in found.items()}
-            self.rows = {owner: tf.constant(rows, tf.int32) for owner, rows in nodes.rows.items()}
+            self.rows = {owner: tf.constant(rows) for owner, rows in nodes.rows.items()}
 
     def similar(self) -> dict[str, NDArray[Any]]:
         """By owner, the similar nodes of all nodes; {} where no channel reads them."""

@@ -186,7 +186,8 @@ class MoGENet(GraphModel):
             for _ in range(_LAYERS):
                 reached = self._neighbors.reach(channel, reached).numbers
             for owner in NODES:
-                rows = tf.gather(self._neighbors.rows[owner], reached[owner])
+                ids = tf.gather(self._neighbors.rows[owner], reached[owner])
+                rows = tf.reshape(self.rows_of(owner, ids), [-1])
                 counts[owner] += tf.math.unsorted_segment_sum(
                     tf.ones_like(rows), rows, self.num_rows(owner)
                 )
