@@ -161,14 +161,15 @@ def _parse(
     ids = {layout.user_column, layout.item_column}
     ids |= {f.cells for f in layout.features if f.kind == "categorical"}
     writer = CellWriter(unit, {}, frozenset(ids))
-    numbers = {path: number for number, path in enumerate(paths)}
+    numbers = {
+        path if filesystem.is_remote(path) else os.path.abspath(path): number
+        for number, path in enumerate(paths)
+    }
     for batch in batches:
         names = batch.schema.names
         where = batch.column(names.index(PLACE[0])).dictionary_encode()
         told = [plain_path(path) for path in where.dictionary.to_pylist()]
-        files = np.array(
-            [numbers.get(path, numbers.get(os.path.relpath(path), 0)) for path in told]
-        )
+        files = np.array([numbers.get(path, 0) for path in told])
         files = files[where.indices.to_numpy()] if len(told) else np.zeros(len(batch), int)
         found = {}
         for place, column in enumerate(columns):

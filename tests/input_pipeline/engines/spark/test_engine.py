@@ -6,7 +6,6 @@ import json
 import os
 import pathlib
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from input_pipeline.engines.registry import make_engine
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.report import data_report as report
 from tests.input_pipeline.contract import CUTS, check_data_set, prepare_lines, read_spec
+from tests.input_pipeline.engines.spark.sessions import SPARK, small_session
 from tests.input_pipeline.logs import TRANSFORMS, random_lines, with_features
 
 pytest.importorskip("pyspark", reason="the extra `spark` is not installed")
@@ -23,32 +23,17 @@ if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
     pytest.skip("there is no Java", allow_module_level=True)
 pytestmark = pytest.mark.slow
 
-SPARK = {
-    "engine": "spark",
-    "spark_master": "local[2]",
-    "spark_conf": (
-        "spark.ui.enabled=false",
-        "spark.sql.shuffle.partitions=2",
-        "spark.default.parallelism=2",
-    ),
-}
-
 
 @pytest.fixture(autouse=True)
 def _no_figures(monkeypatch):
     monkeypatch.setattr(report, "render", lambda *_: "")
-    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _session():
     """One session for all data sets: its start takes longer than most of them."""
-    from input_pipeline.engines.spark.session import start_session
-
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    session = start_session(PreparationOptions(source="csv", **SPARK))
-    yield
-    session.stop()
+    with small_session():
+        yield
 
 
 def records_of(data_dir, split):
