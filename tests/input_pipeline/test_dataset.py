@@ -375,6 +375,7 @@ def test_the_order_depends_on_neither_the_global_seed_nor_the_threads(prepared) 
 def test_block_sizes_do_not_change_what_is_read(prepared, monkeypatch) -> None:
     examples = open_all(*prepared)
     monkeypatch.setattr(dataset, "_SHARDS_PER_SLOT", 1)
-    monkeypatch.setattr(dataset, "_ROWS_PER_BLOCK", 100)
+    layout = dataclasses.replace(examples.layout, records_per_block=100)
+    examples = dataclasses.replace(examples, layout=layout)
     assert counted(rows_of(shuffled(examples))) <= counted(rows_of(ordered(examples)))
     assert len(rows_of(shuffled(examples))) == examples.num_rows // 64 * 64
