@@ -64,7 +64,7 @@ class DatasetSpec:
       features: of a row, labels and timestamp included.
       num_user_macro_nodes, num_item_macro_nodes: K_U and K_I.
       max_neighbors: L, the most micro neighbours of a node by one task.
-      cuts: the quantiles q_1 .. q_n as given.
+      cuts: the quantiles q_1 .. q_n as given, or the shares of the events up to given times.
       cut_times: t_1 .. t_n: timestamps, positions (`order`, as `log/windows.py` has them), or
         ranks in the permutation (`random`).
       counts: of events, users, items, malformed lines, duplicates, what else was left out or read
@@ -76,6 +76,8 @@ class DatasetSpec:
         `item`, `context` and `row`.
       grouping: SHA-256 of which macro node each node of history is in: another grouping means
         other things by the same macro nodes.
+      continues: fingerprints of the data sets that this one goes on from, the first one first: a
+        model that was trained on one of them reads this one too, and a new one goes on from it.
     """
 
     source: str
@@ -95,6 +97,7 @@ class DatasetSpec:
     flags: dict[str, Any]
     record_layout: str = "example"
     grouping: str = ""
+    continues: tuple[str, ...] = ()
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
@@ -161,6 +164,10 @@ class DatasetSpec:
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
+    def goes_on_from(self, other: DatasetSpec) -> bool:
+        """Whether this is the other data set, as models see it, with days added to it."""
+        return other.fingerprint() in self.continues
+
     def to_json(self) -> str:
         """The spec as text."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
@@ -175,6 +182,8 @@ class DatasetSpec:
                 f"{origin}: format_version must be {FORMAT_VERSION}, got {version!r}: the data set "
                 "is of another version of this package; prepare it again from its log"
             )
+        if isinstance(fields, dict):
+            fields.setdefault("continues", ())  # version 0.4.0 wrote none
         known = {field.name for field in dataclasses.fields(cls)}
         if not isinstance(fields, dict) or set(fields) != known:
             found = set(fields) if isinstance(fields, dict) else set()
@@ -189,6 +198,7 @@ class DatasetSpec:
             "source_files": lambda file: SourceFile(**file),
             "cuts": float,
             "cut_times": lambda time: time,
+            "continues": str,
         }
         for name, parse in parsers.items():
             fields[name] = tuple(parse(value) for value in fields[name])

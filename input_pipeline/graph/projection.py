@@ -6,6 +6,7 @@ Axes: U users, I items, V nodes of one side, W nodes of the other, r kept dimens
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -66,6 +67,11 @@ class RowPlacement:
     def __init__(self, matrix: sparse.csr_matrix):
         self.positions: NodeArray = unit(matrix)
         self._width = matrix.shape[1]
+
+    @classmethod
+    def of_width(cls, width: int) -> RowPlacement:
+        """For later nodes alone, of rows that were so wide."""
+        return cls(sparse.csr_matrix((0, width)))
 
     def place(self, rows: sparse.csr_matrix) -> NodeArray:
         return unit(rows[:, : self._width])
@@ -162,6 +168,13 @@ class Projection:
         )
         weights = np.ones(len(other)) if degree is None else _inverse_root(degree)
         return SpectralPlacement(own, other, weights, self.singular_values, self.power)
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]], power: int) -> Projection:
+        """What `arrays` gave."""
+        degrees = {f"{side}_degree": arrays.get(f"{side}_degree") for side in ("user", "item")}
+        kept = {name: arrays[name] for name in ("user", "singular_values", "item")}
+        return cls(**kept, **degrees, power=power)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What `projection.npz` holds; the degrees only where later nodes need them."""

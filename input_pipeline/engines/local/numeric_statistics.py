@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,16 +34,22 @@ class NumericStatistics:
         self._features = spec.select(role="numeric")
         self._moments = {feature.name: _Moments() for feature in self._features}
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """By feature, what was found in each window: float64 [windows, 6, W]."""
+        return {name: moments.array() for name, moments in self._moments.items()}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Begins with what `arrays` gave of earlier windows."""
+        self._moments = {f.name: _Moments(arrays[f.name]) for f in self._features}
+
     def add(self, window: int, nodes: WindowNodes) -> None:
-        """Takes in a window, if it ends at t_{n-1} or before.
+        """Takes in a window.
 
         Args:
           window: one after another.
           nodes: those of its events.
         """
         windows = self._interactions.windows
-        if windows.split(window) in ("validation", "test"):
-            return
         places = nodes.places(self._interactions.events.take(windows.slice(window)))
         for feature in self._features:
             values = self._values(feature, windows.slice(window), nodes.tables, places)
@@ -72,11 +78,11 @@ class NumericStatistics:
         return values.reshape(len(values), -1).astype(np.float64)
 
     def transforms(self) -> dict[str, Transform]:
-        """By feature, the transform by what was found."""
-        found = {}
+        """By feature, the transform by what was found up to t_{n-1}."""
+        found, last = {}, self._interactions.windows.num_windows - 2
         for feature in self._features:
             assert feature.transform is not None
-            found[feature.name] = self._moments[feature.name].complete(feature.transform)
+            found[feature.name] = self._moments[feature.name].complete(feature.transform, last)
         return found
 
 
@@ -88,28 +94,34 @@ def numbers_of(feature: Feature, table: NodeTable) -> NDArray[Any]:
 
 
 class _Moments:
-    """Count, mean, sum of squares about it, least and largest of W columns of numbers."""
+    """Of W columns of numbers, window by window, six numbers each.
 
-    def __init__(self) -> None:
-        self._parts: list[NDArray[Any]] = []
-        self._has_missing = False
+    Count, mean, sum of squares about it, least, largest, and whether any is missing.
+    """
+
+    def __init__(self, parts: Sequence[NDArray[Any]] = ()) -> None:
+        self._parts = list(parts)
+
+    def array(self) -> NDArray[Any]:
+        return np.stack(self._parts)
 
     def add(self, values: NDArray[Any]) -> None:
         """Takes in float64 [N, W]; NaN is missing."""
         there = ~np.isnan(values)
-        self._has_missing = self._has_missing or not there.all()
         known = np.where(there, values, 0.0)
         count = there.sum(axis=0)
         mean = known.sum(axis=0) / np.maximum(count, 1)
         squares = (np.where(there, values - mean, 0.0) ** 2).sum(axis=0)
         low = np.where(there, values, np.inf).min(axis=0, initial=np.inf)
         high = np.where(there, values, -np.inf).max(axis=0, initial=-np.inf)
-        self._parts.append(np.stack([count, mean, squares, low, high]))
+        is_missing = (~there).any(axis=0)
+        self._parts.append(np.stack([count, mean, squares, low, high, is_missing]))
 
-    def complete(self, transform: Transform) -> Transform:
-        """The transform by what was taken in; `none` leaves numbers as they are."""
-        # [windows, 5, W]
-        count, means, squares, low, high = np.moveaxis(np.stack(self._parts), 1, 0)
+    def complete(self, transform: Transform, num_windows: int) -> Transform:
+        """The transform by the first windows; `none` leaves numbers as they are."""
+        # [windows, 6, W]
+        parts = np.stack(self._parts[:num_windows])
+        count, means, squares, low, high, is_missing = np.moveaxis(parts, 1, 0)
         total = np.maximum(count.sum(axis=0), 1)
         mean = (count * means).sum(axis=0) / total
         variance = (squares + count * (means - mean) ** 2).sum(axis=0) / total
@@ -123,5 +135,5 @@ class _Moments:
             transform,
             mean=tuple(mean.tolist()),
             deviation=tuple(deviation.tolist()),
-            has_missing=self._has_missing,
+            has_missing=bool(is_missing.any()),
         )
