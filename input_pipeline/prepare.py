@@ -233,6 +233,7 @@ def complete(
 
 
 def with_transforms(spec: DatasetSpec, transforms: Mapping[str, Transform]) -> tuple[Feature, ...]:
+    """The features of a spec with what their numbers are read through, by name."""
     return tuple(
         feature
         if feature.transform is None

@@ -32,9 +32,8 @@ from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import describe, with_transforms
 from input_pipeline.records.shard_index import read_index, write_index
 from input_pipeline.report import data_report
-from input_pipeline.spec import SPEC_FILE, DatasetSpec, read_spec
+from input_pipeline.spec import NEWEST_ROWS, SPEC_FILE, DatasetSpec, read_spec
 
-NEWEST_ROWS = "newest_training_rows"
 # Where the shards of each window of the earlier data set go.
 _MOVES = {"history": "history", "train": "train", "validation": "train", "test": "validation"}
 # What an earlier data set was told of its own log alone.
@@ -117,7 +116,7 @@ def day_preparation(spec: DatasetSpec, options: RefreshOptions) -> PreparationOp
       ValueError: they make a data set that no day can be added to.
     """
     known = {field.name for field in dataclasses.fields(PreparationOptions)}
-    told = {
+    told: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value
         for name, value in (spec.flags | _NOT_OF_A_DAY).items()
         if name in known

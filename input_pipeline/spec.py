@@ -22,6 +22,8 @@ RECORD_LAYOUTS = ("example", "request")
 # The most rows of a record in the request layout.
 MAX_CANDIDATES = 32
 WINDOWS = ("history", "train", "validation", "test")
+# In `counts` of a refreshed data set: rows of the newest training window, whose shards come last.
+NEWEST_ROWS = "newest_training_rows"
 INPUT_OWNERS = (*NODES, "context")
 
 

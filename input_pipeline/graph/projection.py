@@ -172,9 +172,14 @@ class Projection:
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, NDArray[Any]], power: int) -> Projection:
         """What `arrays` gave."""
-        degrees = {f"{side}_degree": arrays.get(f"{side}_degree") for side in ("user", "item")}
-        kept = {name: arrays[name] for name in ("user", "singular_values", "item")}
-        return cls(**kept, **degrees, power=power)
+        return cls(
+            user=arrays["user"],
+            item=arrays["item"],
+            singular_values=arrays["singular_values"],
+            user_degree=arrays.get("user_degree"),
+            item_degree=arrays.get("item_degree"),
+            power=power,
+        )
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What `projection.npz` holds; the degrees only where later nodes need them."""

@@ -1,6 +1,7 @@
 """Data sets that days are added to are those that are prepared of the whole log."""
 
 import dataclasses
+import itertools
 import json
 import os
 import pathlib
@@ -160,13 +161,15 @@ def test_windows_move_on_and_old_files_are_not_copied(two_days, tmp_path):
     assert new.counts["newest_training_rows"] == rows["validation"]
     # the cut before the day is the end of the earlier log
     assert new.cut_times[:-1] == old.cut_times
-    assert BASE_DAYS * DAY - DAY // 40 == new.cut_times[-1]
+    assert new.cut_times[-1] == BASE_DAYS * DAY - DAY // 40
     assert new.goes_on_from(old)
     assert not old.goes_on_from(new)
+    shard = "examples/{}-{:05d}-of-{:05d}.tfrecord.gz".format
     moved = {
-        "examples/history-00001-of-00002.tfrecord.gz": "examples/history-00001-of-00002.tfrecord.gz",
-        "examples/validation-00001-of-00002.tfrecord.gz": "examples/train-00003-of-00004.tfrecord.gz",
-        "examples/test-00000-of-00002.tfrecord.gz": "examples/validation-00000-of-00002.tfrecord.gz",
+        shard("history", 1, 2): shard("history", 1, 2),
+        shard("train", 0, 2): shard("train", 0, 4),
+        shard("validation", 1, 2): shard("train", 3, 4),
+        shard("test", 0, 2): shard("validation", 0, 2),
         "graph/2/task_table.npy": "graph/2/task_table.npy",
         "graph/latest/merging_matrix.npz": "graph/4/merging_matrix.npz",
     }
@@ -194,8 +197,6 @@ def test_regrouped_macro_nodes_keep_their_numbers(two_days, tmp_path):
         old = centers(x, before, len(centroids))
         # the sum of distances is the least of all permutations
         distances = ((old[:, None] - centroids) ** 2).sum(axis=-1)
-        import itertools
-
         k = len(centroids)
         best = min(distances[range(k), list(p)].sum() for p in itertools.permutations(range(k)))
         assert np.trace(distances) == pytest.approx(best)
@@ -263,11 +264,10 @@ def test_cut_times_are_those_of_quantiles(two_days, tmp_path):
         _preparation(cuts=None, cut_times=(3, 2, 1))
     with pytest.raises(ValueError, match=r"--cut_times: take the place of --cuts="):
         _preparation(cut_times=(1, 2, 3))
+    late = str(tmp_path / "late")
+    empty = _preparation(data_dir=late, input=(paths[0],), cuts=None, cut_times=(*times, 10**9))
     with pytest.raises(ValueError, match=r"--cut_times: every window needs events, but test "):
-        late = str(tmp_path / "late")
-        prepare(
-            _preparation(data_dir=late, input=(paths[0],), cuts=None, cut_times=(*times, 10**9))
-        )
+        prepare(empty)
 
 
 def test_specs_without_a_past_are_read():

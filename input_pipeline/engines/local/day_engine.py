@@ -31,7 +31,7 @@ from input_pipeline.log.windows import Windows
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.records.shards import ShardWriter
 from input_pipeline.sources import read_events
-from input_pipeline.spec import DatasetSpec, read_spec
+from input_pipeline.spec import NEWEST_ROWS, DatasetSpec, read_spec
 
 
 class DayEngine(LocalEngine):
@@ -73,7 +73,7 @@ class DayEngine(LocalEngine):
         for name, count in (*day.other_counts.items(), ("late_lines", late)):
             if count:
                 other[name] = other.get(name, 0) + count
-        other.pop("newest_training_rows", None)
+        other.pop(NEWEST_ROWS, None)
         return engine.LogDescription(
             tasks=day.tasks,
             num_events=sum(state.events) + len(self._log),
@@ -102,8 +102,8 @@ class DayEngine(LocalEngine):
         if not num_late:
             return day, 0
         kept = np.flatnonzero(~late)
-        changes = {
-            f"{owner}_features": {name: column.take(kept) for name, column in columns.items()}
+        features = {
+            owner: {name: column.take(kept) for name, column in columns.items()}
             for owner, columns in day.features.items()
         }
         return dataclasses.replace(
@@ -113,7 +113,9 @@ class DayEngine(LocalEngine):
             behaviors=day.behaviors[kept],
             unlabeled=None if day.unlabeled is None else day.unlabeled[kept],
             timestamp=day.timestamp[kept],
-            **changes,
+            user_features=features["user"],
+            item_features=features["item"],
+            context_features=features["context"],
         ), num_late
 
     def index(self, rows: str, split: str) -> engine.IndexDescription:

@@ -17,6 +17,7 @@ from input_pipeline.features.provider import Cut, LogFacts, Since
 from input_pipeline.features.registry import empty_tables, tables_at
 from input_pipeline.files import filesystem
 from input_pipeline.graph.balance import balance
+from input_pipeline.graph.macro_matching import centers, matching, renumbered
 from input_pipeline.graph.macro_nodes import (
     Grouping,
     GroupingOptions,
@@ -24,7 +25,6 @@ from input_pipeline.graph.macro_nodes import (
     group_nodes,
     grouping_matrix,
 )
-from input_pipeline.graph.macro_matching import centers, matching, renumbered
 from input_pipeline.graph.merging_matrix import Pairs, merging_matrix
 from input_pipeline.graph.node_table import NodeTable, save
 from input_pipeline.graph.projection import (

@@ -40,7 +40,7 @@ class NumericStatistics:
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Begins with what `arrays` gave of earlier windows."""
-        self._moments = {f.name: _Moments(arrays[f.name]) for f in self._features}
+        self._moments = {f.name: _Moments(list(arrays[f.name])) for f in self._features}
 
     def add(self, window: int, nodes: WindowNodes) -> None:
         """Takes in a window.
