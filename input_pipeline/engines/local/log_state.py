@@ -8,9 +8,9 @@
   <owner>_first.npy, _latest.npy int64 [V], the times of the first and of the latest event
   <vocabulary>_counts.npy        int64 [2, V], events of the validation and of the test window
   numbers.npz                    float64 [windows, 6, W] by numeric feature, as transforms need them
-  log.json                       events by window, the latest time, and what reports show of windows
+  log.json                       events by window, the latest time, and what reports show of them
 
-That is 9 bytes a pair and 8 of each of its tasks, and 8 (T + 2) bytes a node, with up to eight tasks.
+With up to eight tasks that is 9 bytes a pair and 8 for each of its tasks, and 8 (T + 4) a node.
 """
 
 from __future__ import annotations
