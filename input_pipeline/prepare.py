@@ -134,7 +134,7 @@ def tell_what_order_means(log: LogDescription, preparation: PreparationOptions, 
     reason = "the log has no times"
     if log.single_time is not None:
         reason = f"all lines have the time {log.single_time}"
-    elif preparation.source in ("csv", "parquet"):
+    elif preparation.source in ("csv", "parquet", "orc", "table"):
         reason = "there is no --timestamp_column"
     windows = "--cuts cut each user's lines by their position"
     if preparation.cuts is None:

@@ -37,7 +37,10 @@ from input_pipeline.spec import NEWEST_ROWS, SPEC_FILE, DatasetSpec, read_spec
 # Where the shards of each window of the earlier data set go.
 _MOVES = {"history": "history", "train": "train", "validation": "train", "test": "validation"}
 # What an earlier data set was told of its own log alone.
-_NOT_OF_A_DAY: dict[str, Any] = {"time_from": None, "time_to": None, "cuts": None}
+_NOT_OF_A_DAY: dict[str, Any] = {
+    **dict.fromkeys(("time_from", "time_to", "cuts")),
+    "grouping_from": "",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,6 +180,7 @@ def _write(engine: DayEngine, before: DatasetSpec, earlier: str, *, regroup: boo
     flag_values = spec.flags | {
         "input": [*before.flags["input"], *engine.preparation.input],
         "cut_times": [int(time) for time in spec.cut_times],
+        "grouping_from": before.flags.get("grouping_from", ""),
     }
     spec = dataclasses.replace(
         spec,

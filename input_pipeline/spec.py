@@ -124,6 +124,20 @@ class DatasetSpec:
             f"the data set has no column {name!r}, only {[v.name for v in self.vocabularies]}"
         )
 
+    @property
+    def hash_rows(self) -> int:
+        """How many rows the ids of users, and those of items, are hashed to; 0: they are not."""
+        return self.vocabulary("user_id").hash_rows
+
+    def with_hashed_ids(self, rows: int) -> DatasetSpec:
+        """The spec for a model that hashes ids of users and items to so many rows; 0: does not."""
+        ids = {feature.vocabulary for feature in self.select(role="id")}
+        vocabularies = (
+            dataclasses.replace(v, hash_rows=rows if v.name in ids else 0)
+            for v in self.vocabularies
+        )
+        return dataclasses.replace(self, vocabularies=tuple(vocabularies))
+
     def select(self, owner: str | None = None, role: str | None = None) -> tuple[Feature, ...]:
         """The features of an owner, of a role, or of both, in the order of the spec."""
         return tuple(
@@ -161,14 +175,17 @@ class DatasetSpec:
             "format_version": self.format_version,
             "tasks": [dataclasses.asdict(task) for task in self.tasks],
             "features": [dataclasses.asdict(feature) for feature in self.features],
-            "embedded": [[v.name, v.embedded, v.checksum] for v in self.vocabularies],
+            "embedded": [
+                [v.name, v.table_rows, "hashed" if v.hash_rows else v.checksum]
+                for v in self.vocabularies
+            ],
             "grouping": self.grouping,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def goes_on_from(self, other: DatasetSpec) -> bool:
         """Whether this is the other data set, as models see it, with days added to it."""
-        return other.fingerprint() in self.continues
+        return other.with_hashed_ids(0).fingerprint() in self.continues
 
     def to_json(self) -> str:
         """The spec as text."""

@@ -159,16 +159,6 @@ class Projection:
             power=options.power,
         )
 
-    def placement(self, owner: str) -> SpectralPlacement:
-        """Where the nodes of this side lie."""
-        own, other, degree = (
-            (self.user, self.item, self.item_degree)
-            if owner == "user"
-            else (self.item, self.user, self.user_degree)
-        )
-        weights = np.ones(len(other)) if degree is None else _inverse_root(degree)
-        return SpectralPlacement(own, other, weights, self.singular_values, self.power)
-
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, NDArray[Any]], power: int) -> Projection:
         """What `arrays` gave."""
@@ -180,6 +170,16 @@ class Projection:
             item_degree=arrays.get("item_degree"),
             power=power,
         )
+
+    def placement(self, owner: str) -> SpectralPlacement:
+        """Where the nodes of this side lie."""
+        own, other, degree = (
+            (self.user, self.item, self.item_degree)
+            if owner == "user"
+            else (self.item, self.user, self.user_degree)
+        )
+        weights = np.ones(len(other)) if degree is None else _inverse_root(degree)
+        return SpectralPlacement(own, other, weights, self.singular_values, self.power)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """What `projection.npz` holds; the degrees only where later nodes need them."""

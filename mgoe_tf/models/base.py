@@ -126,8 +126,9 @@ class RankingModel(tf.keras.Model):
         self.asset_paths = given
         tables = self.tables
         self.embeddings = IdEmbeddings(
-            sizes={name: spec.vocabulary(t.vocabulary).embedded for name, t in tables.items()},
+            sizes={name: spec.vocabulary(t.vocabulary).table_rows for name, t in tables.items()},
             dim={name: table.dim for name, table in tables.items()},
+            hashed=[n for n, t in tables.items() if spec.vocabulary(t.vocabulary).hash_rows],
             name="id_embeddings",
         )
         self.numeric_inputs = {
@@ -412,7 +413,9 @@ class RankingModel(tf.keras.Model):
         def missing(feature: Feature) -> tf.Tensor:
             shape = [batch_size, *feature.shape]
             if feature.vocabulary is not None:
-                return tf.fill(shape, feature.encoded_filler)
+                hashed = self.spec.vocabulary(feature.vocabulary).hash_rows
+                kind = tf.int64 if hashed else tf.int32
+                return tf.fill(shape, tf.constant(feature.encoded_filler, kind))
             dtype = {"float": tf.float32, "int64": tf.int64}[feature.dtype]
             return tf.broadcast_to(tf.constant(feature.filler, dtype), shape)
 
@@ -420,7 +423,8 @@ class RankingModel(tf.keras.Model):
         found = {feature.name: missing(feature) for feature in features}
         for feature in features:
             for column in neighbor_side_features(self.spec, feature):
-                found[side_feature_of(feature.name, column)] = tf.zeros_like(found[feature.name])
+                name = side_feature_of(feature.name, column)
+                found[name] = tf.zeros_like(found[feature.name], tf.int32)
         return found
 
     def get_config(self) -> dict[str, Any]:

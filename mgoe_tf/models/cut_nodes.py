@@ -22,7 +22,7 @@ class CutNodes:
     Attributes:
       starts: by owner, int32 [graphs], the number of each graph's first node.
       sizes: by owner, int32 [graphs].
-      rows: by owner, int32 [numbers], the embedding row of each node.
+      rows: by owner, int32 [numbers], the embedding row of each node; or its code, int64.
     """
 
     def __init__(self, graphs: Sequence[CutGraph]) -> None:
@@ -32,7 +32,7 @@ class CutNodes:
             for owner, sizes in self.sizes.items()
         }
         self.rows: dict[str, NDArray[Any]] = {
-            owner: np.concatenate([np.zeros(1, np.int32), *(graph.rows[owner] for graph in graphs)])
+            owner: np.concatenate([np.int32([0]), *(graph.rows[owner] for graph in graphs)])
             for owner in NODES
         }
 

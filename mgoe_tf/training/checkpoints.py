@@ -3,7 +3,8 @@
 <model_dir>/
   config.json               model options, training options, checksums of the assets
   dataset_spec.json         of the data set that the model was trained on
-  vocabulary/<name>.txt     the ids that have a row in an embedding table, one a line
+  vocabulary/<name>.txt     the ids that have a row in an embedding table, one a line; none of
+                            those that are hashed
   assets/                   copies of what the model needs of the data set, if it needs anything
   checkpoints/latest/       what --resume goes on from
   checkpoints/best/         the model after its best epoch by validation
@@ -75,17 +76,36 @@ def write_json(path: str, contents: Any) -> None:
     filesystem.write_text(path, json.dumps(contents, indent=2) + "\n")
 
 
+def read_trained_spec(train_options: TrainOptions) -> DatasetSpec:
+    """The spec of a run's data set, with hashed ids where the run hashes them.
+
+    Raises:
+      ValueError: the data set leaves out rare ids, which no hashed table does.
+    """
+    spec = read_spec(train_options.data_dir)
+    if train_options.hash_rows and spec.flags["min_count"] > 1:
+        raise ValueError(
+            "--id_tables: must be vocabulary for a data set of --min_count="
+            f"{spec.flags['min_count']}, got hashed: there every id has its rows; prepare without "
+            "--min_count"
+        )
+    return spec.with_hashed_ids(train_options.hash_rows)
+
+
 def write_run(
     model_dir: str, spec: DatasetSpec, model_options: ModelOptions, train_options: TrainOptions
 ) -> None:
     """Begins a model directory; config.json comes last and makes it one."""
     folder = filesystem.join(model_dir, "vocabulary")
     filesystem.make_dirs(folder)
+    hashed = {column.name for column in spec.vocabularies if column.hash_rows}
     for column in spec.vocabularies:
+        if column.name in hashed:
+            continue
         lines = vocabulary.embedded_lines(train_options.data_dir, spec, column.name)
         filesystem.write_bytes(filesystem.join(folder, f"{column.name}.txt"), lines)
     for owner in ("user", "item"):
-        for name in spec.side_columns(owner):
+        for name in spec.side_columns(owner) if not hashed else ():
             rows = vocabulary.embedded_side_feature(train_options.data_dir, spec, name)
             filesystem.save_array(filesystem.join(folder, f"{name}.npy"), rows)
     filesystem.write_bytes(filesystem.join(model_dir, SPEC_FILE), spec.to_json().encode())
@@ -149,9 +169,13 @@ def _read_config(model_dir: str) -> tuple[dict[str, Any], str]:
 def require_same_data(trained_on: DatasetSpec, given: DatasetSpec, data_dir: str) -> None:
     """Raises ValueError saying what differs, where a model's weights do not fit a data set.
 
-    They fit those that continue the one that it was trained on, too.
+    They fit those that continue the one that it was trained on, too, and a model that hashes ids
+    reads data sets of any ids.
     """
-    if trained_on.fingerprint() == given.fingerprint() or given.goes_on_from(trained_on):
+    if given.goes_on_from(trained_on):
+        return
+    given = given.with_hashed_ids(trained_on.hash_rows)
+    if trained_on.fingerprint() == given.fingerprint():
         return
     differences = []
     for name in ("format_version", "tasks", "input_features", "vocabularies", "grouping"):
@@ -200,7 +224,9 @@ def _described(spec: DatasetSpec, part: str) -> dict[str, str]:
             for f in spec.input_features
         }
     return {
-        f"vocabulary {v.name}": f"{v.embedded} embedded ids ({v.checksum[:12]})"
+        f"vocabulary {v.name}": f"hashed to {v.hash_rows} rows"
+        if v.hash_rows
+        else f"{v.embedded} embedded ids ({v.checksum[:12]})"
         for v in spec.vocabularies
     }
 

@@ -90,7 +90,7 @@ def train(
     require_apart({name: getattr(options, name) for name in ("model_dir", "data_dir")})
     with contextlib.ExitStack() as held:
         with StopRequest().listening() as stop:
-            spec = read_spec(options.data_dir)
+            spec = checkpoints.read_trained_spec(options)
             require_trained_tasks(spec, options)
             warm_start.require_startable(spec, model_options, options)
             tf.keras.utils.set_random_seed(options.seed)

@@ -52,6 +52,11 @@ def require_startable(
             f"--warm_start={options.warm_start}: is a model {trained.model}, got "
             f"--model={options.model}"
         )
+    if trained.hash_rows != options.hash_rows:
+        raise ValueError(
+            f"--hash_rows={options.hash_rows}: the model in --warm_start={options.warm_start} was "
+            f"trained with {trained.hash_rows}"
+        )
     told = dataclasses.asdict(model_options)
     for name, value in dataclasses.asdict(begun).items():
         if told[name] != value:
@@ -133,6 +138,9 @@ class _Growth(NamedTuple):
 
 def _grown(name: str, step: TrainingStep, options: TrainOptions) -> _Growth:
     spec, table = step.model.spec, step.model.tables[name]
+    if spec.vocabulary(table.vocabulary).hash_rows:  # the same rows, whatever ids there are
+        rows = step.model.embeddings.tables[name].shape[0]
+        return _Growth(np.arange(rows), np.full(rows, -1, np.int32), 1)
     dtype = spec.vocabulary(table.vocabulary).dtype
     before, now = (
         filesystem.read_bytes(filesystem.join(folder, "vocabulary", f"{table.vocabulary}.txt"))

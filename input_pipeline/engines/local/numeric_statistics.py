@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from input_pipeline.engines.local.window_nodes import WindowNodes
 from input_pipeline.feature import Feature, Transform
+from input_pipeline.features.moments import Moments
 from input_pipeline.features.registry import table_of_events
 from input_pipeline.graph.node_table import DenseColumn, NodeTable
 from input_pipeline.log.interactions import Interactions
@@ -32,15 +32,15 @@ class NumericStatistics:
     def __init__(self, interactions: Interactions, spec: DatasetSpec):
         self._interactions = interactions
         self._features = spec.select(role="numeric")
-        self._moments = {feature.name: _Moments() for feature in self._features}
+        self._moments = {feature.name: Moments() for feature in self._features}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """By feature, what was found in each window: float64 [windows, 6, W]."""
-        return {name: moments.array() for name, moments in self._moments.items()}
+        return {name: moments.parts() for name, moments in self._moments.items()}
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Begins with what `arrays` gave of earlier windows."""
-        self._moments = {f.name: _Moments(list(arrays[f.name])) for f in self._features}
+        self._moments = {f.name: Moments.of_parts(arrays[f.name]) for f in self._features}
 
     def add(self, window: int, nodes: WindowNodes) -> None:
         """Takes in a window.
@@ -91,49 +91,3 @@ def numbers_of(feature: Feature, table: NodeTable) -> NDArray[Any]:
     column = table[feature.column]
     assert isinstance(column, DenseColumn)
     return column.values
-
-
-class _Moments:
-    """Of W columns of numbers, window by window, six numbers each.
-
-    Count, mean, sum of squares about it, least, largest, and whether any is missing.
-    """
-
-    def __init__(self, parts: Sequence[NDArray[Any]] = ()) -> None:
-        self._parts = list(parts)
-
-    def array(self) -> NDArray[Any]:
-        return np.stack(self._parts)
-
-    def add(self, values: NDArray[Any]) -> None:
-        """Takes in float64 [N, W]; NaN is missing."""
-        there = ~np.isnan(values)
-        known = np.where(there, values, 0.0)
-        count = there.sum(axis=0)
-        mean = known.sum(axis=0) / np.maximum(count, 1)
-        squares = (np.where(there, values - mean, 0.0) ** 2).sum(axis=0)
-        low = np.where(there, values, np.inf).min(axis=0, initial=np.inf)
-        high = np.where(there, values, -np.inf).max(axis=0, initial=-np.inf)
-        is_missing = (~there).any(axis=0)
-        self._parts.append(np.stack([count, mean, squares, low, high, is_missing]))
-
-    def complete(self, transform: Transform, num_windows: int) -> Transform:
-        """The transform by the first windows; `none` leaves numbers as they are."""
-        # [windows, 6, W]
-        parts = np.stack(self._parts[:num_windows])
-        count, means, squares, low, high, is_missing = np.moveaxis(parts, 1, 0)
-        total = np.maximum(count.sum(axis=0), 1)
-        mean = (count * means).sum(axis=0) / total
-        variance = (squares + count * (means - mean) ** 2).sum(axis=0) / total
-        # Rounding leaves a little of a deviation that is 0.
-        same = high.max(axis=0) <= low.min(axis=0)
-        mean = np.where(same & (count.sum(axis=0) > 0), low.min(axis=0), mean)
-        deviation = np.where(same | (variance == 0), 1.0, np.sqrt(variance))
-        if transform.kind == "none":
-            mean, deviation = np.zeros_like(mean), np.ones_like(deviation)
-        return dataclasses.replace(
-            transform,
-            mean=tuple(mean.tolist()),
-            deviation=tuple(deviation.tolist()),
-            has_missing=bool(is_missing.any()),
-        )

@@ -177,7 +177,8 @@ class MoGENet(GraphModel):
             for _ in range(_LAYERS):
                 reached = self._neighbors.reach(channel, reached).numbers
             for owner in NODES:
-                rows = tf.gather(self._neighbors.rows[owner], reached[owner])
+                ids = tf.gather(self._neighbors.rows[owner], reached[owner])
+                rows = tf.reshape(self.rows_of(owner, ids), [-1])
                 counts[owner] += tf.math.unsorted_segment_sum(
                     tf.ones_like(rows), rows, self.num_rows(owner)
                 )
@@ -250,7 +251,7 @@ class _Neighbors:
     """Neighbours of all nodes by channel: apart from the model, as they are no weights.
 
     Attributes:
-      rows: by owner, int32 [numbers], the embedding row of each node.
+      rows: by owner, [numbers], the embedding row of each node, or its code.
     """
 
     def __init__(
@@ -283,7 +284,7 @@ class _Neighbors:
         with tf.init_scope():
             # tensors that all traced functions share, in none of their graphs
             self._lists = {k: tf.constant(np.concatenate(of), tf.int32) for k, of in found.items()}
-            self.rows = {owner: tf.constant(rows, tf.int32) for owner, rows in nodes.rows.items()}
+            self.rows = {owner: tf.constant(rows) for owner, rows in nodes.rows.items()}
 
     def reach(self, channel: str, numbers: OfNodes) -> _Reach:
         """Some nodes with their neighbours in a channel."""

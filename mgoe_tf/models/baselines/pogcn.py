@@ -207,5 +207,5 @@ class _Walks:
             has_neighbor = [graph.ranks.getnnz(axis=axis) > 0 for axis in (1, 0)]
             with_row = {o: np.zeros(num_rows[o], bool) for o in NODES}
             for owner, has in zip(NODES, has_neighbor, strict=True):
-                with_row[owner][graph.rows[owner][has]] = True
+                with_row[owner][graph.table_rows(owner, has)] = True
             self.rows.append(with_row)

@@ -40,7 +40,7 @@ def _options(data_dir: str, model_dir, **changes) -> TrainOptions:
 
 def _begun(options: TrainOptions) -> TrainingStep:
     """A run without a step yet."""
-    spec = read_spec(options.data_dir)
+    spec = checkpoints.read_trained_spec(options)
     checkpoints.write_run(options.model_dir, spec, OPTIONS[options.model], options)
     model = checkpoints.new_model(spec, OPTIONS[options.model], options)
     return make_step(model, options, num_steps=1)
@@ -124,6 +124,31 @@ def test_every_weight_and_moment_follows_its_id(two_days, tmp_path, model, ema_d
                 average = ours.slots(table)[-1][row]
                 np.testing.assert_allclose(average, [*after[row], 70.0], rtol=1e-6)
     assert grown > 0
+
+
+def test_hashed_tables_stay_as_they_are(two_days, tmp_path):
+    changes = {"id_tables": "hashed", "hash_rows": 50}
+    old_options = _options(two_days.before, tmp_path / "old", **changes)
+    old = _begun(old_options)
+    _fill(old)
+    saved = RunCheckpoints(old_options.model_dir, old)
+    saved.save_best(1)
+    saved.save(Position(epoch=1, step=70))
+    options = _options(
+        two_days.after, tmp_path / "new", warm_start=old_options.model_dir, **changes
+    )
+    spec = checkpoints.read_trained_spec(options)
+    warm_start.require_startable(spec, OPTIONS["mmoe"], options)
+    new = _begun(options)
+    warm_start.apply(new, options, make_step)
+    for name in ("user_id", "item_id"):
+        before, after = (s.model.embeddings.tables[name] for s in (old, new))
+        np.testing.assert_array_equal(before, after)
+        ours, theirs = inner_optimizer(new.optimizer), inner_optimizer(old.optimizer)
+        np.testing.assert_array_equal(theirs.slots(before)[0], ours.slots(after)[0])
+    more = dataclasses.replace(options, hash_rows=60)
+    with pytest.raises(ValueError, match="--hash_rows=60: the model in .* was trained with 50"):
+        warm_start.require_startable(spec, OPTIONS["mmoe"], more)
 
 
 @pytest.fixture(scope="module")

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from input_pipeline.engines.local.numeric_statistics import _Moments
 from input_pipeline.feature import Transform
+from input_pipeline.features.moments import Moments
 
 
 def moments(*windows):
-    found = _Moments()
+    found = Moments()
     for values in windows:
         found.add(np.array(values, np.float64).reshape(len(values), -1))
     return found
