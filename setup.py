@@ -83,6 +83,7 @@ setup(
     entry_points={
         "console_scripts": [
             "mgoe-prepare = input_pipeline.prepare:main",
+            "mgoe-refresh = input_pipeline.refresh:main",
             "mgoe-synthetic = input_pipeline.sources.synthetic.__main__:main",
             "mgoe-train = mgoe_tf.train:main",
             "mgoe-evaluate = mgoe_tf.evaluate:main",
@@ -94,6 +95,7 @@ setup(
             "mgoe-client = export.client.__main__:main",
             "mgoe-deploy = export.deploy.__main__:main",
             "mgoe-explain = export.explain:main",
+            "mgoe-daily = export.daily.__main__:main",
             "mgoe-features = export.features:main",
         ]
     },
