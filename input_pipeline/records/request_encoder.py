@@ -142,7 +142,8 @@ class RequestEncoder:
         for number, (which, element) in enumerate(
             zip(self._which, self._first_element, strict=True)
         ):
-            taken[begin + number * counts[request]] = element + which[row]
+            # Sums of small numbers stay small in NumPy 1, and wrap around, unless they are made wide.
+            taken[begin + number * counts[request]] = element + which[row].astype(np.int64)
         flat, offsets = flat_bytes(self._elements.take(pa.array(taken)))
         # [N, C]: where each list begins among the elements.
         bounds = num_lists * first[:, None] + np.arange(num_lists) * counts[:, None]

@@ -83,7 +83,7 @@ def test_exposures_with_features_in_order_from_parquet(tmp_path):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    lines = [without_lists(line) for line in with_features(random_lines(4, exposures=True), 4)]
+    lines = with_features(random_lines(4, exposures=True), 4)
     local = {"record_layout": "request", "transforms": TRANSFORMS, "split": "order"}
     prepare_lines(lines, tmp_path / "first", **local)
     log = pathlib.Path(tmp_path, "first.csv")
@@ -117,22 +117,6 @@ def test_exposures_with_features_in_order_from_parquet(tmp_path):
     assert requests[0] == requests[1]
 
 
-def without_lists(line):
-    import dataclasses
-
-    return dataclasses.replace(
-        line,
-        **{
-            f"{owner}_features": tuple(
-                (name, value)
-                for name, value in getattr(line, f"{owner}_features")
-                if not isinstance(value, tuple)
-            )
-            for owner in ("user", "item", "context")
-        },
-    )
-
-
 def candidates_of(data_dir):
     """By split, the rows of its requests as Examples, sorted."""
     from input_pipeline.records.example_rows import examples_of_request
@@ -161,9 +145,5 @@ def test_what_is_not_offered_is_refused_by_name(tmp_path):
         engine(min_user_events=2)
     with engine(source="taobao", spark_conf=("x",)) as made, pytest.raises(
         ValueError, match="--spark_conf: expected key=value, got 'x'"
-    ):  # fmt: skip
-        made.read()
-    with engine(user_feature_columns=("tags:multi",)) as made, pytest.raises(
-        ValueError, match=r"no features of kind multi yet, got \['tags'\]"
     ):  # fmt: skip
         made.read()
