@@ -142,7 +142,7 @@ class RequestEncoder:
         for number, (which, element) in enumerate(
             zip(self._which, self._first_element, strict=True)
         ):
-            # Sums of small numbers stay small in NumPy 1, and wrap around, unless they are made wide.
+            # In NumPy 1 the sum of a small number and int8 is int8, and wraps around.
             taken[begin + number * counts[request]] = element + which[row].astype(np.int64)
         flat, offsets = flat_bytes(self._elements.take(pa.array(taken)))
         # [N, C]: where each list begins among the elements.
