@@ -13,6 +13,8 @@ import tensorflow as tf
 
 from input_pipeline.engines.registry import make_engine
 from input_pipeline.preparation_options import PreparationOptions
+from input_pipeline.records.example_rows import examples_of_request
+from input_pipeline.records.packing import Packing
 from input_pipeline.report import data_report as report
 from tests.input_pipeline.contract import CUTS, check_data_set, prepare_lines, read_spec
 from tests.input_pipeline.engines.spark.sessions import SPARK, small_session
@@ -119,14 +121,12 @@ def test_exposures_with_features_in_order_from_parquet(tmp_path):
 
 def candidates_of(data_dir):
     """By split, the rows of its requests as Examples, sorted."""
-    from input_pipeline.records.example_rows import examples_of_request
-
-    optional = {f.name for f in read_spec(data_dir).features if f.optional}
+    packing = Packing.of(read_spec(data_dir), str(data_dir))
     found = {}
     for split in ("history", "train", "validation", "test"):
         rows = []
         for record in records_of(data_dir, split):
-            for row in examples_of_request(record, optional):
+            for row in examples_of_request(record, packing):
                 features = tf.train.Example.FromString(row).features.feature
                 rows.append(sorted((n, f.SerializeToString()) for n, f in features.items()))
         found[split] = sorted(rows)
