@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from absl import logging
 
 from input_pipeline.commands.command import run_command
@@ -36,6 +37,8 @@ from input_pipeline.report import data_report as report
 from input_pipeline.report import telling
 from input_pipeline.report.window_warnings import window_warnings
 from input_pipeline.spec import SPEC_FILE, DatasetSpec, Task
+
+_BLOCK_NODES = 1 << 22
 
 
 def prepare(preparation: PreparationOptions) -> DatasetSpec:
@@ -271,8 +274,10 @@ def grouping_checksum(spec: DatasetSpec, data_dir: str) -> str:
     folder = filesystem.join(data_dir, "graph", graph_name(1, len(spec.cuts)))
     digest = hashlib.sha256()
     for feature in spec.select(role="macro_id"):
-        macro = filesystem.load_array(filesystem.join(folder, f"{feature.column}.npy"))
-        digest.update(macro.astype("<i4").tobytes())
+        # Local, as `data_dir` is while it is written, and maybe larger than memory.
+        macro = np.load(filesystem.join(folder, f"{feature.column}.npy"), mmap_mode="r")
+        for start in range(0, len(macro), _BLOCK_NODES):
+            digest.update(macro[start : start + _BLOCK_NODES].astype("<i4").tobytes())
     return digest.hexdigest()
 
 
