@@ -147,7 +147,7 @@ def test_hashed_tables_stay_as_they_are(two_days, tmp_path):
         ours, theirs = inner_optimizer(new.optimizer), inner_optimizer(old.optimizer)
         np.testing.assert_array_equal(theirs.slots(before)[0], ours.slots(after)[0])
     more = dataclasses.replace(options, hash_rows=60)
-    with pytest.raises(ValueError, match="--hash_rows=60: the model in .* was trained with 50"):
+    with pytest.raises(ValueError, match=r"--hash_rows=60: the model in .* was trained with 50"):
         warm_start.require_startable(spec, OPTIONS["mmoe"], more)
 
 
