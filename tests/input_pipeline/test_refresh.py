@@ -113,16 +113,26 @@ def _require_same(refreshed: str, anew: str) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {},
-        {"beta": 0.3, "grouping_scale": "degree", "min_count": 3, "record_layout": "request"},
-        {"grouping": "rows", "drop_cold": True, "activity": "copreference"},
-        {"rows": "events", "task_levels": (1, 1, 2), "nothing": "exposures"},
+        pytest.param({}, id="default"),
+        pytest.param(
+            {"beta": 0.3, "grouping_scale": "degree", "min_count": 3, "record_layout": "request"},
+            id="requests",
+        ),
+        pytest.param(
+            {"grouping": "rows", "drop_cold": True, "activity": "copreference"},
+            id="rows",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            {"rows": "events", "task_levels": (1, 1, 2), "log": "exposures"},
+            id="exposures",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["default", "requests", "rows", "exposures"],
 )
 def test_a_refreshed_data_set_is_the_one_prepared_anew(tmp_path, options):
     options = dict(options)
-    exposures = bool(options.pop("nothing", None))
+    exposures = bool(options.pop("log", None))
     paths = _write_days(tmp_path, num_days=BASE_DAYS + 3, exposures=exposures)
     first = str(tmp_path / "first")
     prepare(_preparation(data_dir=first, input=(paths[0],), **options))
