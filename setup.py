@@ -51,6 +51,8 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]==2.17.1"],
+        # 3.5 is the last that runs with NumPy 1 and Python 3.10 on Java 17; 4 asks for pandas 2.2.
+        "spark": ["pyspark>=3.5.3,<3.6", "pandas>=2.2,<3"],
         # Peers of `python -m tests.benchmarks`.
         "bench": [
             "torch==2.13.0",
@@ -73,11 +75,15 @@ setup(
             "compose-spec>=0.2",
             "cryptography>=42",
             "pyyaml>=6",
+            # Runs what `python -m tests.benchmarks.gpu --write_hlo=DIR` writes; later ones ask for
+            # another ml_dtypes than TensorFlow 2.17 has.
+            "jax>=0.4.30,<0.6",
         ],
     },
     entry_points={
         "console_scripts": [
             "mgoe-prepare = input_pipeline.prepare:main",
+            "mgoe-refresh = input_pipeline.refresh:main",
             "mgoe-synthetic = input_pipeline.sources.synthetic.__main__:main",
             "mgoe-train = mgoe_tf.train:main",
             "mgoe-evaluate = mgoe_tf.evaluate:main",
@@ -89,6 +95,7 @@ setup(
             "mgoe-client = export.client.__main__:main",
             "mgoe-deploy = export.deploy.__main__:main",
             "mgoe-explain = export.explain:main",
+            "mgoe-daily = export.daily.__main__:main",
             "mgoe-features = export.features:main",
         ]
     },

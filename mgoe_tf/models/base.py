@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from input_pipeline.feature import USER_ROW, Feature
 from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
@@ -23,6 +24,8 @@ from mgoe_tf.models.options import ModelOptions, from_json
 
 # Features that are read by the embeddings of the ids that they hold.
 EMBEDDED_ROLES = ("id", "side")
+# Before the names of assets that a model made itself (`RankingModel.made_assets`).
+MADE = "made/"
 Features = Mapping[str, tf.Tensor]
 
 
@@ -83,8 +86,8 @@ class RankingModel(tf.keras.Model):
     Args:
       spec: of the data set; gives tasks, features and sizes of tables.
       options: of `options_class`; None: its defaults.
-      assets: local paths of the files that `assets(spec)` names. They are read in the constructor
-        or in `build`, and may be gone later.
+      assets: local paths of the files that `assets(spec)` names, and of any of `made_assets`. They
+        are read in the constructor or in `build`, and may be gone later.
 
     Call arguments:
       features: as encoded by `IdLookup`: ids and neighbours int32 embedding rows, the rest as in
@@ -117,7 +120,7 @@ class RankingModel(tf.keras.Model):
                 f"{type(options).__name__}"
             )
         needed, given = set(self.assets(spec)), dict(assets or {})
-        if needed != set(given):
+        if needed != {name for name in given if not name.startswith(MADE)}:
             raise ValueError(
                 f"assets: {type(self).__name__} takes {sorted(needed)}, got {sorted(given)}"
             )
@@ -148,6 +151,14 @@ class RankingModel(tf.keras.Model):
         `("graph/3/merging_matrix.npz",)`, say. By default none.
         """
         return ()
+
+    def made_assets(self) -> dict[str, NDArray[Any]]:
+        """What took long to make of `assets`, kept in the model directory for later constructions.
+
+        Arrays by name, `made/<name>.npy`; a later construction is given them among its assets, but
+        has to do without where there are none. By default nothing.
+        """
+        return {}
 
     @property
     def tables(self) -> dict[str, Table]:
@@ -324,6 +335,17 @@ class RankingModel(tf.keras.Model):
           mean over the rows of this replica, or of weights alone.
         """
         return self.network(inputs, training=training), {}
+
+    def training_labels(self, labels: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The labels that training takes for the data's; evaluation goes by the data's.
+
+        Args:
+          labels: by task name, float32 [B], -1 for none.
+
+        Returns:
+          The same; by default the labels as they are.
+        """
+        return dict(labels)
 
     def begin_epoch(self, epoch: int) -> bool:
         """Called before the first step of an epoch, outside of the training step.
