@@ -22,6 +22,7 @@ from export.client.batch_sizes import MAX_BATCH_SIZE
 from export.client.ranking import join
 from export.client.snapshot import GraphSnapshot
 from export.graph_tables import table_bytes
+from export.node_state import TABLE_DTYPES
 from export.row_checks import CHECK_FINITE
 from export.score_weights import weights_of_trained
 from export.server.loading import load_servable
@@ -34,6 +35,7 @@ from input_pipeline.files.paths import require_apart
 from input_pipeline.files.temporary_directory import temporary_directory
 from input_pipeline.log.raw_ids import as_array
 from input_pipeline.spec import SPEC_FILE
+from mgoe_tf.models.base import NODE_STATES, RankingModel
 from mgoe_tf.training import checkpoints, selection
 from mgoe_tf.training.trained_tasks import trained_tasks
 
@@ -69,6 +71,22 @@ class ExportOptions:
         2_000_000_000,
         "Leaves rank_ids and explain out where the graph inside the model takes more memory than "
         "this. 0: always.",
+    )
+    node_state: str = option(
+        "full",
+        "What the graph inside the model holds of every node. none: its features and the sums of "
+        "embeddings. compact: of MGOE the embeddings, sums and macro weights as the network takes "
+        "them. full: whatever depends on the node alone, so that a request computes what depends "
+        "on the pair. A model without such a level takes the next lower one. The bytes of each "
+        "table are printed.",
+        NODE_STATES,
+    )
+    table_dtype: str = option(
+        "float32",
+        "Numbers in those tables. float16 and int8 take a half and a quarter of the memory; what "
+        "they change in answers and in AUC on validation rows is printed and kept in "
+        "evaluation.json.",
+        TABLE_DTYPES,
     )
     min_auc: float | None = option(
         None, "Publishes nothing whose mean validation AUC is below this."
@@ -129,6 +147,7 @@ def export(export_options: ExportOptions) -> str:
     absent = _why_without_graph(loaded, snapshot, export_options)
     for name, reason in absent.items():
         logging.info("signature %s is left out: %s", name, reason)
+    level = node_state_of(loaded.model, export_options.node_state)
     served = ServedModel(
         model=loaded.model,
         lookup=loaded.lookup,
@@ -136,7 +155,11 @@ def export(export_options: ExportOptions) -> str:
         weights=weights,
         check_finite=export_options.check_finite,
         snapshot=None if "rank_ids" in absent else snapshot,
+        node_state=level,
+        table_dtype=export_options.table_dtype,
     )
+    for name, size in served.table_bytes.items():
+        logging.info("table of %s (%s): %s bytes", name, level, f"{size:,}")
     filesystem.prepare_remote(base_path)
     publication.choose_version(base_path, export_options.version)  # fails early where it exists
     temporary = temporary_directory(base_path)
@@ -164,6 +187,12 @@ def export(export_options: ExportOptions) -> str:
     for old in publication.prune(base_path, export_options.keep):
         logging.info("removed version %d: --keep=%d", old, export_options.keep)
     return filesystem.join(base_path, str(version))
+
+
+def node_state_of(model: RankingModel, wanted: str) -> str:
+    """The highest level of node state that a model has, up to the one that is wanted."""
+    levels = NODE_STATES[: NODE_STATES.index(wanted) + 1]
+    return [level for level in levels if level in model.node_states][-1]
 
 
 def _metrics(export_options: ExportOptions, loaded: checkpoints.LoadedModel) -> dict[str, Any]:
@@ -198,7 +227,9 @@ def _why_without_graph(
     if snapshot is None:
         reason = "no graph was given (--data_dir)"
     else:
-        size = table_bytes(snapshot, loaded.model)
+        level = node_state_of(loaded.model, export_options.node_state)
+        tables = table_bytes(snapshot, loaded.model, level, export_options.table_dtype)
+        size = sum(tables.values())
         if size <= export_options.max_graph_bytes:
             return absent
         reason = (

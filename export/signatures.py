@@ -48,6 +48,8 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
       check_finite: see `RowChecks`.
       snapshot: the graph that `rank_ids`, `known_ids` and `explain` read; None: the model has none
         of them.
+      node_state, table_dtype: of the graph's tables, see `GraphTables`; with a node state other
+        than `none`, `rank_ids` goes on from there.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         weights: Sequence[float] | None = None,
         check_finite: str = "row",
         snapshot: GraphSnapshot | None = None,
+        node_state: str = "none",
+        table_dtype: str = "float32",
     ) -> None:
         super().__init__(name="served_model")
         self._features = tuple(spec.feature(name) for name in sorted(model.feature_names))
@@ -90,9 +94,28 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         self._tables: dict[str, GraphTables] = {}
         if snapshot is not None:
             self._tables = {
-                owner: GraphTables(snapshot=snapshot, owner=owner, model=model, lookup=lookup)
+                owner: GraphTables(
+                    snapshot=snapshot,
+                    owner=owner,
+                    model=model,
+                    lookup=lookup,
+                    node_state=node_state,
+                    table_dtype=table_dtype,
+                )
                 for owner in NODES
             }
+        self._has_states = snapshot is not None and node_state != "none"
+        self._of_context: Callable[[Tensors, Tensors], tf.Tensor | None] = lambda features, sums: (
+            model.node_inputs("context", features, sums)
+        )
+        self._network_of_states: Callable[..., tf.Tensor] = lambda user, items, context: (
+            model.network_of_states(node_state, user, items, context)
+        )
+
+    @property
+    def table_bytes(self) -> dict[str, int]:
+        """How much memory each table of the graph takes, by its name."""
+        return {n: size for table in self._tables.values() for n, size in table.size_bytes.items()}
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -182,6 +205,17 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         )
         return None if valid is None else tf.gather(valid, rows.user_row), context, sums
 
+    def _same_users(self, features: Tensors) -> list[tf.Operation]:
+        """Assertions that the context's features are of as many users as the candidates."""
+        return [
+            tf.debugging.assert_equal(  # a GPU would read zeros beyond the last one
+                tf.shape(features[name])[0],
+                tf.shape(features["item_id"])[0],
+                f"{name} must be of as many users as item_id",
+            )
+            for name in sorted(features.keys() - {"user_id", "item_id"})
+        ]
+
     def _joined(
         self, features: Mapping[str, tf.Tensor]
     ) -> tuple[CandidateRows, Tensors, tf.Tensor | None]:
@@ -191,18 +225,9 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
           The rows, the inputs, and which rows can be scored, bool [B * N] (None: all).
         """
         rows = CandidateRows(features["user_id"], features["item_id"])
-        context_names = sorted(features.keys() - {"user_id", "item_id"})
-        same_users = [
-            tf.debugging.assert_equal(  # a GPU would read zeros beyond the last one
-                tf.shape(features[name])[0],
-                rows.shape[0],
-                f"{name} must be of as many users as item_id",
-            )
-            for name in context_names
-        ]
         # Before anything is laid out by row: which of two errors came first would be chance.
-        with tf.control_dependencies(same_users):
-            features = {**features, **{n: tf.identity(features[n]) for n in context_names}}
+        with tf.control_dependencies(self._same_users(features)):
+            features = {name: tf.identity(value) for name, value in features.items()}
         found, sums = self._tables["user"](features["user_id"])
         of_items, item_sums = self._tables["item"](rows.flatten(features["item_id"]))
         valid, context, context_sums = self._context(features, rows)
@@ -212,8 +237,27 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
 
     def rank_ids(self, features: Tensors) -> dict[str, tf.Tensor]:
         """As `rank`, of raw ids [B] and [B, N], and of the context's features [B, ...]."""
+        if self._has_states:
+            return self._rank_states(features)
         rows, inputs, valid = self._joined(features)
         return rows.unflatten(self._outputs(self._network(inputs), valid))
+
+    def _rank_states(self, features: Tensors) -> dict[str, tf.Tensor]:
+        """`rank_ids` from what was computed of every node."""
+        with tf.control_dependencies(self._same_users(features)):
+            item_id = tf.identity(features["item_id"])
+        # One user for all would be broadcast: it is not to be reshaped to several.
+        user_id = tf.reshape(features["user_id"], tf.shape(item_id)[:1])
+        valid, checked = self._check("context", features)
+        context = self._of_context(checked, self._sums(checked, ("context",)))
+        user = self._tables["user"].states(user_id)
+        # logits: [B, T, N]
+        logits = self._network_of_states(user, self._tables["item"].states(item_id), context)
+        # log_sigmoid(x) = -softplus(-x)
+        logs = tf.matmul([[-weight for weight in self._weights]], tf.math.softplus(-logits))
+        probabilities = tf.unstack(tf.math.sigmoid(logits), len(self._task_names), axis=1)
+        outputs = dict(zip(self._task_names, probabilities, strict=True))
+        return nan_unless(valid, outputs | {SCORE: tf.exp(tf.squeeze(logs, axis=1))})
 
     def explain(self, features: Tensors) -> dict[str, tf.Tensor]:
         """What the model attends to for the same inputs; see the model's `explain`."""

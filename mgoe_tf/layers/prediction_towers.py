@@ -22,10 +22,10 @@ class PredictionTowers(tf.keras.layers.Layer):
       dropout: rate after each hidden layer.
 
     Call arguments:
-      inputs: [T, B, H], o_t; [B, H] where all tasks see the same.
+      inputs: [T, B, H], o_t, or [..., T, B, H]; [B, H] where all tasks see the same.
 
     Returns:
-      float32 [T, B], logits.
+      float32 [T, B], or [..., T, B], logits.
 
     Example:
 
@@ -66,15 +66,20 @@ class PredictionTowers(tf.keras.layers.Layer):
         self.dropout_layer = Dropout(rate=self.dropout, dtype=self.dtype_policy)
         super().build(input_shape)
 
-    def first_layer(self, inputs: tf.Tensor) -> tf.Tensor:
-        """The first layer of all towers before its activation: [T, B, H]."""
-        kernel = self.kernels[0]
-        if inputs.shape.rank == 3:
-            return tf.matmul(inputs, kernel) + self.biases[0]
+    def first_layer(self, inputs: tf.Tensor, shift: tf.Tensor | float = 0.0) -> tf.Tensor:
+        """The first layer of all towers before its activation, [..., T, B, H].
+
+        Args:
+          inputs: of the call.
+          shift: added to the biases, [T, 1, H].
+        """
+        kernel, bias = self.kernels[0], self.biases[0] + shift
+        if inputs.shape.rank > 2:
+            return tf.matmul(inputs, kernel) + bias
         # One product for all tasks. flat: [F, T * H]; products: [B, T, H], then [T, B, H]
         flat = tf.reshape(tf.transpose(kernel, [1, 0, 2]), [kernel.shape[1], -1])
         products = tf.reshape(inputs @ flat, [-1, self.num_tasks, kernel.shape[2]])
-        return tf.transpose(products, [1, 0, 2]) + self.biases[0]
+        return tf.transpose(products, [1, 0, 2]) + bias
 
     def later_layers(self) -> list[tuple[tf.Tensor, tf.Tensor]]:
         """Kernels [T, H, H'] and biases [T, 1, H'] after the first layer."""
@@ -89,7 +94,7 @@ class PredictionTowers(tf.keras.layers.Layer):
         layers: Sequence[tuple[tf.Tensor, tf.Tensor]],
         training: bool | None = None,
     ) -> tf.Tensor:
-        """From the first layer of some towers, [T', B, H], to their logits, [T', B].
+        """From the first layer of some towers, [..., T', B, H], to their logits, [..., T', B].
 
         Args:
           first: from `first_layer`.

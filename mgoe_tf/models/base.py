@@ -23,6 +23,8 @@ from mgoe_tf.models.options import ModelOptions, from_json
 
 # Features that are read by the embeddings of the ids that they hold.
 EMBEDDED_ROLES = ("id", "side")
+# How much of the network an export keeps of every node, ascending.
+NODE_STATES = ("none", "compact", "full")
 Features = Mapping[str, tf.Tensor]
 
 
@@ -296,15 +298,63 @@ class RankingModel(tf.keras.Model):
 
     def network_inputs(self, features: Features, sums: Mapping[str, tf.Tensor]) -> dict[str, Any]:
         """The inputs of `network`, from the features and what `sums` gave."""
-        inputs = {}
-        for owner in INPUT_OWNERS:
-            parts = [sums[feature.name] for feature in self.embedded(owner)]
-            if self.numeric_inputs[owner].width:
-                parts.append(self.numeric_inputs[owner](features))
-            if parts:
-                inputs[owner] = tf.concat(parts, axis=-1)
+        nodes = {owner: self.node_inputs(owner, features, sums) for owner in INPUT_OWNERS}
+        inputs = {owner: x for owner, x in nodes.items() if x is not None}
         inputs["user"] = by_row(inputs["user"], features.get(USER_ROW))
         return inputs
+
+    def node_inputs(
+        self, owner: str, features: Features, sums: Mapping[str, tf.Tensor]
+    ) -> tf.Tensor | None:
+        """x of users, of items or of the context alone, [V, D]; None where there is nothing."""
+        parts = [sums[feature.name] for feature in self.embedded(owner)]
+        if self.numeric_inputs[owner].width:
+            parts.append(self.numeric_inputs[owner](features))
+        return tf.concat(parts, axis=-1) if parts else None
+
+    def input_width(self, owner: str) -> int:
+        """D of `node_inputs`; 0 where there is nothing."""
+        widths = [self.tables[vocabulary_of(f)].dim for f in self.embedded(owner)]
+        return sum(widths) + self.numeric_inputs[owner].width
+
+    @property
+    def node_states(self) -> tuple[str, ...]:
+        """The levels of node state that the model can be served from, of NODE_STATES.
+
+        Beyond `none` a model says by `node_state` what of its network depends on one node alone,
+        which an export then keeps of every node, and by `network_of_states` how it goes on.
+        """
+        return NODE_STATES[:1]
+
+    def node_state(
+        self, level: str, owner: str, features: Features, sums: Mapping[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """What the network has of users, or of items, alone: [V, ...] by name, float32 or int32.
+
+        Args:
+          level: of `node_states`, not `none`.
+          owner: `user` or `item`.
+          features: encoded, of the owner, those that enter the network as they are.
+          sums: of the owner's lookups, as `sums` gives them.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no node state")
+
+    def network_of_states(
+        self,
+        level: str,
+        user: Mapping[str, tf.Tensor],
+        items: Mapping[str, tf.Tensor],
+        context: tf.Tensor | None,
+    ) -> tf.Tensor:
+        """What `network` gives without training, of users with candidates: float32 [B, T, N].
+
+        Args:
+          level: of `node_states`, not `none`.
+          user: what `node_state` gave of users, [B, ...].
+          items: the same of each user's candidates, [B, N, ...].
+          context: x_c, [B, D], where the data have any.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no node state")
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         """From `embed`'s answer to logits by task name."""
