@@ -64,12 +64,12 @@ class NodeTable(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         if table_dtype not in TABLE_DTYPES:
             raise ValueError(f"table_dtype: must be one of {TABLE_DTYPES}, got {table_dtype!r}")
         self._shapes = {key: value.shape[1:] for key, value in chunks[0].items()}
-        self._names: dict[str, list[str]] = {}
+        by_kind: dict[str, list[str]] = {}
         for key, value in chunks[0].items():
             kind = _kept_as(key, np.issubdtype(value.dtype, np.integer), table_dtype, exact)
-            self._names.setdefault(kind, []).append(key)
-        self._tables = {}
-        for kind, names in self._names.items():
+            by_kind.setdefault(kind, []).append(key)
+        tables = {}
+        for kind, names in by_kind.items():
             values = np.concatenate(
                 [
                     np.concatenate([chunk[key].reshape(len(chunk[key]), -1) for key in names], 1)
@@ -78,9 +78,9 @@ class NodeTable(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
             )
             if kind == "int8":
                 values = self._in_steps(values, name)
-            # a number that passes float16's range is an error of the model's state
             values = values.astype(kind)
-            self._tables[kind] = tf.Variable(values, trainable=False, name=f"{name}_{kind}")
+            tables[kind] = tf.Variable(values, trainable=False, name=f"{name}_{kind}")
+        self._names, self._tables = by_kind, tables
 
     def _in_steps(self, values: NDArray[Any], name: str) -> NDArray[Any]:
         low, high = values.min(axis=0), values.max(axis=0)

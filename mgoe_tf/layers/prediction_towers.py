@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from mgoe_tf.layers.dropout import Dropout
 from mgoe_tf.layers.initializers import StackedGlorotUniform
+from mgoe_tf.layers.task_gates import by_task
 
 
 class PredictionTowers(tf.keras.layers.Layer):
@@ -22,7 +23,8 @@ class PredictionTowers(tf.keras.layers.Layer):
       dropout: rate after each hidden layer.
 
     Call arguments:
-      inputs: [T, B, H], o_t, or [..., T, B, H]; [B, H] where all tasks see the same.
+      inputs: [T, B, H], o_t, or [..., T, B, H]; [B, H], or `SplitRows`, where all tasks see
+        the same.
 
     Returns:
       float32 [T, B], or [..., T, B], logits.
@@ -74,12 +76,7 @@ class PredictionTowers(tf.keras.layers.Layer):
           shift: added to the biases, [T, 1, H].
         """
         kernel, bias = self.kernels[0], self.biases[0] + shift
-        if inputs.shape.rank > 2:
-            return tf.matmul(inputs, kernel) + bias
-        # One product for all tasks. flat: [F, T * H]; products: [B, T, H], then [T, B, H]
-        flat = tf.reshape(tf.transpose(kernel, [1, 0, 2]), [kernel.shape[1], -1])
-        products = tf.reshape(inputs @ flat, [-1, self.num_tasks, kernel.shape[2]])
-        return tf.transpose(products, [1, 0, 2]) + bias
+        return by_task(inputs, tf.convert_to_tensor(kernel)) + bias
 
     def later_layers(self) -> list[tuple[tf.Tensor, tf.Tensor]]:
         """Kernels [T, H, H'] and biases [T, 1, H'] after the first layer."""

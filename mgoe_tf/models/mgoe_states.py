@@ -91,22 +91,20 @@ class MGOEStates:
         return self._full_user(state) if owner == "user" else self._full_item(state)
 
     def _full_item(self, state: State) -> dict[str, tf.Tensor]:
-        size = tf.shape(state["x"])[0]
         full = {}
         if "macro" in state:
             cold = self._bottom.num_macro_nodes["item"]
             full["macro"] = tf.where(state["macro"] < 0, cold, state["macro"])
-        by_task = [tf.reshape(self._attention(s, state), [size, self._num_tasks, -1])
-                   for s in self._sets("user", "item")]  # fmt: skip
+        by_task = [_flat(self._attention(s, state)) for s in self._sets("user", "item")]
         if self._sets("item", "item"):
             values = tf.concat([self._value(s, state) for s in self._sets("item", "item")], -1)
-            by_task.append(tf.reshape(values, [size, self._num_tasks, -1]))
+            by_task.append(_flat(values))
         if self._bottom is not None:
             by_task.append(self._gate_logits("item", state))
         if "near" in state:
             by_task.append(state["near"])
         of_all_tasks = tf.concat([state[n] for n in ("x", "totals") if n in state], -1)
-        by_task.append(tf.repeat(of_all_tasks[:, tf.newaxis], self._num_tasks, axis=1))
+        by_task.append(tf.tile(of_all_tasks[:, tf.newaxis], [1, self._num_tasks, 1]))
         full["by_task"] = tf.concat(by_task, axis=-1)
         if alphas := [state[f"alpha/{s}"] for s in self._item_alphas]:
             full["alphas"] = tf.concat(alphas, axis=-1)
@@ -128,8 +126,7 @@ class MGOEStates:
         for s in self._sets("user", "item"):
             full[f"alpha/{s}"] = state[f"alpha/{s}"]
         for s in self._sets("item", "user"):
-            attention = self._attention(s, state)
-            full[f"attention/{s}"] = tf.reshape(attention, [size, self._num_tasks, -1])
+            full[f"attention/{s}"] = _flat(self._attention(s, state))
         if own := self._sets("user", "user"):
             full["values"] = tf.concat([self._value(s, state) for s in own], axis=-1)
         if self._fusion.interactions:
@@ -404,6 +401,12 @@ class MGOEStates:
         widths = [self._size(s) for s in self._sets("user", "item")]
         widths += [experts.units * own] * bool(own)
         return [*(w * experts.experts_of_task for w in widths), experts.experts_of_task, self._width]
+
+
+def _flat(values: tf.Tensor) -> tf.Tensor:
+    """[V, T, X, W] to [V, T, X W]."""
+    _, tasks, experts, width = values.shape
+    return tf.reshape(values, [-1, tasks, experts * width])
 
 
 def _fitted(values: tf.Tensor, width: int) -> tf.Tensor:
