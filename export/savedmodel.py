@@ -40,6 +40,7 @@ from mgoe_tf.training import checkpoints, selection
 from mgoe_tf.training.trained_tasks import trained_tasks
 
 SIGNATURES_FILE = "signatures.json"
+TABLES = "tables"  # in evaluation.json, where the graph's tables are not float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,7 +180,15 @@ def export(export_options: ExportOptions) -> str:
         with doing("writing warm-up requests to", extra):
             requests.write(filesystem.join(extra, warmup.FILE))
         if snapshot is not None:
-            gates.compare(temporary, loaded, snapshot, weights)
+            table_dtype = export_options.table_dtype
+            gates.compare(temporary, loaded, snapshot, weights, table_dtype)
+            if table_dtype != "float32" and "rank_ids" in signatures:
+                metrics[TABLES] = {
+                    "dtype": table_dtype,
+                    "tasks": gates.table_loss(temporary, loaded, snapshot),
+                }
+                _tell(metrics[TABLES])
+                _write_json(filesystem.join(extra, gates.METRICS_FILE), metrics)
         _replay(temporary)
         version = publication.publish(temporary, base_path, export_options.version)
     finally:
@@ -237,6 +246,16 @@ def _why_without_graph(
             f"--max_graph_bytes={export_options.max_graph_bytes}"
         )
     return dict.fromkeys(("rank_ids", "known_ids", "explain"), reason) | absent
+
+
+def _tell(loss: Mapping[str, Any]) -> None:
+    """What tables of fewer bits cost."""
+    for task, of in loss["tasks"].items():
+        lost = "unknown" if of["auc_lost"] is None else f"{of['auc_lost']:+.6f}"
+        logging.info(
+            "%s tables: %s loses %s of AUC, probabilities change by at most %.3g",
+            loss["dtype"], task, lost, of["largest_difference"],
+        )  # fmt: skip
 
 
 def _save(served: ServedModel, signatures: Mapping[str, Any], folder: str) -> None:

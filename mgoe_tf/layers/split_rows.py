@@ -24,6 +24,11 @@ class SplitRows(NamedTuple):
     context: tf.Tensor | None = None
 
 
+def for_all_tasks(rows: tf.Tensor | SplitRows) -> tf.Tensor | SplitRows:
+    """Rows [B, F] as what all tasks see, [1, B, F]; `SplitRows` are that already."""
+    return rows if isinstance(rows, SplitRows) else rows[tf.newaxis]
+
+
 def product(rows: tf.Tensor | SplitRows, kernel: tf.Tensor) -> tf.Tensor:
     """Rows times a kernel [F, H]: [B, H] of [B, F], [B N, H] of `SplitRows`.
 

@@ -18,6 +18,7 @@ from mgoe_tf.layers.id_embeddings import Bags, IdEmbeddings
 from mgoe_tf.layers.id_lookup import IdLookup, neighbor_side_features, side_feature_of
 from mgoe_tf.layers.numeric_inputs import NumericInputs
 from mgoe_tf.layers.prediction_towers import PredictionTowers
+from mgoe_tf.layers.split_rows import SplitRows
 from mgoe_tf.layers.user_rows import by_row
 from mgoe_tf.models.options import ModelOptions, from_json
 
@@ -58,8 +59,13 @@ class Lookup(NamedTuple):
         return self.entries * (num_tasks if self.by_task else 1)
 
 
-def concatenated(inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """x = [x_u ; x_i ; x_c] of what `RankingModel.embed` gives: [B, D_u + D_i + D_c]."""
+def concatenated(inputs: Mapping[str, tf.Tensor]) -> tf.Tensor | SplitRows:
+    """x = [x_u ; x_i ; x_c] of what `RankingModel.embed` gives: [B, D_u + D_i + D_c].
+
+    Of users [B, D_u] with candidates [B, N, D_i] it is `SplitRows`.
+    """
+    if inputs["item"].shape.rank > inputs["user"].shape.rank:
+        return SplitRows(inputs["user"], inputs["item"], inputs.get("context"))
     return tf.concat([*inputs.values()], axis=-1)
 
 
@@ -101,6 +107,8 @@ class RankingModel(tf.keras.Model):
     options_class: ClassVar[type[ModelOptions]] = ModelOptions
     # Whether there is an `explain`, which an export then serves.
     explains: bool = False
+    # Whether `network` reads `concatenated(inputs)` alone, by layers that take `SplitRows`.
+    reads_concatenated: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -322,9 +330,14 @@ class RankingModel(tf.keras.Model):
         """The levels of node state that the model can be served from, of NODE_STATES.
 
         Beyond `none` a model says by `node_state` what of its network depends on one node alone,
-        which an export then keeps of every node, and by `network_of_states` how it goes on.
+        which an export then keeps of every node, and by `network_of_states` how it goes on. By
+        default x_u and x_i, where `reads_concatenated`: what the first layers make of x_u is then
+        computed once a user.
         """
-        return NODE_STATES[:1]
+        # A subclass with other inputs has to say itself what is a node's.
+        has_default_inputs = type(self).network_inputs is RankingModel.network_inputs
+        is_split = self.reads_concatenated and has_default_inputs
+        return NODE_STATES[: 1 + (is_split and self.compute_dtype == "float32")]
 
     def node_state(
         self, level: str, owner: str, features: Features, sums: Mapping[str, tf.Tensor]
@@ -337,7 +350,8 @@ class RankingModel(tf.keras.Model):
           features: encoded, of the owner, those that enter the network as they are.
           sums: of the owner's lookups, as `sums` gives them.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no node state")
+        del level
+        return {"x": self.node_inputs(owner, features, sums)}
 
     def network_of_states(
         self,
@@ -354,7 +368,15 @@ class RankingModel(tf.keras.Model):
           items: the same of each user's candidates, [B, N, ...].
           context: x_c, [B, D], where the data have any.
         """
-        raise NotImplementedError(f"{type(self).__name__} has no node state")
+        del level
+        inputs = {"user": user["x"], "item": items["x"]}
+        if context is not None:
+            inputs["context"] = context
+        logits = self.network(inputs)
+        # rows: [B N] each
+        rows = tf.stack([logits[task] for task in self.spec.task_names])
+        shape = [len(self.spec.task_names), -1, tf.shape(items["x"])[1]]
+        return tf.transpose(tf.reshape(rows, shape), [1, 0, 2])
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         """From `embed`'s answer to logits by task name."""
