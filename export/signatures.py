@@ -251,13 +251,15 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         valid, checked = self._check("context", features)
         context = self._of_context(checked, self._sums(checked, ("context",)))
         user = self._tables["user"].states(user_id)
-        # logits: [B, T, N]
+        # logits: [T, B, N]
         logits = self._network_of_states(user, self._tables["item"].states(item_id), context)
-        # log_sigmoid(x) = -softplus(-x)
-        logs = tf.matmul([[-weight for weight in self._weights]], tf.math.softplus(-logits))
-        probabilities = tf.unstack(tf.math.sigmoid(logits), len(self._task_names), axis=1)
+        probabilities = tf.unstack(tf.math.sigmoid(logits), len(self._task_names))
         outputs = dict(zip(self._task_names, probabilities, strict=True))
-        return nan_unless(valid, outputs | {SCORE: tf.exp(tf.squeeze(logs, axis=1))})
+        # log_sigmoid(x) = -softplus(-x). by_task: [T, B N]
+        by_task = tf.reshape(tf.math.softplus(-logits), [len(self._task_names), -1])
+        logs = tf.matmul([[-weight for weight in self._weights]], by_task)
+        outputs[SCORE] = tf.reshape(tf.exp(logs), tf.shape(item_id))
+        return nan_unless(valid, outputs)
 
     def explain(self, features: Tensors) -> dict[str, tf.Tensor]:
         """What the model attends to for the same inputs; see the model's `explain`."""

@@ -44,15 +44,15 @@ class CascadingTowers(PredictionTowers):
         links = tf.unstack(self.theta[:, tf.newaxis, tf.newaxis] * self.cascade_kernel)
         if layers and not training:
             return self._linked(inputs, layers, links)
-        first = tf.split(self.first_layer(inputs), self.num_tasks, axis=-3)
-        # logits: [..., 1, B] each
+        first = tf.split(self.first_layer(inputs), self.num_tasks)
+        # logits: [1, B] each
         logits: list[tf.Tensor] = []
         for task in range(self.num_tasks):
             hidden = first[task]
             if task:
                 hidden += logits[-1][..., tf.newaxis] * links[task - 1]
             logits.append(self.finish(hidden, [layer[task] for layer in layers], training))
-        return tf.concat(logits, axis=-2)
+        return tf.concat(logits, axis=0)
 
     def _linked(
         self,
@@ -69,7 +69,7 @@ class CascadingTowers(PredictionTowers):
         # shifts: [1, 1, H] each
         shifts = [bias * link for (_, bias), link in zip(last[:-1], links, strict=True)]
         shift = tf.concat([tf.zeros_like(self.biases[0][:1]), *shifts], axis=0)
-        first = tf.split(self.first_layer(inputs, shift), self.num_tasks, axis=-3)
+        first = tf.split(self.first_layer(inputs, shift), self.num_tasks)
         hidden: list[tf.Tensor] = []
         for task, outputs in enumerate(first):
             if task:
@@ -80,7 +80,7 @@ class CascadingTowers(PredictionTowers):
                 outputs = tf.matmul(tf.nn.relu(outputs), kernel) + bias
             hidden.append(tf.nn.relu(outputs))
         kernel, bias = self.later_layers()[-1]
-        return tf.squeeze(tf.matmul(tf.concat(hidden, axis=-3), kernel) + bias, axis=-1)
+        return tf.squeeze(tf.matmul(tf.concat(hidden, axis=0), kernel) + bias, axis=-1)
 
     def cascade_factors(self) -> dict[int, tf.Tensor]:
         return dict(enumerate(tf.unstack(self.theta), start=1))

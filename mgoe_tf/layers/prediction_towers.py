@@ -23,11 +23,11 @@ class PredictionTowers(tf.keras.layers.Layer):
       dropout: rate after each hidden layer.
 
     Call arguments:
-      inputs: [T, B, H], o_t, or [..., T, B, H]; [B, H], or `SplitRows`, where all tasks see
+      inputs: [T, B, H], o_t; [B, H], or `SplitRows`, where all tasks see
         the same.
 
     Returns:
-      float32 [T, B], or [..., T, B], logits.
+      float32 [T, B], logits.
 
     Example:
 
@@ -69,7 +69,7 @@ class PredictionTowers(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def first_layer(self, inputs: tf.Tensor, shift: tf.Tensor | float = 0.0) -> tf.Tensor:
-        """The first layer of all towers before its activation, [..., T, B, H].
+        """The first layer of all towers before its activation, [T, B, H].
 
         Args:
           inputs: of the call.
@@ -91,7 +91,7 @@ class PredictionTowers(tf.keras.layers.Layer):
         layers: Sequence[tuple[tf.Tensor, tf.Tensor]],
         training: bool | None = None,
     ) -> tf.Tensor:
-        """From the first layer of some towers, [..., T', B, H], to their logits, [..., T', B].
+        """From the first layer of some towers, [T', B, H], to their logits, [T', B].
 
         Args:
           first: from `first_layer`.

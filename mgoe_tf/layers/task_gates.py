@@ -129,7 +129,7 @@ class TaskGates(tf.keras.layers.Layer):
 
 
 def by_task(inputs: tf.Tensor | SplitRows, kernel: tf.Tensor) -> tf.Tensor:
-    """[..., T, B, F], or rows that all tasks see, times [T, F, X]: [..., T, B, X]."""
+    """[T, B, F], or rows that all tasks see, times [T, F, X]: [T, B, X]."""
     if not isinstance(inputs, SplitRows) and inputs.shape.rank > 2:
         return tf.matmul(inputs, kernel)
     # One product for all tasks. flat: [F, T * X]; products: [B, T, X]

@@ -360,7 +360,7 @@ class RankingModel(tf.keras.Model):
         items: Mapping[str, tf.Tensor],
         context: tf.Tensor | None,
     ) -> tf.Tensor:
-        """What `network` gives without training, of users with candidates: float32 [B, T, N].
+        """What `network` gives without training, of users with candidates: float32 [T, B, N].
 
         Args:
           level: of `node_states`, not `none`.
@@ -375,8 +375,8 @@ class RankingModel(tf.keras.Model):
         logits = self.network(inputs)
         # rows: [B N] each
         rows = tf.stack([logits[task] for task in self.spec.task_names])
-        shape = [len(self.spec.task_names), -1, tf.shape(items["x"])[1]]
-        return tf.transpose(tf.reshape(rows, shape), [1, 0, 2])
+        shape = tf.concat([[len(self.spec.task_names)], tf.shape(items["x"])[:2]], axis=0)
+        return tf.reshape(rows, shape)
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         """From `embed`'s answer to logits by task name."""

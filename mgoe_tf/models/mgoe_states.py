@@ -147,7 +147,7 @@ class MGOEStates:
     def pair(
         self, user: State, items: State, context: tf.Tensor | None = None
     ) -> tf.Tensor:
-        """Logits of all candidates: [B, T, N].
+        """Logits of all candidates: [T, B, N].
 
         Args:
           user: full states, [B, ...].
@@ -198,9 +198,14 @@ class MGOEStates:
         fused = self._fused(
             tf.concat([*reads, gates, item_reads], axis=-1), tf.concat(kernel, axis=3)
         )
-        logits = self._towers(fused)
+        # rows: [T, B N, H]
+        rows = tf.reshape(
+            tf.transpose(fused, [1, 0, 2, 3]), [self._num_tasks, -1, fused.shape[-1]]
+        )
+        logits = tf.reshape(self._towers(rows), [self._num_tasks, -1, tf.shape(fused)[2]])
         if self._adjustment is not None:
-            logits += tf.gather(user["levels"], items["macro"], axis=2, batch_dims=1)
+            terms = tf.gather(user["levels"], items["macro"], axis=2, batch_dims=1)
+            logits += tf.transpose(terms, [1, 0, 2])
         return logits
 
     def _heads(
@@ -252,7 +257,9 @@ class MGOEStates:
         if own := self._sets("item", "item"):
             width = experts.units * len(own)
             summed = tf.tile(tf.eye(width), [experts.experts_of_task, 1])
-            mixed = tf.matmul(weighed(by_expert(parts.pop(0))), summed)
+            # oneDNN's batched product of [B, 1, N, ...] and one matrix reads beyond its memory.
+            flat = tf.reshape(weighed(by_expert(parts.pop(0))), [-1, summed.shape[0]])
+            mixed = tf.reshape(tf.matmul(flat, summed), tf.concat([rows, [width]], axis=0))
             by_set = tf.split(mixed, len(own), axis=-1) if len(own) > 1 else [mixed]
             found |= dict(zip(own, by_set, strict=True))
         return found
