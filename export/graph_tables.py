@@ -22,6 +22,7 @@ from input_pipeline.log.raw_ids import RawIds, as_array
 from input_pipeline.records.example_parsing import DTYPES
 from mgoe_tf.layers.id_lookup import IdLookup, id_table
 from mgoe_tf.models.base import RankingModel
+from mgoe_tf.models.node_network import NodeNetwork
 
 _CHUNK = 1 << 14  # nodes embedded at once
 _SUM = "sum/"  # before the name of a lookup, among names of features
@@ -34,7 +35,7 @@ Sums = dict[str, tf.Tensor]
 def table_bytes(
     snapshot: GraphSnapshot,
     model: RankingModel,
-    node_state: str = "none",
+    network: NodeNetwork | None = None,
     table_dtype: str = "float32",
 ) -> dict[str, int]:
     """How much memory each table of a model takes, by `<owner> features` and `<owner> state`.
@@ -42,22 +43,22 @@ def table_bytes(
     Args:
       snapshot: the graph.
       model: built.
-      node_state, table_dtype: see `GraphTables`.
+      network, table_dtype: see `GraphTables`.
     """
     spec, found = snapshot.spec, {}
     for owner in NODES:
         rows = spec.vocabulary(f"{owner}_id").size + 1
-        if _has_features(model, node_state):
+        if _has_features(model, network):
             found[f"{owner} features"] = rows * _feature_bytes(model, owner, table_dtype)
-        if node_state != "none":
-            shapes = {n: (v.shape[1:], v.dtype.name) for n, v in _blank(model, owner, node_state)}
+        if network is not None:
+            shapes = {n: (v.shape[1:], v.dtype.name) for n, v in _blank(model, owner, network)}
             found[f"{owner} state"] = rows * bytes_a_row(shapes, table_dtype)
     return found
 
 
-def _has_features(model: RankingModel, node_state: str) -> bool:
+def _has_features(model: RankingModel, network: NodeNetwork | None) -> bool:
     """Whether there is a table of what enters the network: `explain` looks at its inside."""
-    return node_state == "none" or model.explains
+    return network is None or model.explains
 
 
 def _feature_bytes(model: RankingModel, owner: str, table_dtype: str) -> int:
@@ -71,11 +72,11 @@ def _feature_bytes(model: RankingModel, owner: str, table_dtype: str) -> int:
     return bytes_a_row(kept | sums, table_dtype, kept)
 
 
-def _blank(model: RankingModel, owner: str, level: str) -> list[tuple[str, tf.Tensor]]:
+def _blank(model: RankingModel, owner: str, network: NodeNetwork) -> list[tuple[str, tf.Tensor]]:
     """The state of an unknown node without a graph, [1, ...] by name."""
     features = model.zero_features(1)
     sums = model.sums(model.bags(features, owners=(owner,)))
-    return list(model.node_state(level, owner, features, sums).items())
+    return list(network.state(owner, features, sums).items())
 
 
 def _kept(model: RankingModel, owner: str) -> list[Feature]:
@@ -90,7 +91,7 @@ class GraphTables(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
     The lookups of the ids, of their side features and of their neighbours are made here, once for
     all: a row of the table of features holds the sums that `RankingModel.sums` gives for a node,
     and the features that enter the network as they are; a row of the table of states, where there
-    is one, what `RankingModel.node_state` makes of them.
+    is one, what `NodeNetwork.state` makes of them.
 
     Row 0 is that of ids that the vocabulary does not have: a cold node of the embedding row that
     all unknown ids share. Ids that only the vocabulary knows, and not the graph, are cold too, with
@@ -101,8 +102,8 @@ class GraphTables(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
       owner: `user` or `item`.
       model: a `RankingModel`.
       lookup: its `IdLookup`.
-      node_state: of the model's levels; `none`: there are no states. With states there is a table
-        of features only for a model that explains itself.
+      network: of the model; None: there are no states. With states there is a table of features
+        only for a model that explains itself.
       table_dtype: of sums and states; features are kept as they are.
     """
 
@@ -113,7 +114,7 @@ class GraphTables(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         owner: str,
         model: RankingModel,
         lookup: IdLookup,
-        node_state: str = "none",
+        network: NodeNetwork | None = None,
         table_dtype: str = "float32",
     ) -> None:
         super().__init__(name=f"{owner}_graph_tables")
@@ -128,9 +129,10 @@ class GraphTables(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         features, states = [], []
         for part in parts:
             kept, sums = nodes.known(snapshot.features(owner, part, nodes.names))
-            if node_state != "none":
-                states.append(nodes.states(node_state, kept, sums))
-            if _has_features(model, node_state):
+            if network is not None:
+                made = network.state(owner, kept, sums)
+                states.append({name: value.numpy() for name, value in made.items()})
+            if _has_features(model, network):
                 features.append(nodes.by_node(kept, sums))
         self._features = self._states = None
         if features:
@@ -138,9 +140,12 @@ class GraphTables(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
             self._features = NodeTable(
                 chunks=features, table_dtype=table_dtype, exact=exact, name=f"{owner}_graph"
             )
-        if states:
+        if network is not None:
             self._states = NodeTable(
-                chunks=states, table_dtype=table_dtype, name=f"{owner}_states"
+                chunks=states,
+                table_dtype=table_dtype,
+                by_task=network.by_task,
+                name=f"{owner}_states",
             )
 
     @property
@@ -156,7 +161,7 @@ class GraphTables(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         return (rows >= 0) & (rows < self._num_nodes) | self._nodes.embedded(ids)
 
     def states(self, ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        """What `RankingModel.node_state` made of raw ids [B] or [B, N]: [B, ...], [B, N, ...]."""
+        """The states of raw ids [B] or [B, N], as `NodeNetwork.logits` takes them."""
         assert self._states is not None
         return self._states(self._rows.lookup(ids) + 1)
 
@@ -199,11 +204,6 @@ class _Nodes:
         encoded = self._lookup.encode({name: tf.constant(value) for name, value in raw.items()})
         sums = self._model.sums(self._model.bags(encoded, owners=(self.owner,)), served=True)
         return {feature.name: encoded[feature.name] for feature in self.kept}, sums
-
-    def states(self, level: str, kept: Features, sums: Sums) -> dict[str, NDArray[Any]]:
-        """What the model makes of `known`: [V, ...] by name."""
-        states = self._model.node_state(level, self.owner, kept, sums)
-        return {name: value.numpy() for name, value in states.items()}
 
     def by_node(self, kept: Features, sums: Sums) -> dict[str, NDArray[Any]]:
         """Features [V, W] and sums, [V, D] or [V, N, D], of `known`, float32 by name."""

@@ -40,15 +40,17 @@ def _kept_as(name: str, is_integer: bool, table_dtype: str, exact: Collection[st
 
 
 class NodeTable(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
-    """Arrays of all nodes, a row each: what a request asks for of a node is one gather.
+    """Arrays of all nodes, a row each: what a request asks for of a node is one gather of each kind.
 
     Numbers in int8 are steps between the smallest and the largest of their column, of which there
-    are 255. Integers are kept as int32, in a table of their own.
+    are 255. Integers are kept as int32, in a table of their own; so are arrays by task.
 
     Args:
       chunks: arrays [V, ...] by name, of the first nodes, then the next ones; float32, or int32.
       table_dtype: of TABLE_DTYPES.
       exact: names of arrays that are kept as float32.
+      by_task: names of arrays [V, T, D] that are asked for as [B, T, N, D]: gathered in this order
+        they need not be brought into it.
       name: of the variables.
     """
 
@@ -58,29 +60,65 @@ class NodeTable(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         chunks: Sequence[Mapping[str, NDArray[Any]]],
         table_dtype: str = "float32",
         exact: Collection[str] = (),
+        by_task: Collection[str] = (),
         name: str,
     ) -> None:
         super().__init__(name=name)
         if table_dtype not in TABLE_DTYPES:
             raise ValueError(f"table_dtype: must be one of {TABLE_DTYPES}, got {table_dtype!r}")
-        self._shapes = {key: value.shape[1:] for key, value in chunks[0].items()}
-        by_kind: dict[str, list[str]] = {}
+        self._tables = []
+        by_kind: dict[tuple[str, str], list[str]] = {}
         for key, value in chunks[0].items():
-            kind = _kept_as(key, np.issubdtype(value.dtype, np.integer), table_dtype, exact)
-            by_kind.setdefault(kind, []).append(key)
-        tables = {}
-        for kind, names in by_kind.items():
-            values = np.concatenate(
+            is_integer = np.issubdtype(value.dtype, np.integer)
+            kind = _kept_as(key, is_integer, table_dtype, exact)
+            by_kind.setdefault((kind, key if key in by_task else ""), []).append(key)
+        for (kind, task_key), keys in by_kind.items():
+            shapes = tuple((key, chunks[0][key].shape[1:]) for key in keys)
+            rows = np.concatenate(
                 [
-                    np.concatenate([chunk[key].reshape(len(chunk[key]), -1) for key in names], 1)
+                    np.concatenate([chunk[key].reshape(len(chunk[key]), -1) for key in keys], 1)
                     for chunk in chunks
                 ]
             )
-            if kind == "int8":
-                values = self._in_steps(values, name)
-            values = values.astype(kind)
-            tables[kind] = tf.Variable(values, trainable=False, name=f"{name}_{kind}")
-        self._names, self._tables = by_kind, tables
+            tasks = chunks[0][task_key].shape[1] if task_key else 0
+            self._tables.append(_Table(rows, kind, shapes, tasks, f"{name}_{task_key or kind}"))
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all rows."""
+        return sum(table.size_bytes for table in self._tables)
+
+    def __call__(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The arrays of rows, int64 [B] or [B, N]: [B, ...] or [B, N, ...] by name."""
+        return {name: value for table in self._tables for name, value in table(rows).items()}
+
+
+class _Table(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
+    """A variable of rows, and the arrays that they are made up of.
+
+    Args:
+      rows: [V, W].
+      kind: of the numbers that are kept.
+      shapes: of the arrays of a row, with their names.
+      tasks: T of a table by task, of one array [V, T, D]; else 0.
+      name: of the variable.
+    """
+
+    def __init__(
+        self,
+        rows: NDArray[Any],
+        kind: str,
+        shapes: tuple[tuple[str, tuple[int, ...]], ...],
+        tasks: int,
+        name: str,
+    ) -> None:
+        super().__init__(name=name)
+        self._kind, self._shapes, self._tasks = kind, shapes, tasks
+        if tasks:
+            rows = rows.reshape(len(rows) * tasks, -1)
+        if kind == "int8":
+            rows = self._in_steps(rows, name)
+        self._table = tf.Variable(rows.astype(kind), trainable=False, name=name)
 
     def _in_steps(self, values: NDArray[Any], name: str) -> NDArray[Any]:
         low, high = values.min(axis=0), values.max(axis=0)
@@ -93,25 +131,29 @@ class NodeTable(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
     @property
     def size_bytes(self) -> int:
         """Of all rows."""
-        return sum(
-            table.shape.num_elements() * table.dtype.size for table in self._tables.values()
-        )
+        size: int = self._table.shape.num_elements() * self._table.dtype.size
+        return size
 
     def __call__(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The arrays of rows, int64 [B] or [B, N]: [B, ...] or [B, N, ...] by name."""
-        found: dict[str, tf.Tensor] = {}
         leading = [-1] if rows.shape.rank == 1 else [-1, tf.shape(rows)[1]]
-        for kind, names in self._names.items():
-            widths = [math.prod(self._shapes[key]) for key in names]
-            values = tf.gather(self._tables[kind], rows)
-            if kind == "int8":
-                values = tf.cast(values, tf.float32) * self._step + self._middle
-            elif kind == "float16":
-                values = tf.cast(values, tf.float32)
-            # A server's optimizer does not know the shape of a gathered variable.
-            values = tf.reshape(values, [*leading, sum(widths)])
-            parts = tf.split(values, widths, axis=-1) if len(names) > 1 else [values]
-            for key, part in zip(names, parts, strict=True):
-                shape = self._shapes[key]
-                found[key] = part if len(shape) == 1 else tf.reshape(part, [*leading, *shape])
+        if self._tasks:
+            # rows: [B, T, N] or [B, T]
+            rows = rows[:, tf.newaxis] * self._tasks
+            offsets = tf.range(self._tasks, dtype=rows.dtype)
+            rows += tf.reshape(offsets, [-1, *[1] * (len(leading) - 1)])
+            leading.insert(1, self._tasks)
+        values = tf.gather(self._table, rows)
+        if self._kind == "int8":
+            values = tf.cast(values, tf.float32) * self._step + self._middle
+        elif self._kind == "float16":
+            values = tf.cast(values, tf.float32)
+        # A server's optimizer does not know the shape of a gathered variable.
+        values = tf.reshape(values, [*leading, self._table.shape[1]])
+        if self._tasks:
+            return {self._shapes[0][0]: values}
+        widths = [math.prod(shape) for _, shape in self._shapes]
+        parts = tf.split(values, widths, axis=-1) if len(widths) > 1 else [values]
+        found: dict[str, tf.Tensor] = {}
+        for (name, shape), part in zip(self._shapes, parts, strict=True):
+            found[name] = part if len(shape) == 1 else tf.reshape(part, [*leading, *shape])
         return found

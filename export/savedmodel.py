@@ -35,7 +35,8 @@ from input_pipeline.files.paths import require_apart
 from input_pipeline.files.temporary_directory import temporary_directory
 from input_pipeline.log.raw_ids import as_array
 from input_pipeline.spec import SPEC_FILE
-from mgoe_tf.models.base import NODE_STATES, RankingModel
+from mgoe_tf.models.base import RankingModel
+from mgoe_tf.models.node_network import NODE_STATES, NodeNetwork
 from mgoe_tf.training import checkpoints, selection
 from mgoe_tf.training.trained_tasks import trained_tasks
 
@@ -75,11 +76,10 @@ class ExportOptions:
     )
     node_state: str = option(
         "full",
-        "What the graph inside the model holds of every node. none: its features and the sums of "
-        "embeddings. compact: of MGOE the embeddings, sums and macro weights as the network takes "
-        "them. full: whatever depends on the node alone, so that a request computes what depends "
-        "on the pair. A model without such a level takes the next lower one. The bytes of each "
-        "table are printed.",
+        "What the graph inside the model holds of every node for rank_ids. none: features and sums "
+        "of embeddings. full: whatever of the network depends on the node alone, so that a request "
+        "computes what depends on the pair; where a model has nothing to split, and in half "
+        "precision, the same as none. The log says the bytes of each table.",
         NODE_STATES,
     )
     table_dtype: str = option(
@@ -148,7 +148,6 @@ def export(export_options: ExportOptions) -> str:
     absent = _why_without_graph(loaded, snapshot, export_options)
     for name, reason in absent.items():
         logging.info("signature %s is left out: %s", name, reason)
-    level = node_state_of(loaded.model, export_options.node_state)
     served = ServedModel(
         model=loaded.model,
         lookup=loaded.lookup,
@@ -156,11 +155,11 @@ def export(export_options: ExportOptions) -> str:
         weights=weights,
         check_finite=export_options.check_finite,
         snapshot=None if "rank_ids" in absent else snapshot,
-        node_state=level,
+        network=_node_network(loaded.model, export_options),
         table_dtype=export_options.table_dtype,
     )
     for name, size in served.table_bytes.items():
-        logging.info("table of %s (%s): %s bytes", name, level, f"{size:,}")
+        logging.info("table of %s: %s bytes", name, f"{size:,}")
     filesystem.prepare_remote(base_path)
     publication.choose_version(base_path, export_options.version)  # fails early where it exists
     temporary = temporary_directory(base_path)
@@ -198,10 +197,11 @@ def export(export_options: ExportOptions) -> str:
     return filesystem.join(base_path, str(version))
 
 
-def node_state_of(model: RankingModel, wanted: str) -> str:
-    """The highest level of node state that a model has, up to the one that is wanted."""
-    levels = NODE_STATES[: NODE_STATES.index(wanted) + 1]
-    return [level for level in levels if level in model.node_states][-1]
+def _node_network(model: RankingModel, export_options: ExportOptions) -> NodeNetwork | None:
+    # Half precision would be folded with other roundings.
+    if export_options.node_state == "none" or model.compute_dtype != "float32":
+        return None
+    return model.node_network()
 
 
 def _metrics(export_options: ExportOptions, loaded: checkpoints.LoadedModel) -> dict[str, Any]:
@@ -236,8 +236,8 @@ def _why_without_graph(
     if snapshot is None:
         reason = "no graph was given (--data_dir)"
     else:
-        level = node_state_of(loaded.model, export_options.node_state)
-        tables = table_bytes(snapshot, loaded.model, level, export_options.table_dtype)
+        network = _node_network(loaded.model, export_options)
+        tables = table_bytes(snapshot, loaded.model, network, export_options.table_dtype)
         size = sum(tables.values())
         if size <= export_options.max_graph_bytes:
             return absent

@@ -20,6 +20,7 @@ from input_pipeline.feature import NODES, USER_ROW, Feature
 from input_pipeline.records.example_parsing import DTYPES, parse_examples
 from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
 from mgoe_tf.layers.user_rows import by_row
+from mgoe_tf.models.node_network import NodeNetwork
 
 SCORE = "score"
 METHOD_NAMES = {
@@ -48,8 +49,8 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
       check_finite: see `RowChecks`.
       snapshot: the graph that `rank_ids`, `known_ids` and `explain` read; None: the model has none
         of them.
-      node_state, table_dtype: of the graph's tables, see `GraphTables`; with a node state other
-        than `none`, `rank_ids` goes on from there.
+      network, table_dtype: of the graph's tables, see `GraphTables`; with a network `rank_ids`
+        goes on from the states of nodes.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         weights: Sequence[float] | None = None,
         check_finite: str = "row",
         snapshot: GraphSnapshot | None = None,
-        node_state: str = "none",
+        network: NodeNetwork | None = None,
         table_dtype: str = "float32",
     ) -> None:
         super().__init__(name="served_model")
@@ -99,18 +100,15 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
                     owner=owner,
                     model=model,
                     lookup=lookup,
-                    node_state=node_state,
+                    network=network,
                     table_dtype=table_dtype,
                 )
                 for owner in NODES
             }
-        self._has_states = snapshot is not None and node_state != "none"
         self._of_context: Callable[[Tensors, Tensors], tf.Tensor | None] = lambda features, sums: (
             model.node_inputs("context", features, sums)
         )
-        self._network_of_states: Callable[..., tf.Tensor] = lambda user, items, context: (
-            model.network_of_states(node_state, user, items, context)
-        )
+        self._logits_of_states = None if network is None else network.logits
 
     @property
     def table_bytes(self) -> dict[str, int]:
@@ -237,12 +235,14 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
 
     def rank_ids(self, features: Tensors) -> dict[str, tf.Tensor]:
         """As `rank`, of raw ids [B] and [B, N], and of the context's features [B, ...]."""
-        if self._has_states:
-            return self._rank_states(features)
+        if self._logits_of_states is not None:
+            return self._rank_states(features, self._logits_of_states)
         rows, inputs, valid = self._joined(features)
         return rows.unflatten(self._outputs(self._network(inputs), valid))
 
-    def _rank_states(self, features: Tensors) -> dict[str, tf.Tensor]:
+    def _rank_states(
+        self, features: Tensors, logits_of: Callable[..., tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
         """`rank_ids` from what was computed of every node."""
         with tf.control_dependencies(self._same_users(features)):
             item_id = tf.identity(features["item_id"])
@@ -252,7 +252,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         context = self._of_context(checked, self._sums(checked, ("context",)))
         user = self._tables["user"].states(user_id)
         # logits: [T, B, N]
-        logits = self._network_of_states(user, self._tables["item"].states(item_id), context)
+        logits = logits_of(user, self._tables["item"].states(item_id), context)
         probabilities = tf.unstack(tf.math.sigmoid(logits), len(self._task_names))
         outputs = dict(zip(self._task_names, probabilities, strict=True))
         # log_sigmoid(x) = -softplus(-x). by_task: [T, B N]

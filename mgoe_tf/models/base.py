@@ -20,12 +20,11 @@ from mgoe_tf.layers.numeric_inputs import NumericInputs
 from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.split_rows import SplitRows
 from mgoe_tf.layers.user_rows import by_row
+from mgoe_tf.models.node_network import NodeNetwork
 from mgoe_tf.models.options import ModelOptions, from_json
 
 # Features that are read by the embeddings of the ids that they hold.
 EMBEDDED_ROLES = ("id", "side")
-# How much of the network an export keeps of every node, ascending.
-NODE_STATES = ("none", "compact", "full")
 Features = Mapping[str, tf.Tensor]
 
 
@@ -325,58 +324,16 @@ class RankingModel(tf.keras.Model):
         widths = [self.tables[vocabulary_of(f)].dim for f in self.embedded(owner)]
         return sum(widths) + self.numeric_inputs[owner].width
 
-    @property
-    def node_states(self) -> tuple[str, ...]:
-        """The levels of node state that the model can be served from, of NODE_STATES.
+    def node_network(self) -> NodeNetwork | None:
+        """The network from what depends on one node alone, as an export serves it.
 
-        Beyond `none` a model says by `node_state` what of its network depends on one node alone,
-        which an export then keeps of every node, and by `network_of_states` how it goes on. By
-        default x_u and x_i, where `reads_concatenated`: what the first layers make of x_u is then
-        computed once a user.
+        None where a model has nothing to split: an export then keeps features and sums of nodes. By
+        default a `NodeNetwork` where `reads_concatenated`. To be called when the weights are there;
+        only where the compute dtype is float32.
         """
         # A subclass with other inputs has to say itself what is a node's.
         has_default_inputs = type(self).network_inputs is RankingModel.network_inputs
-        is_split = self.reads_concatenated and has_default_inputs
-        return NODE_STATES[: 1 + (is_split and self.compute_dtype == "float32")]
-
-    def node_state(
-        self, level: str, owner: str, features: Features, sums: Mapping[str, tf.Tensor]
-    ) -> dict[str, tf.Tensor]:
-        """What the network has of users, or of items, alone: [V, ...] by name, float32 or int32.
-
-        Args:
-          level: of `node_states`, not `none`.
-          owner: `user` or `item`.
-          features: encoded, of the owner, those that enter the network as they are.
-          sums: of the owner's lookups, as `sums` gives them.
-        """
-        del level
-        return {"x": self.node_inputs(owner, features, sums)}
-
-    def network_of_states(
-        self,
-        level: str,
-        user: Mapping[str, tf.Tensor],
-        items: Mapping[str, tf.Tensor],
-        context: tf.Tensor | None,
-    ) -> tf.Tensor:
-        """What `network` gives without training, of users with candidates: float32 [T, B, N].
-
-        Args:
-          level: of `node_states`, not `none`.
-          user: what `node_state` gave of users, [B, ...].
-          items: the same of each user's candidates, [B, N, ...].
-          context: x_c, [B, D], where the data have any.
-        """
-        del level
-        inputs = {"user": user["x"], "item": items["x"]}
-        if context is not None:
-            inputs["context"] = context
-        logits = self.network(inputs)
-        # rows: [B N] each
-        rows = tf.stack([logits[task] for task in self.spec.task_names])
-        shape = tf.concat([[len(self.spec.task_names)], tf.shape(items["x"])[:2]], axis=0)
-        return tf.reshape(rows, shape)
+        return NodeNetwork(self) if self.reads_concatenated and has_default_inputs else None
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         """From `embed`'s answer to logits by task name."""

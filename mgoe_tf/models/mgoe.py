@@ -22,13 +22,14 @@ from mgoe_tf.layers.macro_graph_bottom import MacroGraphBottom
 from mgoe_tf.layers.macro_match import MacroMatch
 from mgoe_tf.layers.macro_micro_fusion import MacroMicroFusion
 from mgoe_tf.layers.neighbor_bags import NeighborBags
-from mgoe_tf.layers.neighbor_sets import NEIGHBOR_SETS, OWNERS
+from mgoe_tf.layers.neighbor_sets import NEIGHBOR_SETS
 from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.task_adjustment import TaskAdjustment
 from mgoe_tf.layers.user_rows import by_row
-from mgoe_tf.models.base import NODE_STATES, Features, Lookup, RankingModel, vocabulary_of
-from mgoe_tf.models.mgoe_states import MGOEStates
+from mgoe_tf.models.base import Features, Lookup, RankingModel, vocabulary_of
+from mgoe_tf.models.mgoe_node_network import MGOENodeNetwork
 from mgoe_tf.models.micro_neighbors import neighbor_lists, neighbor_weights
+from mgoe_tf.models.node_network import NodeNetwork
 from mgoe_tf.models.options import GatedOptions, require
 
 
@@ -279,7 +280,7 @@ class MGOE(RankingModel):
         # nodes: x_u [R, D_u], x_i [B, D_i] and, where there is one, x_c [B, D_c]
         nodes = super().network_inputs({k: v for k, v in features.items() if k != USER_ROW}, sums)
         # neighbors: [T, R, D_i] of the user, [T, B, D_u] of the item
-        neighbors = {owner: self._near(owner, sums) for owner in self._owners_of_neighbors}
+        neighbors = {owner: self.near(owner, sums) for owner in self._owners_of_neighbors}
         if neighbors:
             neighbors["user"] = by_row(neighbors["user"], user_row, axis=1)
         inputs = {
@@ -301,75 +302,33 @@ class MGOE(RankingModel):
             }
         return inputs
 
-    def _near(self, owner: str, sums: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def near(self, owner: str, sums: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """n^t of users, or of items, [T, V, D]."""
         shape = [len(self.spec.tasks), -1, self.options.embedding_dim]
         columns = self.neighbor_columns(owner)
         return tf.concat([tf.reshape(sums[_of_neighbors(owner, c)], shape) for c in columns], -1)
 
-    @property
-    def node_states(self) -> tuple[str, ...]:
-        stages = {
-            MacroGraphBottom: self.bottom,
-            MacroMicroFusion: self.fusion,
-            PredictionTowers: self.towers,
-            TaskAdjustment: self.adjustment,
-        }
+    def near_width(self, owner: str) -> int:
+        """The width of `near`; 0 without micro neighbours."""
+        columns = self.neighbor_columns(owner) if owner in self._owners_of_neighbors else ()
+        return len(columns) * self.options.embedding_dim
+
+    def adjustment_feature(self, owner: str) -> str:
+        """What the adjustment reads of users, or of items."""
+        return {"user": self._task_table, "item": self._item_macro}[owner].name
+
+    def node_network(self) -> NodeNetwork | None:
+        stages = (
+            (self.bottom, MacroGraphBottom),
+            (self.fusion, MacroMicroFusion),
+            (self.towers, PredictionTowers),
+            (self.towers, CascadingTowers),
+            (self.adjustment, TaskAdjustment),
+        )
         # Of a stage that was injected nobody knows which part is a node's.
-        known = (*stages, CascadingTowers, type(None))
-        has_tables = self.adjustment is None or self.bottom is not None
-        if all(type(stage) in known for stage in stages.values()) and has_tables:
-            return NODE_STATES if self.compute_dtype == "float32" else NODE_STATES[:1]
-        return NODE_STATES[:1]
-
-    @property
-    def _node_network(self) -> MGOEStates:
-        widths = {owner: self.input_width(owner) for owner in INPUT_OWNERS}
-        for owner in NODES:
-            columns = self.neighbor_columns(owner) if owner in self._owners_of_neighbors else ()
-            widths[f"near_{owner}"] = len(columns) * self.options.embedding_dim
-        return MGOEStates(
-            bottom=self.bottom,
-            fusion=self.fusion,
-            towers=self.towers,
-            adjustment=self.adjustment,
-            has_match=self.macro_match is not None,
-            widths=widths,
-        )
-
-    def node_state(
-        self, level: str, owner: str, features: Features, sums: Mapping[str, tf.Tensor]
-    ) -> dict[str, tf.Tensor]:
-        edges = [s for s in NEIGHBOR_SETS if self.bottom is not None and OWNERS[s] == owner]
-        lookup = {"user": self._task_table, "item": self._item_macro}[owner]
-        state = self._node_network.compact(
-            owner,
-            self.node_inputs(owner, features, sums),
-            self._near(owner, sums) if owner in self._owners_of_neighbors else None,
-            {name: features[name] for name in edges},
-            None if self.adjustment is None else features[lookup.name],
-        )
-        return state if level == "compact" else self._node_network.expand(owner, state)
-
-    def network_of_states(
-        self,
-        level: str,
-        user: Mapping[str, tf.Tensor],
-        items: Mapping[str, tf.Tensor],
-        context: tf.Tensor | None,
-    ) -> tf.Tensor:
-        states = self._node_network
-        if level == "compact":
-            user = states.expand("user", user)
-            rows = tf.shape(items["x"])[:2]
-            flat = {
-                name: tf.reshape(value, [-1, *value.shape[2:]]) for name, value in items.items()
-            }
-            items = {
-                name: tf.reshape(value, tf.concat([rows, value.shape[1:]], axis=0))
-                for name, value in states.expand("item", flat).items()
-            }
-        return states.pair(user, items, context)
+        own = {type(stage) for stage, _ in stages} <= {of for _, of in stages} | {type(None)}
+        has_sizes = self.adjustment is None or self.bottom is not None
+        return MGOENodeNetwork(self) if own and has_sizes else None
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         fused = self.fusion(*self._of_fusion(inputs), training=training)
