@@ -147,8 +147,6 @@ class _Table(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
             values = tf.cast(values, tf.float32) * self._step + self._middle
         elif self._kind == "float16":
             values = tf.cast(values, tf.float32)
-        # A server's optimizer does not know the shape of a gathered variable.
-        values = tf.reshape(values, [*leading, self._table.shape[1]])
         if self._tasks:
             return {self._shapes[0][0]: values}
         widths = [math.prod(shape) for _, shape in self._shapes]

@@ -60,6 +60,7 @@ class MGOENodeNetwork(NodeNetwork):
         ]
         self._gate = {} if self._bottom is None else _as_arrays(self._gate_kernels())
         self._values = _as_arrays({s: self._set_values(s) for s in self._all_sets})
+        self._head_matrix = self._make_head_matrix()
 
     def state(
         self, owner: str, features: Mapping[str, tf.Tensor], sums: Mapping[str, tf.Tensor]
@@ -83,11 +84,11 @@ class MGOENodeNetwork(NodeNetwork):
         return full
 
     def _of_items(self, own: State) -> dict[str, tf.Tensor]:
-        parts = [_flat(self._attention(s, own)) for s in self._sets("user", "item")]
-        if values := [self._value(s, own) for s in self._sets("item", "item")]:
-            parts.append(_flat(tf.concat(values, axis=-1)))
+        parts = []
         if self._bottom is not None:
-            parts.append(self._gate_logits("item", own))
+            heads = [self._attention(s, own) for s in self._sets("user", "item")]
+            heads += [self._value(s, own) for s in self._sets("item", "item")]
+            parts += [_flat(tf.concat(heads, axis=-1)), self._gate_logits("item", own)]
         if "near" in own:
             parts.append(own["near"])
         of_all_tasks = tf.concat([own[name] for name in ("x", "totals") if name in own], axis=-1)
@@ -113,8 +114,10 @@ class MGOENodeNetwork(NodeNetwork):
         full["first"] = by_expert
         if self._bottom is not None:
             full["gate"] = self._gate_logits("user", own)
-        for s in self._sets("user", "item"):
-            full[f"alpha/{s}"] = own[f"alpha/{s}"]
+        if alphas := [own[f"alpha/{s}"] for s in self._sets("user", "item")]:
+            # What a candidate's attention is multiplied with; its values are left as they are.
+            ones = tf.ones([tf.shape(own["x"])[0], self._own_units])
+            full["alphas"] = tf.concat([*alphas, ones], axis=-1)
         for s in self._sets("item", "user"):
             full[f"attention/{s}"] = _flat(self._attention(s, own))
         if self._fusion.interactions:
@@ -130,6 +133,9 @@ class MGOENodeNetwork(NodeNetwork):
 
     def logits(self, user: State, items: State, context: tf.Tensor | None = None) -> tf.Tensor:
         kernels = self._first
+        # size: B and N
+        shape = tf.shape(items["of_task"])
+        size = (shape[0], shape[2])
         *parts, item_reads = tf.split(items["of_task"], self._item_widths(), axis=-1)
         # of_user: [B, T, Y, X, C]
         of_user = user["first"]
@@ -143,15 +149,15 @@ class MGOENodeNetwork(NodeNetwork):
             # gates: [B, T, N, 1]
             gates = tf.ones_like(items["of_task"][..., :1])
         else:
-            logits = user["gate"][:, :, tf.newaxis] + parts.pop()
+            of_heads, of_gate = parts
+            logits = user["gate"][:, :, tf.newaxis] + of_gate
             if context is not None:
                 of_context = tf.einsum("bd,tdx->btx", context, self._gate["context"])
                 logits += of_context[:, :, tf.newaxis]
             # gates: [B, T, N, X]
             gates = _gates(logits, axis=-1)
-            heads = self._heads(user, items, parts, gates)
-            reads += heads.values()
-            fixed += [kernels[name] for name in heads]
+            reads += self._heads(user, items, of_heads, gates, size)
+            fixed += [kernels[s] for s in self._head_sets]
         if self._has_match:
             match = tf.math.log(tf.matmul(items["alphas"], user["match"]))[:, tf.newaxis]
             reads.append(tf.tile(match, [1, self._num_tasks, 1, 1]))
@@ -159,7 +165,7 @@ class MGOENodeNetwork(NodeNetwork):
         kernel = [of_user, self._scaled(user)]
         if fixed:
             rows = np.concatenate(fixed, axis=2)
-            kernel.insert(0, tf.broadcast_to(rows, [tf.shape(of_user)[0], *rows.shape]))
+            kernel.insert(0, tf.broadcast_to(rows, [size[0], *rows.shape]))
         fused = self._fused(
             tf.concat([*reads, gates, item_reads], axis=-1), tf.concat(kernel, axis=3)
         )
@@ -167,60 +173,73 @@ class MGOENodeNetwork(NodeNetwork):
         by_task = tf.reshape(
             tf.transpose(fused, [1, 0, 2, 3]), [self._num_tasks, -1, fused.shape[-1]]
         )
-        logits = tf.reshape(self._towers(by_task), [self._num_tasks, -1, tf.shape(fused)[2]])
+        logits = tf.reshape(self._towers(by_task), [self._num_tasks, *size])
         if self._adjustment is not None:
             terms = tf.gather(user["levels"], items["macro"], axis=2, batch_dims=1)
             logits += tf.transpose(terms, [1, 0, 2])
         return logits
 
     def _heads(
-        self, user: State, items: State, parts: Sequence[tf.Tensor], gates: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        """Heads of h_t that depend on the item, [B, T, N, H] by neighbour set.
+        self,
+        user: State,
+        items: State,
+        of_heads: tf.Tensor,
+        gates: tf.Tensor,
+        size: tuple[tf.Tensor, tf.Tensor],
+    ) -> list[tf.Tensor]:
+        """The heads of h_t that depend on the item, [B, T, N, ...], in the order of `_head_sets`.
 
         Args:
           user, items: of `logits`.
-          parts: attention and values of items, [B, T, N, X ...] each.
+          of_heads: attention and values of items, [B, T, N, X ...].
           gates: g, [B, T, N, X].
+          size: B and N.
         """
-        units, experts = self._bottom.units, self._num_experts
-        parts = list(parts)
-        found: dict[str, tf.Tensor] = {}
-        rows = tf.shape(gates)[:3]
+        tasks, experts = self._num_tasks, self._num_experts
+        found = []
 
         def weighed(values: tf.Tensor, width: int) -> tf.Tensor:
             """g_j times values [B, T, N, X, W] of each expert, side by side: [B, T, N, X W]."""
             product = gates[..., tf.newaxis] * values
-            return tf.reshape(product, tf.concat([rows, [experts * width]], axis=0))
+            return tf.reshape(product, [size[0], tasks, size[1], experts * width])
 
-        def by_expert(values: tf.Tensor, width: int) -> tf.Tensor:
-            return tf.reshape(values, tf.concat([rows, [experts, width]], axis=0))
-
-        for s in self._sets("user", "item"):
-            size = self._size(s)
-            # matrix: [B, T, X, K, H]
-            matrix = user[f"alpha/{s}"][:, tf.newaxis, tf.newaxis, :, tf.newaxis] * self._values[s]
-            flat = tf.reshape(matrix, [-1, self._num_tasks, experts * size, units])
-            found[s] = tf.matmul(weighed(by_expert(parts.pop(0), size), size), flat)
+        if len(self._head_matrix):
+            width, columns = self._head_matrix.shape[2:]
+            values = tf.reshape(of_heads, [size[0], tasks, size[1], experts, width])
+            matrix = tf.broadcast_to(self._head_matrix, [size[0], *self._head_matrix.shape])
+            if "alphas" in user:
+                alphas = user["alphas"][:, tf.newaxis, tf.newaxis, :, tf.newaxis]
+                matrix = alphas * self._head_matrix
+            flat = tf.reshape(matrix, [-1, tasks, experts * width, columns])
+            found.append(tf.matmul(weighed(values, width), flat))
         sizes = [self._size(s) for s in self._item_alphas]
         split = tf.split(items["alphas"], sizes, axis=-1) if sizes else []
-        alphas = dict(zip(self._item_alphas, split, strict=True))
+        of_items = dict(zip(self._item_alphas, split, strict=True))
         for s in self._sets("item", "user"):
-            size = self._size(s)
-            flat = self._values[s].reshape(self._num_tasks, experts * size, units)
+            width = self._size(s)
+            flat = self._values[s].reshape(tasks, experts * width, -1)
             matrix = user[f"attention/{s}"][..., tf.newaxis] * flat
-            found[s] = tf.matmul(weighed(alphas[s][:, tf.newaxis, :, tf.newaxis], size), matrix)
-        if own := self._sets("item", "item"):
-            width = units * len(own)
-            summed = np.tile(np.eye(width, dtype=np.float32), [experts, 1])
-            # As rows of a matrix: oneDNN's batched product of [B, 1, N, ...] and a single matrix,
-            # which this is with one task, reads beyond its memory (TensorFlow 2.17).
-            flat = tf.reshape(
-                gates[..., tf.newaxis] * by_expert(parts.pop(0), width), [-1, experts * width]
-            )
-            mixed = tf.reshape(tf.matmul(flat, summed), tf.concat([rows, [width]], axis=0))
-            by_set = tf.split(mixed, len(own), axis=-1) if len(own) > 1 else [mixed]
-            found |= dict(zip(own, by_set, strict=True))
+            alphas = of_items[s][:, tf.newaxis, :, tf.newaxis]
+            found.append(tf.matmul(weighed(alphas, width), matrix))
+        return found
+
+    def _make_head_matrix(self) -> NDArray[Any]:
+        """From what items bring of heads to heads: [T, X, W, H of all].
+
+        From attention, the values of macro nodes; from values, these themselves.
+        """
+        if self._bottom is None:
+            return np.zeros(0)
+        units, row = self._bottom.units, 0
+        mixed = self._sets("user", "item")
+        rows = sum(self._size(s) for s in mixed) + self._own_units
+        columns = units * len(mixed) + self._own_units
+        found = np.zeros([self._num_tasks, self._num_experts, rows, columns], np.float32)
+        for number, s in enumerate(mixed):
+            end = row + self._size(s)
+            found[:, :, row:end, number * units : (number + 1) * units] = self._values[s]
+            row = end
+        found[:, :, row:, units * len(mixed) :] = np.eye(self._own_units)
         return found
 
     def _scaled(self, user: State) -> tf.Tensor:
@@ -345,6 +364,17 @@ class MGOENodeNetwork(NodeNetwork):
         return count
 
     @property
+    def _head_sets(self) -> list[str]:
+        """The sets whose heads depend on the item, in the order that the first layer reads."""
+        return [*self._sets("user", "item"), *self._sets("item", "item"),
+                *self._sets("item", "user")]  # fmt: skip
+
+    @property
+    def _own_units(self) -> int:
+        """How many units heads have that an item brings itself."""
+        return 0 if self._bottom is None else self._bottom.units * len(self._sets("item", "item"))
+
+    @property
     def _all_sets(self) -> list[str]:
         return [] if self._bottom is None else list(NEIGHBOR_SETS)
 
@@ -372,11 +402,8 @@ class MGOENodeNetwork(NodeNetwork):
         reads = sum(self._read_widths)
         if self._bottom is None:
             return [reads]
-        experts = self._bottom.experts
-        own = len(self._sets("item", "item"))
-        widths = [self._size(s) for s in self._sets("user", "item")]
-        widths += [experts.units * own] * bool(own)
-        return [*(w * experts.experts_of_task for w in widths), experts.experts_of_task, reads]
+        heads = sum(self._size(s) for s in self._sets("user", "item")) + self._own_units
+        return [heads * self._num_experts, self._num_experts, reads]
 
 
 def _flat(values: tf.Tensor) -> tf.Tensor:
