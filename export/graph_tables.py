@@ -217,8 +217,7 @@ class _Nodes:
             size = lists.shape[1]
             found[_SUM + lookup.name] = lists.transpose(1, 0, 2) if count > 1 else lists[0]
         features = {
-            name: value.numpy().reshape(size, -1).astype(np.float32)
-            for name, value in kept.items()
+            name: value.numpy().reshape(size, -1).astype(np.float32) for name, value in kept.items()
         }
         return features | found
 

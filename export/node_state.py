@@ -122,11 +122,12 @@ class _Table(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
 
     def _in_steps(self, values: NDArray[Any], name: str) -> NDArray[Any]:
         low, high = values.min(axis=0), values.max(axis=0)
-        step = np.where(high > low, (high - low) / _STEPS, 1.0).astype(np.float32)
+        step = ((high - low) / _STEPS).astype(np.float32)
         middle = low + 128 * step
         self._step = tf.Variable(step, trainable=False, name=f"{name}_step")
         self._middle = tf.Variable(middle, trainable=False, name=f"{name}_middle")
-        return np.clip(np.rint((values - middle) / step), -128, 127)
+        # a column of one number has no steps
+        return np.clip(np.rint((values - middle) / np.where(step > 0, step, 1.0)), -128, 127)
 
     @property
     def size_bytes(self) -> int:

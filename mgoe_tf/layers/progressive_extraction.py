@@ -133,7 +133,9 @@ class ProgressiveExtraction(tf.keras.layers.Layer):
             name=name,
         )
 
-    def levels(self, inputs: tf.Tensor | SplitRows, training: bool | None = None) -> list[Extraction]:
+    def levels(
+        self, inputs: tf.Tensor | SplitRows, training: bool | None = None
+    ) -> list[Extraction]:
         """What each level makes of x."""
         found: list[Extraction] = []
         # [1, B, F] where all streams are still the same

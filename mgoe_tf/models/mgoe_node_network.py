@@ -7,7 +7,7 @@ widths of embeddings, F what that layer reads of a pair.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -243,7 +243,7 @@ class MGOENodeNetwork(NodeNetwork):
         return found
 
     def _scaled(self, user: State) -> tf.Tensor:
-        """The rows of the first layer's kernel that read the item, of every user: [B, T, Y, F, C]."""
+        """The kernel's rows that read the item, of every user: [B, T, Y, F, C]."""
         kernels, (near, item, totals) = self._first, self._read_widths
         names = ("near_item", "item", "item_totals")
         rows = np.concatenate([kernels[name] for name in names if name in kernels], axis=2)

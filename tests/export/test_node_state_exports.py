@@ -1,0 +1,77 @@
+"""Exports that serve `rank_ids` from states of nodes, and what their gates let pass."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from export import gates
+from export.savedmodel import ExportOptions, export
+from mgoe_tf.models.node_network import NodeNetwork
+
+USERS = np.array([b"u3", b"nobody"], object)
+ITEMS = np.array([[7, 0, -5], [2**40, 14, 7]])
+OUTPUTS = ("click", "buy", "score")
+
+
+def _export(run, base, name, **options):
+    return export(
+        ExportOptions(
+            model_dir=run.model_dirs[name],
+            export_base=str(base),
+            model_name=name,
+            data_dir=run.data_dir,
+            **options,
+        )
+    )
+
+
+def _answers(path, users=USERS, items=ITEMS):
+    signature = tf.saved_model.load(path).signatures["rank_ids"]
+    return signature(user_id=tf.constant(users), item_id=tf.constant(items))
+
+
+@pytest.fixture(scope="module")
+def plain(run, tmp_path_factory):
+    """Answers of MGOE from features."""
+    path = _export(run, tmp_path_factory.mktemp("plain"), "mgoe", node_state="none")
+    return {name: value.numpy() for name, value in _answers(path).items()}
+
+
+def test_answers_from_states_are_those_from_features(run, plain, tmp_path):
+    path = _export(run, tmp_path, "mgoe")
+    for name, value in _answers(path).items():
+        np.testing.assert_allclose(value, plain[name], rtol=0, atol=1e-5, err_msg=name)
+    assert _answers(path, items=ITEMS[:, :0])["score"].shape == (2, 0)
+    # a user is not broadcast to the candidates of others
+    with pytest.raises(tf.errors.InvalidArgumentError, match="1 values, but the requested shape"):
+        _answers(path, users=USERS[:1])
+    assert "tables" not in json.loads(Path(path, "assets.extra/evaluation.json").read_text())
+
+
+def test_tables_of_fewer_bits_tell_what_they_cost(run, plain, tmp_path):
+    path = _export(run, tmp_path, "mgoe", table_dtype="int8")
+    for name in OUTPUTS:
+        difference = np.abs(_answers(path)[name] - plain[name]).max()
+        assert 0 < difference < gates.TABLE_TOLERANCES["int8"]
+    tables = json.loads(Path(path, "assets.extra/evaluation.json").read_text())["tables"]
+    assert tables["dtype"] == "int8"
+    assert set(tables["tasks"]) == {"click", "buy"}
+    lost = tables["tasks"]["buy"]
+    assert 0 < lost["largest_difference"] < gates.TABLE_TOLERANCES["int8"]
+    assert abs(lost["auc_lost"]) < 0.05
+    assert 0.2 < lost["auc"] < 0.8
+
+
+def test_a_network_that_answers_otherwise_is_not_published(run, monkeypatch, tmp_path):
+    logits = NodeNetwork.logits
+
+    def higher(self, *states):
+        return logits(self, *states) + 1e-3
+
+    monkeypatch.setattr(NodeNetwork, "logits", higher)
+    with pytest.raises(ValueError, match="of signature rank_ids differs from the Keras model"):
+        _export(run, tmp_path, "mmoe")
+    _export(run, tmp_path, "mmoe", node_state="none")
