@@ -40,7 +40,7 @@ def _kept_as(name: str, is_integer: bool, table_dtype: str, exact: Collection[st
 
 
 class NodeTable(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
-    """Arrays of all nodes, a row each: what a request asks for of a node is one gather of each kind.
+    """Arrays of all nodes, a row each: what a request wants of a node is a gather of each kind.
 
     Numbers in int8 are steps between the smallest and the largest of their column, of which there
     are 255. Integers are kept as int32, in a table of their own; so are arrays by task.
@@ -148,6 +148,8 @@ class _Table(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
             values = tf.cast(values, tf.float32) * self._step + self._middle
         elif self._kind == "float16":
             values = tf.cast(values, tf.float32)
+        # A server's optimizer does not know the shape of a gathered variable.
+        values = tf.reshape(values, [*leading, self._table.shape[1]])
         if self._tasks:
             return {self._shapes[0][0]: values}
         widths = [math.prod(shape) for _, shape in self._shapes]

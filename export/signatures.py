@@ -246,8 +246,11 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         """`rank_ids` from what was computed of every node."""
         with tf.control_dependencies(self._same_users(features)):
             item_id = tf.identity(features["item_id"])
-        # One user for all would be broadcast: it is not to be reshaped to several.
-        user_id = tf.reshape(features["user_id"], tf.shape(item_id)[:1])
+        user_id = features["user_id"]
+        users, of_items = tf.shape(user_id)[0], tf.shape(item_id)[0]
+        # One user would be broadcast. Not by `assert_equal`, whose branch costs ten times this.
+        text = "user_id must be of as many users as item_id, got"
+        tf.raw_ops.Assert(condition=users == of_items, data=[text, users, of_items])
         valid, checked = self._check("context", features)
         context = self._of_context(checked, self._sums(checked, ("context",)))
         user = self._tables["user"].states(user_id)

@@ -11,8 +11,8 @@ import tensorflow as tf
 from input_pipeline.commands.options import option
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.layers.mlp_experts import MlpExperts
-from mgoe_tf.layers.task_gates import TaskGates, mix
 from mgoe_tf.layers.split_rows import for_all_tasks
+from mgoe_tf.layers.task_gates import TaskGates, mix
 from mgoe_tf.models.base import Features, RankingModel, concatenated
 from mgoe_tf.models.options import GatedOptions, require
 
