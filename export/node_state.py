@@ -127,7 +127,8 @@ class _Table(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         self._step = tf.Variable(step, trainable=False, name=f"{name}_step")
         self._middle = tf.Variable(middle, trainable=False, name=f"{name}_middle")
         # a column of one number has no steps
-        return np.clip(np.rint((values - middle) / np.where(step > 0, step, 1.0)), -128, 127)
+        steps: NDArray[Any] = np.rint((values - middle) / np.where(step > 0, step, 1.0))
+        return np.clip(steps, -128, 127).astype(np.int8)
 
     @property
     def size_bytes(self) -> int:

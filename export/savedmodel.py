@@ -29,6 +29,7 @@ from export.server.loading import load_servable
 from export.signatures import METHOD_NAMES, ServedModel
 from input_pipeline.commands.command import run_command
 from input_pipeline.commands.options import option
+from input_pipeline.feature import NODES
 from input_pipeline.files import filesystem
 from input_pipeline.files.failures import doing
 from input_pipeline.files.paths import require_apart
@@ -78,8 +79,8 @@ class ExportOptions:
         "full",
         "What the graph inside the model holds of every node for rank_ids. none: features and sums "
         "of embeddings. full: whatever of the network depends on the node alone, so that a request "
-        "computes what depends on the pair; where a model has nothing to split, and in half "
-        "precision, the same as none. The log says the bytes of each table.",
+        "computes what depends on the pair; where a model has nothing to split, in half precision "
+        "and with hashed ids the same as none. The log says the bytes of each table.",
         NODE_STATES,
     )
     table_dtype: str = option(
@@ -88,6 +89,13 @@ class ExportOptions:
         "they change in answers and in AUC on validation rows is printed and kept in "
         "evaluation.json.",
         TABLE_DTYPES,
+    )
+    id_table_dtype: str = option(
+        "float32",
+        "Numbers in the tables of id embeddings, for all signatures that read them. float16 takes "
+        "half the memory; the weights are rounded first, and compared with the export as such. "
+        "What that changes in answers on validation rows is told.",
+        ("float32", "float16"),
     )
     min_auc: float | None = option(
         None, "Publishes nothing whose mean validation AUC is below this."
@@ -145,6 +153,8 @@ def export(export_options: ExportOptions) -> str:
         snapshot = GraphSnapshot(export_options.data_dir, export_options.snapshot)
         checkpoints.require_same_data(loaded.spec, snapshot.spec, export_options.data_dir)
     weights = _checked_weights(loaded, export_options)
+    if export_options.id_table_dtype == "float16":
+        _round_id_tables(loaded, snapshot)
     absent = _why_without_graph(loaded, snapshot, export_options)
     for name, reason in absent.items():
         logging.info("signature %s is left out: %s", name, reason)
@@ -157,6 +167,7 @@ def export(export_options: ExportOptions) -> str:
         snapshot=None if "rank_ids" in absent else snapshot,
         network=_node_network(loaded.model, export_options),
         table_dtype=export_options.table_dtype,
+        id_table_dtype=export_options.id_table_dtype,
     )
     for name, size in served.table_bytes.items():
         logging.info("table of %s: %s bytes", name, f"{size:,}")
@@ -198,8 +209,10 @@ def export(export_options: ExportOptions) -> str:
 
 
 def _node_network(model: RankingModel, export_options: ExportOptions) -> NodeNetwork | None:
-    # Half precision would be folded with other roundings.
-    if export_options.node_state == "none" or model.compute_dtype != "float32":
+    hashes = any(model.spec.vocabulary(f"{owner}_id").hash_rows for owner in NODES)
+    # Half precision would be folded with other roundings; an id that is hashed has a state of its
+    # own, which no table holds.
+    if export_options.node_state == "none" or model.compute_dtype != "float32" or hashes:
         return None
     return model.node_network()
 
@@ -224,6 +237,19 @@ def _checked_weights(
             ", ".join(empty),
         )
     return weights_of_trained(export_options.score_weights, loaded.spec.task_names, trained)
+
+
+def _round_id_tables(loaded: checkpoints.LoadedModel, snapshot: GraphSnapshot | None) -> None:
+    """Rounds the id tables to what float16 can hold, and tells what that changes."""
+    data_dir = None if snapshot is None else snapshot.data_dir
+    before = None if data_dir is None else gates.validation_answers(loaded, data_dir)
+    for table in loaded.model.embeddings.variables:
+        table.assign(tf.cast(tf.cast(table, tf.float16), tf.float32))
+    if data_dir is None or before is None:
+        return
+    after = gates.validation_answers(loaded, data_dir)
+    change = max(float(abs(after[name] - before[name]).max()) for name in before)
+    logging.info("id tables in float16 change answers on validation rows by at most %.3g", change)
 
 
 def _why_without_graph(

@@ -51,6 +51,8 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         of them.
       network, table_dtype: of the graph's tables, see `GraphTables`; with a network `rank_ids`
         goes on from the states of nodes.
+      id_table_dtype: `float32`, or `float16`: of the id tables that flat signatures and `rank`
+        read.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         snapshot: GraphSnapshot | None = None,
         network: NodeNetwork | None = None,
         table_dtype: str = "float32",
+        id_table_dtype: str = "float32",
     ) -> None:
         super().__init__(name="served_model")
         self._features = tuple(spec.feature(name) for name in sorted(model.feature_names))
@@ -82,14 +85,17 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         self._explains: bool = model.explains
         self._explain: _OfTensors = lambda inputs: model.explain(inputs)
         precomputed = model.precompute()
+        id_tables = {id(table) for table in model.embeddings.variables}
+        others = [weight for weight in model.variables if id(weight) not in id_tables]
+        halved = id_table_dtype == "float16"
         self._held = [
-            *model.variables,
+            *(others if halved else model.variables),
+            *(model.embeddings.serve_as_float16() if halved else ()),
             *precomputed,
             *lookup.variables,
             *lookup.tables.values(),
         ]
-        id_tables = {id(table) for table in model.embeddings.variables}
-        self._constants = [weight for weight in model.variables if id(weight) not in id_tables]
+        self._constants = others
         if model.compute_dtype != "float32":
             self._constants = []  # half precision would be folded with other roundings
         self._tables: dict[str, GraphTables] = {}

@@ -22,6 +22,8 @@ RECORD_LAYOUTS = ("example", "request")
 # The most rows of a record in the request layout.
 MAX_CANDIDATES = 32
 WINDOWS = ("history", "train", "validation", "test")
+# In `counts` of a refreshed data set: rows of the newest training window, whose shards come last.
+NEWEST_ROWS = "newest_training_rows"
 INPUT_OWNERS = (*NODES, "context")
 
 
@@ -64,18 +66,20 @@ class DatasetSpec:
       features: of a row, labels and timestamp included.
       num_user_macro_nodes, num_item_macro_nodes: K_U and K_I.
       max_neighbors: L, the most micro neighbours of a node by one task.
-      cuts: the quantiles q_1 .. q_n as given.
+      cuts: the quantiles q_1 .. q_n as given, or the shares of the events up to given times.
       cut_times: t_1 .. t_n: timestamps, positions (`order`, as `log/windows.py` has them), or
         ranks in the permutation (`random`).
       counts: of events, users, items, malformed lines, duplicates, what else was left out or read
         otherwise than it is written, rows by window, and labels and positives by window and task.
       source_files: what went in.
       flags: every preparation flag.
-      record_layout: `example`, a tf.train.Example a row; or `request`, a tf.train.SequenceExample
-        a user and some rows: the context holds the features of `user`, the feature lists those of
-        `item`, `context` and `row`.
+      record_layout: `example`, a tf.train.Example a row; or `request`, one a user and some rows.
+      record_packing: of the request layout, the features that lie side by side, by the feature of a
+        record that holds them (`records/packing.py`).
       grouping: SHA-256 of which macro node each node of history is in: another grouping means
         other things by the same macro nodes.
+      continues: fingerprints of the data sets that this one goes on from, the first one first: a
+        model that was trained on one of them reads this one too, and a new one goes on from it.
     """
 
     source: str
@@ -94,7 +98,9 @@ class DatasetSpec:
     source_files: tuple[SourceFile, ...]
     flags: dict[str, Any]
     record_layout: str = "example"
+    record_packing: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     grouping: str = ""
+    continues: tuple[str, ...] = ()
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
@@ -118,6 +124,20 @@ class DatasetSpec:
         raise ValueError(
             f"the data set has no column {name!r}, only {[v.name for v in self.vocabularies]}"
         )
+
+    @property
+    def hash_rows(self) -> int:
+        """How many rows the ids of users, and those of items, are hashed to; 0: they are not."""
+        return self.vocabulary("user_id").hash_rows
+
+    def with_hashed_ids(self, rows: int) -> DatasetSpec:
+        """The spec for a model that hashes ids of users and items to so many rows; 0: does not."""
+        ids = {feature.vocabulary for feature in self.select(role="id")}
+        vocabularies = (
+            dataclasses.replace(v, hash_rows=rows if v.name in ids else 0)
+            for v in self.vocabularies
+        )
+        return dataclasses.replace(self, vocabularies=tuple(vocabularies))
 
     def select(self, owner: str | None = None, role: str | None = None) -> tuple[Feature, ...]:
         """The features of an owner, of a role, or of both, in the order of the spec."""
@@ -156,10 +176,17 @@ class DatasetSpec:
             "format_version": self.format_version,
             "tasks": [dataclasses.asdict(task) for task in self.tasks],
             "features": [dataclasses.asdict(feature) for feature in self.features],
-            "embedded": [[v.name, v.embedded, v.checksum] for v in self.vocabularies],
+            "embedded": [
+                [v.name, v.table_rows, "hashed" if v.hash_rows else v.checksum]
+                for v in self.vocabularies
+            ],
             "grouping": self.grouping,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+    def goes_on_from(self, other: DatasetSpec) -> bool:
+        """Whether this is the other data set, as models see it, with days added to it."""
+        return other.with_hashed_ids(0).fingerprint() in self.continues
 
     def to_json(self) -> str:
         """The spec as text."""
@@ -175,7 +202,11 @@ class DatasetSpec:
                 f"{origin}: format_version must be {FORMAT_VERSION}, got {version!r}: the data set "
                 "is of another version of this package; prepare it again from its log"
             )
+        if isinstance(fields, dict):
+            fields.setdefault("continues", ())  # version 0.4.0 wrote none
         known = {field.name for field in dataclasses.fields(cls)}
+        if isinstance(fields, dict):  # what version 0.4 wrote has none
+            fields.setdefault("record_packing", {})
         if not isinstance(fields, dict) or set(fields) != known:
             found = set(fields) if isinstance(fields, dict) else set()
             raise ValueError(
@@ -189,6 +220,7 @@ class DatasetSpec:
             "source_files": lambda file: SourceFile(**file),
             "cuts": float,
             "cut_times": lambda time: time,
+            "continues": str,
         }
         for name, parse in parsers.items():
             fields[name] = tuple(parse(value) for value in fields[name])

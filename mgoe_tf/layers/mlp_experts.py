@@ -69,8 +69,7 @@ class MlpExperts(ExpertBank):
         """What all experts of a task make of the same input, in one product: [T, X, B, H]."""
         # side_by_side: [T, F, X * H], or [1, F, T * X * H] of one input for all. Broadcasting the
         # input to the experts instead would sum its gradient over them in a pass of its own.
-        split = isinstance(inputs, SplitRows)
-        given = 1 if split else inputs.shape[0]
+        given = 1 if isinstance(inputs, SplitRows) else inputs.shape[0]
         inputs_given = self.num_tasks if given is None else given
         columns = self.num_tasks * self.experts_of_task * self.units[0] // inputs_given
         by_input = tf.reshape(kernel, [inputs_given, -1, *kernel.shape[2:]])
@@ -79,7 +78,9 @@ class MlpExperts(ExpertBank):
         )
         # products: [T, B, X, H], or [1, B, T * X, H]
         products = tf.reshape(
-            product(inputs, side_by_side[0]) if split else tf.matmul(inputs, side_by_side),
+            product(inputs, side_by_side[0])
+            if isinstance(inputs, SplitRows)
+            else tf.matmul(inputs, side_by_side),
             [inputs_given, -1, columns // self.units[0], self.units[0]],
         )
         outputs = tf.transpose(products, [0, 2, 1, 3])

@@ -19,7 +19,7 @@ from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import EMBEDDED_ROLES
 from mgoe_tf.training.options import TrainOptions
 
-WINDOWS = {"all": ("history", "train"), "windows": ("train",)}
+WINDOWS = {"all": ("history", "train"), "windows": ("train",), "newest": ("train",)}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,7 +90,9 @@ class TrainingBatches:
                 rows = features[name]
                 draws = tf.random.stateless_uniform(tf.shape(rows), tf.stack([seed, number]))
                 # what fills up a list stays
-                features[name] = tf.where((draws < options.oov_rate) & (rows > 0), 0, rows)
+                features[name] = tf.where(
+                    (draws < options.oov_rate) & (rows > 0), tf.zeros_like(rows), rows
+                )
             if options.distribution == "mirrored":
                 # Replicas get a share of the rows each, and of every other axis in front.
                 features = expand_users(features, of_user=of_user)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from input_pipeline.commands.options import option
+from input_pipeline.log.id_hashes import MOST_ROWS
 from mgoe_tf.models.options import require
 from mgoe_tf.training.schedules import SCHEDULES
 from mgoe_tf.training.weighting import WEIGHTINGS
@@ -85,10 +86,38 @@ class TrainOptions:
         "graph.",
         ("all", "windows"),
     )
+    warm_start: str = option(
+        "",
+        "Model directory to go on from, with weights and the optimizer's state: of the same model "
+        "and options, trained on this data set or on one that it continues "
+        "(input_pipeline.refresh). Ids that it did not know begin as the mean of their macro "
+        "node's members, or as the row that unknown ids share.",
+        is_path=True,
+    )
+    warm_rows: str = option(
+        "newest",
+        "What --warm_start trains on. newest: the newest training window alone, which a refreshed "
+        "data set keeps apart; told: what --train_rows says.",
+        ("newest", "told"),
+    )
     oov_rate: float = option(
         0.05,
         "Share of ids and side features replaced at random in training by the out-of-vocabulary "
-        "row, so that a model learns to do without them.",
+        "row, so that a model learns to do without them. Hashed ids too: then that row is read of "
+        "missing ids alone.",
+    )
+    id_tables: str = option(
+        "vocabulary",
+        "vocabulary: every id of training has a row of its own, all others share one. hashed: no "
+        "vocabulary; the ids of users and items are hashed to two rows each of --hash_rows, which "
+        "are summed, new ids too. Side features and context keep their vocabularies; those of "
+        "neighbours are then unknown.",
+        ("vocabulary", "hashed"),
+    )
+    hash_rows: int = option(
+        0,
+        "Rows of the hashed table of users, and of that of items. Only with --id_tables=hashed, "
+        "which needs it.",
     )
     shuffle_rows: int = option(
         100_000, "Rows that are shuffled together; up to three times as many are in memory."
@@ -175,7 +204,35 @@ class TrainOptions:
                 "--profile_steps: must be a first and a last step, from 1 on, got "
                 f"{list(self.profile_steps)}"
             )
+        if (self.id_tables == "hashed") != bool(self.hash_rows):
+            wanted = "at least 1" if self.id_tables == "hashed" else "0"
+            raise ValueError(
+                f"--hash_rows: must be {wanted} with --id_tables={self.id_tables}, got "
+                f"{self.hash_rows}"
+            )
+        if not 0 <= self.hash_rows <= MOST_ROWS:
+            raise ValueError(f"--hash_rows: must be at most {MOST_ROWS}, got {self.hash_rows}")
         self._require_schedule()
+        self._require_warm_start()
+
+    @property
+    def rows_of_training(self) -> str:
+        """A key of `batches.WINDOWS`: what is trained on."""
+        is_newest = self.warm_start and self.warm_rows == "newest"
+        return "newest" if is_newest else self.train_rows
+
+    def _require_warm_start(self) -> None:
+        """Raises ValueError for options that a run that goes on from another one cannot have."""
+        if self.warm_start and self.schedule == "cosine":
+            raise ValueError(
+                "--schedule: cosine has come to its end where --warm_start goes on; take constant "
+                "or warmup, got cosine"
+            )
+        if self.warm_start and self.distribution not in ("one_device", "mirrored"):
+            raise ValueError(
+                "--distribution: must be one_device or mirrored with --warm_start, got "
+                f"{self.distribution}"
+            )
 
     def _require_schedule(self) -> None:
         """Raises ValueError for options that the schedule does not read."""

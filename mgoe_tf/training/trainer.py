@@ -16,11 +16,21 @@ from input_pipeline.files import filesystem
 from input_pipeline.files.paths import require_apart
 from input_pipeline.spec import DatasetSpec, read_spec
 from mgoe_tf.evaluation.evaluator import Evaluator
-from mgoe_tf.models.base import RankingModel
+from mgoe_tf.models.base import MADE, RankingModel
 from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.reports import best_run, run_report
 from mgoe_tf.reports.run_facts import RunFacts
-from mgoe_tf.training import assets, board_layout, checkpoints, event_files, hooks, loop, summaries
+from mgoe_tf.training import (
+    assets,
+    board_layout,
+    checkpoints,
+    days,
+    event_files,
+    hooks,
+    loop,
+    summaries,
+    warm_start,
+)
 from mgoe_tf.training.batches import WINDOWS, TrainingBatches
 from mgoe_tf.training.optimizers import LazyAdam
 from mgoe_tf.training.options import TrainOptions
@@ -80,8 +90,9 @@ def train(
     require_apart({name: getattr(options, name) for name in ("model_dir", "data_dir")})
     with contextlib.ExitStack() as held:
         with StopRequest().listening() as stop:
-            spec = read_spec(options.data_dir)
+            spec = checkpoints.read_trained_spec(options)
             require_trained_tasks(spec, options)
+            warm_start.require_startable(spec, model_options, options)
             tf.keras.utils.set_random_seed(options.seed)
             strategy = make_strategy(options)
             with strategy.scope():
@@ -89,16 +100,17 @@ def train(
             examples = open_examples(
                 options.data_dir,
                 spec,
-                WINDOWS[options.train_rows],
+                WINDOWS[options.rows_of_training],
                 model.feature_names,
                 skip_bad_records=options.skip_bad_records,
+                newest=options.rows_of_training == "newest",
             )
             steps_per_epoch = examples.num_rows // min(options.batch_size, examples.num_rows)
             with strategy.scope():
                 step = make_step(model, options, num_steps=options.epochs * steps_per_epoch)
             # after everything that refuses options: a run that cannot begin takes no directory
             held.enter_context(run_lock(options.model_dir))
-            _begin_run(spec, model_options, options)
+            _begin_run(model, options)
             lookup = checkpoints.make_lookup(options.model_dir, spec, model)
             source = TrainingBatches(examples, lookup, spec, options)
             _train(step, source, strategy, stop, model_options, trial)
@@ -163,13 +175,17 @@ def make_strategy(options: TrainOptions) -> tf.distribute.Strategy:
     )
 
 
-def _begin_run(spec: DatasetSpec, model_options: ModelOptions, options: TrainOptions) -> None:
+def _begin_run(model: RankingModel, options: TrainOptions) -> None:
     """Writes a new model directory, or checks that an old one may be resumed."""
     if not checkpoints.holds_checkpoint(options.model_dir):
         # also where a run ended before its first checkpoint: there is nothing to keep or to resume
         filesystem.remove_tree(filesystem.join(options.model_dir, "events"))
-        checkpoints.write_run(options.model_dir, spec, model_options, options)
+        checkpoints.write_run(
+            options.model_dir, model.spec, model.options, options, model.made_assets()
+        )
+        days.begin(options.model_dir, options.warm_start)
         return
+    spec, model_options = model.spec, model.options
     if not options.resume:
         raise ValueError(
             f"--model_dir={options.model_dir} already holds a run: name another directory, or go "
@@ -191,7 +207,9 @@ def _begin_run(spec: DatasetSpec, model_options: ModelOptions, options: TrainOpt
                 f"--{name}={given[name]}: the run in {options.model_dir} was begun with "
                 f"{begun_with[name]}, and --resume goes on with the same"
             )
-    assets.require_unchanged(options.data_dir, checkpoints.read_checksums(options.model_dir))
+    checksums = checkpoints.read_checksums(options.model_dir).items()
+    taken = {name: checksum for name, checksum in checksums if not name.startswith(MADE)}
+    assets.require_unchanged(options.data_dir, taken)
 
 
 def _train(
@@ -219,6 +237,9 @@ def _train(
     if position.step:
         line.print(f"going on after step {position.step}, in epoch {position.epoch + 1}")
     else:
+        if options.warm_start:
+            with strategy.scope():
+                line.print(warm_start.apply(step, options, make_step))
         if options.resume:
             line.print(
                 f"--resume: {options.model_dir} holds no saved run yet: this one begins anew"
@@ -313,4 +334,6 @@ def _evaluate_best(spec: DatasetSpec, options: TrainOptions) -> dict[str, Any]:
         facts = RunFacts.gather(options.model_dir, loaded, evaluator, scored)
         run_report.write(facts)
         best_run.write(facts, evaluator)
+    if options.warm_start:
+        days.end(options.model_dir)
     return metrics
