@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from mgoe_tf.layers.initializers import StackedGlorotUniform
+from mgoe_tf.layers.split_rows import SplitRows, product
 
 
 def mix(outputs: tf.Tensor, gates: tf.Tensor) -> tf.Tensor:
@@ -35,7 +36,7 @@ class TaskGates(tf.keras.layers.Layer):
       temperature: tau, above 0: lower is sharper.
 
     Call arguments:
-      inputs: [T, B, F], or [B, F] where all tasks see the same.
+      inputs: [T, B, F]; [B, F], or `SplitRows`, where all tasks see the same.
       kernel: [T, F, X] in place of the layer's own G, for a caller that has multiplied parts of G
         by what does not depend on the row; not with hidden layers.
 
@@ -106,8 +107,8 @@ class TaskGates(tf.keras.layers.Layer):
         """f_t(c_t) G_t, float32 [T, B, X], before the temperature; arguments as of the call."""
         kernel = self.kernel if kernel is None else kernel
         for hidden_kernel, bias in self.hidden:
-            inputs = tf.nn.relu(_by_task(inputs, hidden_kernel) + bias)
-        logits = _by_task(inputs, kernel)
+            inputs = tf.nn.relu(by_task(inputs, hidden_kernel) + bias)
+        logits = by_task(inputs, kernel)
         if self.use_bias:
             logits += self.bias
         return tf.cast(logits, tf.float32)
@@ -127,12 +128,12 @@ class TaskGates(tf.keras.layers.Layer):
         }
 
 
-def _by_task(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """[T, B, F], or [B, F] for all tasks, times [T, F, X]: [T, B, X]."""
-    if inputs.shape.rank > 2:
+def by_task(inputs: tf.Tensor | SplitRows, kernel: tf.Tensor) -> tf.Tensor:
+    """[T, B, F], or rows that all tasks see, times [T, F, X]: [T, B, X]."""
+    if not isinstance(inputs, SplitRows) and inputs.shape.rank > 2:
         return tf.matmul(inputs, kernel)
     # One product for all tasks. flat: [F, T * X]; products: [B, T, X]
     num_tasks, features, width = kernel.shape
     flat = tf.reshape(tf.transpose(kernel, [1, 0, 2]), [features, num_tasks * width])
-    products = tf.reshape(inputs @ flat, [-1, num_tasks, width])
+    products = tf.reshape(product(inputs, flat), [-1, num_tasks, width])
     return tf.transpose(products, [1, 0, 2])
