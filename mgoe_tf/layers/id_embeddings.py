@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
+
+from mgoe_tf.layers import row_order
 
 
 class Bags(NamedTuple):
@@ -41,6 +44,15 @@ class Bags(NamedTuple):
         counts = tf.reduce_sum(tf.cast(present, tf.float32), axis=1)
         weights = 1.0 / tf.gather(counts, places[:, 0])
         return cls(tf.gather_nd(ids, places), weights, places[:, 0], tf.shape(ids)[0])
+
+
+class _GlorotUniform(tf.keras.initializers.GlorotUniform):
+    """Of a table in shards too, with the scale of the whole."""
+
+    def __call__(self, shape: Any, dtype: Any = None, **kwargs: Any) -> tf.Tensor:
+        values = super().__call__(shape, dtype, **kwargs)
+        part = kwargs.get("partition_shape")
+        return values if part is None else values * math.sqrt(sum(part) / sum(shape))
 
 
 class IdEmbeddings(tf.keras.layers.Layer):
@@ -89,13 +101,15 @@ class IdEmbeddings(tf.keras.layers.Layer):
         self.sizes = dict(sizes)
         self.dim = dims if isinstance(dim, Mapping) else dim
         self._dims = dims
+        # a by table, where the tables lie in the order of `row_order.py`
+        self.row_orders: dict[str, int] = {}
 
     def build(self, input_shape: Any) -> None:
         self.tables = {
             name: self.add_weight(
                 name=name,
                 shape=[size + 1, self._dims[name]],
-                initializer=tf.keras.initializers.GlorotUniform(),
+                initializer=_GlorotUniform(),
             )
             for name, size in self.sizes.items()
         }
@@ -108,26 +122,32 @@ class IdEmbeddings(tf.keras.layers.Layer):
             sums = self._sums_of_distinct_rows
         else:
             sums = self._sums_of_fixed_rows if served else self._sums
-        return {name: sums(self.tables[name], lists) for name, lists in bags.items()}
+        return {name: sums(name, lists) for name, lists in bags.items()}
 
-    def _sums(self, table: tf.Variable, lists: Sequence[Bags]) -> list[tf.Tensor]:
+    def rows(self, name: str, ids: tf.Tensor) -> tf.Tensor:
+        """The embeddings of some ids, [.., D], of a table that may lie in shards."""
+        if name in self.row_orders:
+            ids = row_order.place(ids, self.row_orders[name], self.sizes[name] + 1)
+        return tf.nn.embedding_lookup(self.tables[name], ids)
+
+    def _sums(self, name: str, lists: Sequence[Bags]) -> list[tf.Tensor]:
         return [
             tf.math.unsorted_segment_sum(
-                tf.nn.embedding_lookup(table, bags.ids) * bags.weights[:, tf.newaxis],
+                self.rows(name, bags.ids) * bags.weights[:, tf.newaxis],
                 bags.bag_of,
                 bags.size,
             )
             for bags in lists
         ]
 
-    def _sums_of_fixed_rows(self, table: tf.Variable, lists: Sequence[Bags]) -> list[tf.Tensor]:
-        rows = tf.convert_to_tensor(table)
+    def _sums_of_fixed_rows(self, name: str, lists: Sequence[Bags]) -> list[tf.Tensor]:
+        rows = tf.convert_to_tensor(self.tables[name])
         return [_weighted_sums(rows, b.ids, b.weights, b.bag_of, b.size) for b in lists]
 
-    def _sums_of_distinct_rows(self, table: tf.Variable, lists: Sequence[Bags]) -> list[tf.Tensor]:
+    def _sums_of_distinct_rows(self, name: str, lists: Sequence[Bags]) -> list[tf.Tensor]:
         # rows: [R, D], the distinct rows; positions: [N] in rows
         distinct, positions = tf.unique(tf.concat([bags.ids for bags in lists], axis=0))
-        return _sums_of_lists(tf.nn.embedding_lookup(table, distinct), positions, lists)
+        return _sums_of_lists(self.rows(name, distinct), positions, lists)
 
     def among_rows(
         self, name: str, lists: Sequence[Bags], wanted: tf.Tensor
@@ -150,7 +170,7 @@ class IdEmbeddings(tf.keras.layers.Layer):
         there = read | wanted
         rows = tf.cast(tf.squeeze(tf.where(there), axis=1), tf.int32)
         places = tf.maximum(tf.cumsum(tf.cast(there, tf.int32)) - 1, 0)
-        embeddings = tf.nn.embedding_lookup(self.tables[name], rows)
+        embeddings = self.rows(name, rows)
         sums = _sums_of_lists(embeddings, tf.gather(places, ids), lists) if lists else []
         return sums, embeddings, places
 

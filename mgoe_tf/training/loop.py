@@ -116,13 +116,13 @@ def train_steps(
                         position.step += 1
                         for hook in hooks:
                             hook.after_step(run, losses)
-                        _exit_where_told(stop, run, hooks)
+                        exit_where_told(stop, run, hooks)
                     # the reader looks behind its last batch: files may hold more than they should
                     for _ in iterator:
                         raise AssertionError("the epoch has more batches than its source tells")
             for hook in hooks:
                 hook.after_epoch(run)
-            _exit_where_told(stop, run, hooks)
+            exit_where_told(stop, run, hooks)
     except BaseException:
         for hook in hooks:
             with contextlib.suppress(Exception):  # what went wrong first is told
@@ -132,7 +132,8 @@ def train_steps(
         hook.end(run)
 
 
-def _exit_where_told(stop: StopRequest, run: Run, hooks: Sequence[Hook]) -> None:
+def exit_where_told(stop: StopRequest, run: Run, hooks: Sequence[Hook]) -> None:
+    """Raises Interrupted where there was a request, once all hooks were told."""
     if stop.number is None:
         return
     for hook in hooks:

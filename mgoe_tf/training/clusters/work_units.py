@@ -1,0 +1,184 @@
+"""What a worker of a parameter-server cluster is told to do at a time: the steps of one shard.
+
+Which rows a unit holds, and in which order, depends on the seed, the epoch and the shard alone. A
+unit that was begun by a worker that is gone is done again as a whole by another one.
+
+Axes: T tasks, R records of a shard.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from input_pipeline.dataset import Examples
+from input_pipeline.records.bad_records import open_records
+from input_pipeline.records.example_parsing import padded
+from mgoe_tf.training.batches import TrainingBatches
+from mgoe_tf.training.options import TrainOptions
+from mgoe_tf.training.step import TrainingStep
+
+
+class Unit(NamedTuple):
+    """What tells the rows of a unit apart; a function of it is traced once.
+
+    Attributes:
+      path: of the shard.
+      length: records that are looked at, from the first one on.
+      left_out: int64 [..], the numbers of those of them that are not read.
+      seed: of what is random in the unit.
+    """
+
+    path: Any
+    length: Any
+    left_out: Any
+    seed: Any
+
+
+SIGNATURE = Unit(
+    tf.TensorSpec([], tf.string),
+    tf.TensorSpec([], tf.int64),
+    tf.TensorSpec([None], tf.int64),
+    tf.TensorSpec([], tf.int64),
+)
+
+
+class Done(NamedTuple):
+    """What a unit came to.
+
+    Attributes:
+      rows: that were trained on, int64.
+      steps: that were taken, int64.
+      losses: float32 [T], summed over labelled rows.
+      labelled: float32 [T], how many rows carry a label.
+    """
+
+    rows: Any
+    steps: Any
+    losses: Any
+    labelled: Any
+
+
+class WorkUnits:
+    """The training shards as units.
+
+    A batch has so many whole records as hold `batch_size` rows on average, and a unit's last one
+    what is left: every row is trained on in every epoch.
+
+    Args:
+      examples: the rows.
+      options: sizes and seeds.
+
+    Attributes:
+      mean_rows: of a unit.
+      records_per_batch: of every step but a unit's last.
+      steps: of each unit.
+    """
+
+    def __init__(self, examples: Examples, options: TrainOptions) -> None:
+        self._examples = examples
+        self._seed = options.seed
+        self._read = [n for n, kept in enumerate(examples.kept) if len(kept)]
+        records = [len(examples.kept[n]) for n in self._read]
+        mean_rows = examples.num_rows / sum(records)
+        self.mean_rows = round(examples.num_rows / len(self._read))
+        self.records_per_batch = max(1, round(options.batch_size / mean_rows))
+        # shuffled as one where memory allows
+        self._shuffled = max(1, min(max(records), round(options.shuffle_rows / mean_rows)))
+        self.steps = [-(-count // self.records_per_batch) for count in records]
+
+    def __len__(self) -> int:
+        return len(self._read)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return sum(self.steps)
+
+    def order(self, epoch: int) -> NDArray[Any]:
+        """The numbers of all units, in the order of an epoch."""
+        return self._random(epoch, 2).permutation(len(self))
+
+    def unit(self, epoch: int, number: int) -> Unit:
+        """A unit of an epoch."""
+        shard = self._read[number]
+        kept = self._examples.kept[shard]
+        length = int(kept[-1]) + 1
+        left_out = np.setdiff1d(np.arange(length), kept)
+        seed = self._random(epoch, 3, number).integers(2**31)
+        return Unit(
+            self._examples.files[shard], np.int64(length), left_out.astype(np.int64), np.int64(seed)
+        )
+
+    def _random(self, *numbers: int) -> np.random.Generator:
+        return np.random.default_rng([self._seed, *numbers])
+
+    def batches(self, unit: Unit, source: TrainingBatches) -> tf.data.Dataset:
+        """(features, labels) of a unit's steps; `source` tells what is made of its rows."""
+        examples = self._examples
+        records = tf.data.Dataset.from_tensors(tuple(unit)).flat_map(self._shuffled_records)
+
+        @tf.autograph.experimental.do_not_convert
+        def parse(number: tf.Tensor, serialized: tf.Tensor) -> tuple[Any, Any]:
+            parsed = examples.layout.parse(serialized, examples.features, examples.labels)
+            columns = padded(source.encode(parsed), examples.features)
+            seeds = [unit.seed + offset for offset in range(len(source.replaced))]
+            return source.finish(number, columns, seeds)
+
+        return (
+            records.batch(self.records_per_batch)
+            .enumerate()
+            .map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .prefetch(2)
+        )
+
+    def _shuffled_records(self, *unit: tf.Tensor) -> tf.data.Dataset:
+        path, length, left_out, seed = unit
+        # of this function's graph alone: the order must not depend on the global seed
+        tf.compat.v1.set_random_seed(1)
+        records = open_records(path).take(length)
+        if self._examples.bad_records:
+            numbered = records.enumerate()
+            read = numbered.filter(lambda number, record: tf.reduce_all(left_out != number))
+            records = read.map(lambda number, record: record)
+        return records.shuffle(self._shuffled, seed, reshuffle_each_iteration=False)
+
+
+def unit_function(
+    step: TrainingStep,
+    units: WorkUnits,
+    source: TrainingBatches,
+    strategy: tf.distribute.Strategy,
+) -> Callable[..., Done]:
+    """From the parts of a `Unit` to what its steps came to; for a worker, or for this process."""
+    num_tasks = len(step.model.spec.tasks)
+
+    def take(batch: Any) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        rows = tf.size(next(iter(batch[1].values())), tf.int64)
+        return (rows, *step.take(batch))
+
+    take = tf.autograph.experimental.do_not_convert(take)
+    batches = tf.autograph.experimental.do_not_convert(units.batches)
+
+    @tf.function(input_signature=SIGNATURE)
+    def train(path: Any, length: Any, left_out: Any, seed: Any) -> Done:
+        done = Done(
+            tf.constant(0, tf.int64),
+            tf.constant(0, tf.int64),
+            tf.zeros([num_tasks]),
+            tf.zeros([num_tasks]),
+        )
+        for batch in batches(Unit(path, length, left_out, seed), source):
+            rows, losses, labelled = strategy.run(take, args=(batch,))
+            done = Done(
+                done.rows + rows,
+                done.steps + 1,
+                done.losses + losses * labelled,
+                done.labelled + labelled,
+            )
+        return done
+
+    return train
