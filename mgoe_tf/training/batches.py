@@ -44,12 +44,14 @@ class TrainingBatches:
       lookup: raw ids -> embedding rows.
       spec: of the data set.
       options: sizes, seeds and rates.
+      part: which slice of each batch is given, of how many.
     """
 
     examples: Examples
     lookup: IdLookup
     spec: DatasetSpec
     options: TrainOptions
+    part: tuple[int, int] = (0, 1)
 
     @property
     def batch_size(self) -> int:
@@ -128,8 +130,14 @@ class TrainingBatches:
             draws = tf.random.stateless_uniform(tf.shape(rows), tf.stack([seed, number]))
             # what fills up a list stays
             features[name] = tf.where((draws < self.options.oov_rate) & (rows > 0), 0, rows)
-        if self.options.distribution == "mirrored":
+        if self.options.distribution in ("mirrored", "multi_worker"):
             # Replicas get a share of the rows each, and of every other axis in front.
             of_user = {feature.name for feature in self.spec.select("user")}
             features = expand_users(features, of_user=of_user)
+        index, count = self.part
+        if count > 1:
+            first, last = (self.batch_size * number // count for number in (index, index + 1))
+            features, batch_labels = tf.nest.map_structure(
+                lambda values: values[first:last], (features, batch_labels)
+            )
         return features, batch_labels

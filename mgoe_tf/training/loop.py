@@ -108,7 +108,7 @@ def train_steps(
                     for hook in hooks:
                         hook.before_epoch(run)
                 with source.epoch(position.epoch, position.batch) as batches:
-                    iterator = iter(strategy.experimental_distribute_dataset(batches))
+                    iterator = iter(_distributed(batches, strategy))
                     while not run.is_epoch_end:
                         losses, waited_seconds = take_step(iterator)
                         run.waited_seconds += float(waited_seconds)
@@ -130,6 +130,13 @@ def train_steps(
         raise
     for hook in hooks:
         hook.end(run)
+
+
+def _distributed(batches: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Any:
+    """Batches as the replicas of a strategy take them, whole ones or each process's slices."""
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return strategy.distribute_datasets_from_function(lambda context: batches)
+    return strategy.experimental_distribute_dataset(batches)
 
 
 def exit_where_told(stop: StopRequest, run: Run, hooks: Sequence[Hook]) -> None:

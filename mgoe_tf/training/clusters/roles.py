@@ -29,7 +29,8 @@ def begin(options: TrainOptions) -> Place | None:
                 "mgoe_tf.launch starts some on this machine"
             )
         return None
-    prepare_process(place)
+    if options.distribution == "parameter_server":
+        prepare_process(place)
     return place
 
 

@@ -17,7 +17,7 @@ _FAIL_FAST = ("GRPC_FAIL_FAST", "use_caller")
 
 
 def prepare_process(place: Place) -> None:
-    """What every process of a cluster sets before TensorFlow's first operation."""
+    """What every process of a parameter-server cluster sets before TensorFlow's first operation."""
     os.environ.setdefault(*_FAIL_FAST)
     tf.config.threading.set_inter_op_parallelism_threads(_inter_op_threads(place))
 

@@ -128,11 +128,16 @@ class WorkUnits:
             seeds = [unit.seed + offset for offset in range(len(source.replaced))]
             return source.finish(number, columns, seeds)
 
+        options = tf.data.Options()
+        # each unit would pay for them anew, a tenth of a second and more
+        options.autotune.enabled = False
+        options.experimental_optimization.apply_default_optimizations = False
         return (
             records.batch(self.records_per_batch)
             .enumerate()
             .map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .prefetch(2)
+            .with_options(options)
         )
 
     def _shuffled_records(self, *unit: tf.Tensor) -> tf.data.Dataset:
