@@ -8,7 +8,7 @@ Axes: T tasks, R records of a shard.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from input_pipeline.dataset import Examples
+from input_pipeline.feature import USER_ROW
 from input_pipeline.records.bad_records import open_records
 from input_pipeline.records.example_parsing import padded
 from mgoe_tf.training.batches import TrainingBatches
@@ -63,11 +64,16 @@ class Done(NamedTuple):
     labelled: Any
 
 
+# So many batches' rows are dealt out together, so that a user's rows meet in few of them.
+_BATCHES_DEALT = 8
+
+
 class WorkUnits:
     """The training shards as units.
 
-    A batch has so many whole records as hold `batch_size` rows on average, and a unit's last one
-    what is left: every row is trained on in every epoch.
+    Every row of a unit is trained on: of requests, each some rows of a user, the rows of a few
+    hundred are dealt out evenly to as many batches as hold them, of `batch_size` rows at most; of
+    single rows the last batch of a unit has what is left.
 
     Args:
       examples: the rows.
@@ -75,21 +81,22 @@ class WorkUnits:
 
     Attributes:
       mean_rows: of a unit.
-      records_per_batch: of every step but a unit's last.
-      steps: of each unit.
+      steps: of each unit; of requests about so many.
     """
 
     def __init__(self, examples: Examples, options: TrainOptions) -> None:
         self._examples = examples
         self._seed = options.seed
         self._read = [n for n, kept in enumerate(examples.kept) if len(kept)]
+        self._batch_size = options.batch_size
         records = [len(examples.kept[n]) for n in self._read]
         mean_rows = examples.num_rows / sum(records)
         self.mean_rows = round(examples.num_rows / len(self._read))
-        self.records_per_batch = max(1, round(options.batch_size / mean_rows))
+        rows = [int(examples.shards[n].rows[examples.kept[n]].sum()) for n in self._read]
+        self.steps = [-(-count // options.batch_size) for count in rows]
+        self._dealt = max(1, round(_BATCHES_DEALT * options.batch_size / mean_rows))
         # shuffled as one where memory allows
         self._shuffled = max(1, min(max(records), round(options.shuffle_rows / mean_rows)))
-        self.steps = [-(-count // self.records_per_batch) for count in records]
 
     def __len__(self) -> int:
         return len(self._read)
@@ -122,9 +129,12 @@ class WorkUnits:
         records = tf.data.Dataset.from_tensors(tuple(unit)).flat_map(self._shuffled_records)
 
         @tf.autograph.experimental.do_not_convert
-        def parse(number: tf.Tensor, serialized: tf.Tensor) -> tuple[Any, Any]:
+        def parse(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
             parsed = examples.layout.parse(serialized, examples.features, examples.labels)
-            columns = padded(source.encode(parsed), examples.features)
+            return padded(source.encode(parsed), examples.features)
+
+        @tf.autograph.experimental.do_not_convert
+        def finish(number: tf.Tensor, columns: dict[str, tf.Tensor]) -> tuple[Any, Any]:
             seeds = [unit.seed + offset for offset in range(len(source.replaced))]
             return source.finish(number, columns, seeds)
 
@@ -132,13 +142,14 @@ class WorkUnits:
         # each unit would pay for them anew, a tenth of a second and more
         options.autotune.enabled = False
         options.experimental_optimization.apply_default_optimizations = False
-        return (
-            records.batch(self.records_per_batch)
-            .enumerate()
-            .map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-            .prefetch(2)
-            .with_options(options)
-        )
+        parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
+        if examples.layout.rows_per_record == 1:
+            batches = records.batch(self._batch_size).map(parse, **parallel)
+        else:
+            of_user = {feature.name for feature in examples.features if feature.owner == "user"}
+            groups = records.batch(self._dealt).map(parse, **parallel)
+            batches = _deal_out(groups, self._batch_size, of_user)
+        return batches.enumerate().map(finish, **parallel).prefetch(2).with_options(options)
 
     def _shuffled_records(self, *unit: tf.Tensor) -> tf.data.Dataset:
         path, length, left_out, seed = unit
@@ -150,6 +161,42 @@ class WorkUnits:
             read = numbered.filter(lambda number, record: tf.reduce_all(left_out != number))
             records = read.map(lambda number, record: record)
         return records.shuffle(self._shuffled, seed, reshuffle_each_iteration=False)
+
+
+def _deal_out(
+    groups: tf.data.Dataset, batch_size: int, of_user: Collection[str]
+) -> tf.data.Dataset:
+    """Batches of the rows of each group, with the users that they need.
+
+    Args:
+      groups: columns by name of some requests: those of a user have a row a user.
+      batch_size: the most rows of a batch.
+      of_user: names of the features of a user; columns go by the part before a slash.
+    """
+
+    @tf.autograph.experimental.do_not_convert
+    def repeat(columns: dict[str, tf.Tensor]) -> tf.data.Dataset:
+        rows = tf.size(columns[USER_ROW], tf.int64)
+        count = (rows + batch_size - 1) // batch_size
+        # repeating copies no tensors
+        repeated = tf.data.Dataset.from_tensors((columns, count)).repeat()
+        return tf.data.Dataset.zip((tf.data.Dataset.range(count), repeated))
+
+    @tf.autograph.experimental.do_not_convert
+    def deal(number: tf.Tensor, group: tuple[Any, tf.Tensor]) -> dict[str, tf.Tensor]:
+        columns, count = group
+        index = tf.range(number, tf.size(columns[USER_ROW], tf.int64), count)
+        users, user_row = tf.unique(tf.gather(columns[USER_ROW], index))
+        dealt = {
+            name: tf.gather(values, users if name.partition("/")[0] in of_user else index)
+            for name, values in columns.items()
+            if name != USER_ROW
+        }
+        return {**dealt, USER_ROW: user_row}
+
+    return groups.flat_map(repeat).map(
+        deal, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
 
 
 def unit_function(
