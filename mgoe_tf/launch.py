@@ -107,8 +107,9 @@ def _command() -> int:
         print(f"{__doc__}\n{grouped_help({'a cluster on this machine': LaunchOptions}, values)}")
         return 0
     options, arguments = read_arguments(sys.argv)
+    command = [sys.executable, "-m", "mgoe_tf.train", *arguments]
     supervisor = Supervisor(
-        options.counts, arguments, log_dir=options.role_logs, restarts=options.restarts
+        options.counts, command, log_dir=options.role_logs, restarts=options.restarts
     )
     return supervisor.run()
 

@@ -120,6 +120,11 @@ class TrainOptions:
         "and a slice of each batch for each of them.",
         ("one_device", "mirrored", *CLUSTERED),
     )
+    min_shard_bytes: int = option(
+        256 * 2**10,
+        "With --distribution=parameter_server, the least bytes of a shard of an id table; there "
+        "are as many shards as servers at most.",
+    )
     intra_op_threads: int = option(
         0,
         "Threads that share one operation on the CPU; operations run side by side anyway. 0: one "
@@ -151,7 +156,7 @@ class TrainOptions:
         require(
             self,
             "at least 1",
-            ("epochs", "batch_size", "shuffle_rows", "keep_checkpoints"),
+            ("epochs", "batch_size", "shuffle_rows", "keep_checkpoints", "min_shard_bytes"),
             lambda value: value >= 1,
         )
         require(

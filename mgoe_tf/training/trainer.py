@@ -49,6 +49,7 @@ _MAY_CHANGE = frozenset(
         "keep_checkpoints",
         "resume",
         "intra_op_threads",
+        "min_shard_bytes",
         "skip_bad_records",
         "evaluate_test",
         "report",

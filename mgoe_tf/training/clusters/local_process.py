@@ -7,7 +7,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from typing import IO
@@ -31,21 +30,21 @@ def free_addresses(counts: Mapping[str, int]) -> dict[str, list[str]]:
 
 
 class LocalProcess:
-    """`python -m mgoe_tf.train` in a role; its lines go to a file, and to this one's output.
+    """A command in a role; its lines go to a file, and to this one's output.
 
     Args:
       role, index: of the process.
       addresses: of the cluster.
-      arguments: of the command.
+      command: with its arguments.
       log_dir: its file is `<role>-<index>.log`, which a process that is started again goes on with.
     """
 
     def __init__(
-        self, role: str, index: int, addresses: Addresses, arguments: Sequence[str], log_dir: str
+        self, role: str, index: int, addresses: Addresses, command: Sequence[str], log_dir: str
     ) -> None:
         self.role, self.index = role, index
         self.name = f"{role} {index}"
-        self._addresses, self._arguments, self._log_dir = addresses, arguments, log_dir
+        self._addresses, self._command, self._log_dir = addresses, command, log_dir
         self.start()
 
     def start(self) -> None:
@@ -55,7 +54,7 @@ class LocalProcess:
         # TensorFlow's servers call it an error, for every unit, that they keep its functions
         quiet = {"TF_CPP_MIN_LOG_LEVEL": "3"} if self.role in ("ps", "worker") else {}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "mgoe_tf.train", *self._arguments],
+            list(self._command),
             env={**os.environ, **quiet, VARIABLE: config, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -67,6 +66,7 @@ class LocalProcess:
             target=self._copy, args=(self._process.stdout, path), daemon=True
         )
         self._reader.start()
+        print(f"{self.name} is process {self._process.pid}, and says it in {path}", flush=True)
 
     def _copy(self, lines: IO[bytes], path: str) -> None:
         with open(path, "ab") as log:
@@ -75,10 +75,6 @@ class LocalProcess:
                 log.flush()
                 text = line.decode("utf-8", "replace").rstrip("\n")
                 print(f"[{self.name}] {text}", flush=True)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     @property
     def status(self) -> int | None:

@@ -42,8 +42,6 @@ from mgoe_tf.training.tasks import MultiTask
 from mgoe_tf.training.trained_tasks import require_trained_tasks
 from mgoe_tf.training.trainer import begin_run, evaluate_best, event_writer, make_step
 
-# Shards of less would cost more than they spread.
-MIN_SHARD_BYTES = 256 * 2**10
 # For how long a process that was told to end waits for the evaluator.
 _EXIT_SECONDS = 20.0
 
@@ -64,11 +62,7 @@ class UncountedTask(MultiTask):
 
 
 class TablePartitioner(tf.distribute.experimental.partitioners.MinSizePartitioner):
-    """Shards of id tables, which `IdEmbeddings` makes in the scope of its name, and of no others.
-
-    Args:
-      number: the most shards, and of how many bytes each must be at least.
-    """
+    """Shards of id tables alone, which `IdEmbeddings` makes in the scope of its name."""
 
     def __call__(self, shape: Any, dtype: Any, axis: int = 0) -> Any:
         if "id_embeddings" in tf.get_current_name_scope().split("/"):
@@ -76,7 +70,9 @@ class TablePartitioner(tf.distribute.experimental.partitioners.MinSizePartitione
         return [1] * len(shape)
 
 
-def make_cluster(place: Place | None) -> tuple[tf.distribute.Strategy, Workers]:
+def make_cluster(
+    place: Place | None, *, min_shard_bytes: int
+) -> tuple[tf.distribute.Strategy, Workers]:
     """The strategy to make a model in, and who trains it."""
     if place is None:
         return tf.distribute.get_strategy(), ThisProcess()
@@ -87,7 +83,7 @@ def make_cluster(place: Place | None) -> tuple[tf.distribute.Strategy, Workers]:
         task_id=place.index,
         rpc_layer="grpc",
     )
-    partitioner = TablePartitioner(MIN_SHARD_BYTES, max_shards=place.count("ps"))
+    partitioner = TablePartitioner(min_shard_bytes, max_shards=place.count("ps"))
     strategy = tf.distribute.ParameterServerStrategy(resolver, variable_partitioner=partitioner)
     return strategy, RemoteWorkers(strategy, place.count("worker"))
 
@@ -105,7 +101,7 @@ def train(
             spec = read_spec(options.data_dir)
             require_trained_tasks(spec, options)
             tf.keras.utils.set_random_seed(options.seed)
-            strategy, workers = make_cluster(place)
+            strategy, workers = make_cluster(place, min_shard_bytes=options.min_shard_bytes)
             with strategy.scope():
                 model = checkpoints.new_model(spec, model_options, options)
             orders = row_orders(model)

@@ -25,16 +25,16 @@ class Supervisor:
 
     Args:
       counts: of the processes of each role, in the order in which they are started.
-      arguments: of `mgoe_tf.train`.
+      command: of every process.
       log_dir: for what each process says; made where it is missing.
       restarts: how often something is started again.
     """
 
     def __init__(
-        self, counts: Mapping[str, int], arguments: Sequence[str], *, log_dir: str, restarts: int
+        self, counts: Mapping[str, int], command: Sequence[str], *, log_dir: str, restarts: int
     ) -> None:
         self._counts = dict(counts)
-        self._arguments = list(arguments)
+        self._command = list(command)
         self._log_dir = log_dir
         self._restarts = restarts
         self._asked: int | None = None
@@ -51,8 +51,8 @@ class Supervisor:
                     break
                 if not self._take_restart("the cluster"):
                     break
-                if "--resume" not in self._arguments:
-                    self._arguments.append("--resume")
+                if "--resume" not in self._command:
+                    self._command.append("--resume")
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
@@ -76,7 +76,7 @@ class Supervisor:
             for role, count in self._counts.items():
                 for index in range(count):
                     self._processes.append(
-                        LocalProcess(role, index, addresses, self._arguments, self._log_dir)
+                        LocalProcess(role, index, addresses, self._command, self._log_dir)
                     )
             return self._watch()
         finally:
