@@ -99,7 +99,7 @@ class TrainingBatches:
 
         @tf.autograph.experimental.do_not_convert
         def finish(number: tf.Tensor, columns: dict[str, tf.Tensor]) -> tuple[Any, Any]:
-            return self.finish(number, columns, seeds)
+            return self.finish(number, columns, list(seeds))
 
         batches = self.examples.shuffled_batches(
             self.batch_size,

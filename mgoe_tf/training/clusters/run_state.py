@@ -74,7 +74,7 @@ class ClusterCheckpoints(RunCheckpoints):
         latest = tf.train.latest_checkpoint(self._folder)
         if latest is None:
             return {}
-        found = {}
+        found: dict[int, int] = {}
         for name in filesystem.listdir(self._folder):
             match = _POSITION.fullmatch(name)
             if match and int(match[1]) <= int(latest.rpartition("-")[2]):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from mgoe_tf.training.hooks import LOG_EVERY_STEPS, require_finite, weighted_sum
 from mgoe_tf.training.loop import Hook, Losses, Run
@@ -35,6 +37,8 @@ class UnitLog(Hook):
         self._report = report
         self._rows_of_epoch = 0
         self._last_point = ""
+        self._sums: NDArray[Any] = np.zeros(0)
+        self._counts: NDArray[Any] = np.zeros(0)
 
     def begin(self, run: Run) -> None:
         self._restart()
@@ -66,7 +70,7 @@ class UnitLog(Hook):
 
     def _restart(self) -> None:
         self._rows = 0
-        self._sums = self._counts = np.zeros(len(self._tasks))
+        self._sums, self._counts = np.zeros((2, len(self._tasks)))
         self._start = time.perf_counter()
 
     def _write(self, run: Run) -> None:
