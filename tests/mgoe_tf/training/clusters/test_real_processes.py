@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from input_pipeline.spec import read_spec
 from mgoe_tf.evaluation.evaluator import Evaluator
+from mgoe_tf.layers.row_order import multiplier, recorded
 from mgoe_tf.training import checkpoints
 from mgoe_tf.training.clusters.local_process import LocalProcess, free_addresses
 from mgoe_tf.training.options import TrainOptions
@@ -68,6 +69,18 @@ def flags(options: TrainOptions, name: str, **changes: object) -> list[str]:
 def rows_of_epochs(output: str) -> list[int]:
     found = re.findall(r"training loss in epoch \d+, ([\d,]+) rows", output)
     return [int(rows.replace(",", "")) for rows in found]
+
+
+def test_the_latest_checkpoint_is_read_in_the_order_of_indices(options: TrainOptions) -> None:
+    latest = tf.train.latest_checkpoint(str(pathlib.Path(options.model_dir) / "checkpoints/latest"))
+    size = read_spec(options.data_dir).vocabulary("user_id").embedded + 1
+    assert recorded(latest, ["user_id"]) == {"user_id": multiplier(size)}
+    loaded = checkpoints.load_model(options.model_dir, best=False)
+    evaluator = Evaluator(
+        options.data_dir, loaded.spec, "validation", model=loaded.model, lookup=loaded.lookup
+    )
+    # rows of other users and items would come to 0.5
+    assert evaluator.evaluate()["average"]["auc"] > 0.8
 
 
 def test_one_worker_is_exactly_a_process_alone(options: TrainOptions, tmp_path) -> None:
