@@ -51,6 +51,8 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]==2.17.1"],
+        # 3.5 is the last that runs with NumPy 1 and Python 3.10 on Java 17; 4 asks for pandas 2.2.
+        "spark": ["pyspark>=3.5.3,<3.6", "pandas>=2.2,<3"],
         # Peers of `python -m tests.benchmarks`.
         "bench": [
             "torch==2.13.0",
@@ -58,6 +60,8 @@ setup(
             "deepctr==0.9.4",
             "scikit-learn>=1.4,<1.10",
         ],
+        # `python -m export.features --format=redis`, and the client that reads from there
+        "redis": ["redis>=5,<9"],
         "dev": [
             "pytest>=8",
             "pytest-xdist>=3",
@@ -65,11 +69,15 @@ setup(
             "mypy==2.4.1",
             "pre-commit>=3",
             "moto[server]>=5",
+            "redis>=5,<9",
             "scikit-learn>=1.4,<1.10",
             # schema of the compose file; certificates of the server's tests
             "compose-spec>=0.2",
             "cryptography>=42",
             "pyyaml>=6",
+            # Runs what `python -m tests.benchmarks.gpu --write_hlo=DIR` writes; later ones ask for
+            # another ml_dtypes than TensorFlow 2.17 has.
+            "jax>=0.4.30,<0.6",
         ],
     },
     entry_points={
@@ -87,6 +95,7 @@ setup(
             "mgoe-client = export.client.__main__:main",
             "mgoe-deploy = export.deploy.__main__:main",
             "mgoe-explain = export.explain:main",
+            "mgoe-features = export.features:main",
         ]
     },
 )

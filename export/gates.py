@@ -72,8 +72,8 @@ class KerasAnswers:
         known = {}
         for owner in NODES:
             ids = raw[f"{owner}_id"]
-            rows = self._loaded.lookup.rows(f"{owner}_id", tf.constant(ids)).numpy()
-            known[f"known_{owner}"] = (snapshot.rows(owner, ids) >= 0) | (rows > 0)
+            own = self._loaded.lookup.has_own_row(f"{owner}_id", tf.constant(ids)).numpy()
+            known[f"known_{owner}"] = (snapshot.rows(owner, ids) >= 0) | own
         return known
 
     def explain(self, raw: Rows) -> dict[str, NDArray[Any]]:
@@ -103,6 +103,14 @@ def _as_lists(raw: Rows, items: set[str]) -> tuple[Rows, Rows]:
         else:
             lists[name], flat[name] = value[:users], value[user_row]
     return lists, flat
+
+
+def validation_answers(loaded: LoadedModel, data_dir: str) -> dict[str, NDArray[Any]]:
+    """Probabilities by task and the score of the Keras model on validation rows, [B] each."""
+    serialized = first_examples(data_dir, "validation", COMPARED_ROWS)
+    features = [loaded.spec.feature(name) for name in loaded.model.feature_names]
+    raw = {name: value.numpy() for name, value in parse_examples(serialized, features).items()}
+    return KerasAnswers(loaded, None).predict(raw)
 
 
 def compare(

@@ -58,7 +58,8 @@ class GraphTables(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
 
     Row 0 is that of ids that the vocabulary does not have: a cold node of the embedding row that
     all unknown ids share. Ids that only the vocabulary knows, and not the graph, are cold too, with
-    the embedding that training gave them.
+    the embedding that training gave them. Where the model hashes ids, what reads row 0 is cold and
+    has the embedding that its id is hashed to.
 
     Args:
       snapshot: the graph.
@@ -75,7 +76,8 @@ class GraphTables(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         self._num_nodes = len(snapshot.known_ids(owner))
         path = filesystem.join(snapshot.data_dir, "vocabulary", f"{owner}_id.txt")
         self._rows = id_table(path, vocabulary.dtype)
-        self._nodes = nodes = _Nodes(owner, model, lookup)
+        self._nodes = nodes = _Nodes(owner, model, lookup, snapshot)
+        self._hashed = bool(model.spec.vocabulary(f"{owner}_id").hash_rows)
         ids = snapshot.all_ids(owner)
         parts = [_unknown_id(ids)]
         parts += [as_array(ids[start : start + _CHUNK]) for start in range(0, len(ids), _CHUNK)]
@@ -94,7 +96,8 @@ class GraphTables(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
 
     def __call__(self, ids: tf.Tensor) -> tuple[Features, Sums]:
         """The features [B, ...] and the sums of raw ids [B]."""
-        rows = tf.gather(self._table, self._rows.lookup(ids) + 1)
+        numbers = self._rows.lookup(ids)
+        rows = tf.gather(self._table, numbers + 1)
         # A server's optimizer does not know the shape of a gathered variable.
         rows = tf.reshape(rows, [-1, self._table.shape[1]])
         widths = [int(np.prod(shape)) for shape in self._shapes.values()]
@@ -110,23 +113,47 @@ class GraphTables(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
             feature.name: tf.cast(found.pop(feature.name), DTYPES[feature.dtype])
             for feature in self._nodes.kept
         }
-        return features, {name.removeprefix(_SUM): value for name, value in found.items()}
+        sums = {name.removeprefix(_SUM): value for name, value in found.items()}
+        if self._hashed:
+            cold = self._nodes.cold(ids)
+            sums = {
+                name: tf.where(_of_lists(numbers < 0, value), cold[name], value)
+                for name, value in sums.items()
+            }
+        return features, sums
+
+
+def _of_lists(chosen: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Of nodes [B], for each row of `values` [N * B, D], of N lists a node: [N * B, 1]."""
+    lists = tf.shape(values)[0] // tf.maximum(tf.size(chosen), 1)
+    return tf.tile(chosen, [lists])[:, tf.newaxis]
 
 
 class _Nodes:
     """Computes what a table holds of the nodes of one owner."""
 
-    def __init__(self, owner: str, model: RankingModel, lookup: IdLookup) -> None:
+    def __init__(
+        self, owner: str, model: RankingModel, lookup: IdLookup, snapshot: GraphSnapshot
+    ) -> None:
         features = (model.spec.feature(name) for name in model.feature_names)
         self.names = [feature.name for feature in features if feature.owner == owner]
         self.kept = _kept(model, owner)
         self._owner, self._model, self._lookup = owner, model, lookup
+        self._snapshot = snapshot
 
     def embedded(self, ids: tf.Tensor) -> tf.Tensor:
         """Whether each of raw ids [B] has an embedding row of its own: bool [B]."""
-        if f"{self._owner}_id" not in self._lookup.tables:
-            return tf.zeros_like(ids, tf.bool)
-        return self._lookup.rows(f"{self._owner}_id", ids) > 0
+        return self._lookup.has_own_row(f"{self._owner}_id", ids)
+
+    def cold(self, ids: tf.Tensor) -> Sums:
+        """The sums of cold nodes of raw ids [B], lists as the model has them."""
+        missing = self._snapshot.missing(self._owner, self.names)
+        size = tf.shape(ids)
+        raw = {name: tf.repeat(tf.constant(value), size, axis=0) for name, value in missing.items()}
+        raw |= {f"{self._owner}_id": ids}
+        return self._model.sums(
+            self._model.bags(self._lookup.encode(raw), owners=(self._owner,)), served=True
+        )
 
     def known(self, raw: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """By name, features [V, ...] and sums, [V, D] or [V, N, D], of raw features."""

@@ -48,6 +48,8 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
       check_finite: see `RowChecks`.
       snapshot: the graph that `rank_ids`, `known_ids` and `explain` read; None: the model has none
         of them.
+      id_table_dtype: `float32`, or `float16`: of the id tables that flat signatures and `rank`
+        read.
     """
 
     def __init__(
@@ -59,6 +61,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         weights: Sequence[float] | None = None,
         check_finite: str = "row",
         snapshot: GraphSnapshot | None = None,
+        id_table_dtype: str = "float32",
     ) -> None:
         super().__init__(name="served_model")
         self._features = tuple(spec.feature(name) for name in sorted(model.feature_names))
@@ -77,14 +80,17 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         self._explains: bool = model.explains
         self._explain: _OfTensors = lambda inputs: model.explain(inputs)
         precomputed = model.precompute()
+        id_tables = {id(table) for table in model.embeddings.variables}
+        others = [weight for weight in model.variables if id(weight) not in id_tables]
+        halved = id_table_dtype == "float16"
         self._held = [
-            *model.variables,
+            *(others if halved else model.variables),
+            *(model.embeddings.serve_as_float16() if halved else ()),
             *precomputed,
             *lookup.variables,
             *lookup.tables.values(),
         ]
-        id_tables = {id(table) for table in model.embeddings.variables}
-        self._constants = [weight for weight in model.variables if id(weight) not in id_tables]
+        self._constants = others
         if model.compute_dtype != "float32":
             self._constants = []  # half precision would be folded with other roundings
         self._tables: dict[str, GraphTables] = {}

@@ -79,6 +79,8 @@ class Vocabulary:
         those known at t_{n-1} and seen at least `min_count` times by then. The i-th of them (from
         0) has row i + 1.
       checksum: SHA-256 of the embedded ids, one a line.
+      hash_rows: of a model that hashes the ids (`log/id_hashes.py`), to how many rows beside row 0:
+        no id then has a row of its own, and `embedded` plays no part. 0: it does not.
     """
 
     name: str
@@ -88,11 +90,17 @@ class Vocabulary:
     known: tuple[int, ...]
     embedded: int
     checksum: str
+    hash_rows: int = 0
 
     def __post_init__(self) -> None:
         check_name("column", self.name)
         _require(f"vocabulary {self.name}: dtype", self.dtype, ("int64", "bytes"))
         _require(f"vocabulary {self.name}: owner", self.owner, (*NODES, "context"))
+
+    @property
+    def table_rows(self) -> int:
+        """How many rows, beside row 0, an embedding table of the ids has."""
+        return self.hash_rows or self.embedded
 
     @classmethod
     def from_json(cls, fields: dict[str, Any]) -> Vocabulary:

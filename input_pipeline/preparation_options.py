@@ -20,9 +20,10 @@ SOURCES = (
     "movielens",
     "csv",
     "parquet",
+    "orc",
+    "table",
     "synthetic",
 )
-
 
 DEFAULT_CUTS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
@@ -62,8 +63,28 @@ class PreparationOptions:
     )
     engine: str = option(
         "local",
-        "What computes the data set. local: this process, in its memory.",
+        "What computes the data set. local: this process, in its memory. spark: executors that see "
+        "--data_dir under the same path (extra `spark`), of logs of --source=csv, parquet, orc or "
+        "table.",
         tuple(ENGINES),
+    )
+    spark_master: str = option(
+        "",
+        "spark: the cluster, as local[2], spark://host:7077 or yarn. Default: that of "
+        "spark-submit, or local[*].",
+    )
+    spark_conf: tuple[str, ...] = option(
+        (), "spark: settings of Spark, key=value; may be given several times.", repeated=True
+    )
+    spark_part_rows: int = option(
+        1_000_000,
+        "spark: events, pairs or nodes that a worker holds in memory at once, about; some 200 "
+        "bytes of its memory each.",
+    )
+    partition_filter: str = option(
+        "",
+        "spark: which partitions are read, as \"dt >= '2026-01-01'\": of a table any condition of "
+        "Spark's SQL; of files one on what their folders called name=value say, as text.",
     )
     data_dir: str = option("", "Data set directory to write; it must not exist yet.", is_path=True)
     seed: int = option(
@@ -166,6 +187,12 @@ class PreparationOptions:
         "spectral: weight of a dimension is its singular value to this power, 1 or 2; 2 is S S^T, "
         "in which the strongest tastes count more.",
     )
+    grouping_from: str = option(
+        "",
+        "A data set whose macro nodes, and what places later nodes, are taken instead of grouping "
+        "anew; the same ids must be known at the end of history.",
+        is_path=True,
+    )
     kmeans_restarts: int = option(5, "How many k-means++ seedings are tried; the best is kept.")
     max_neighbors: int = option(
         20, "L, the most micro neighbours of a node by one task, newest first."
@@ -188,9 +215,8 @@ class PreparationOptions:
     )
     record_layout: str = option(
         "example",
-        "What a record holds. example: a row, as a tf.train.Example. request: up to 32 rows of a "
-        "user, as a tf.train.SequenceExample with the user's features once; training reads it "
-        "several times faster.",
+        "What a record holds, a tf.train.Example. example: a row. request: up to 32 rows of a "
+        "user, with the user's features once; training reads it several times faster.",
         RECORD_LAYOUTS,
     )
     num_shards: int = option(8, "TFRecord shards per window.")
@@ -282,6 +308,7 @@ class PreparationOptions:
             ("min_count", 1),
             ("min_user_events", 1),
             ("num_shards", 1),
+            ("spark_part_rows", 1),
             ("num_workers", 0),
             ("seed", 0),
             ("users", 1),
@@ -312,6 +339,13 @@ class PreparationOptions:
                 f"--baseline: is for --activity=baseline only, got {self.baseline} with "
                 f"--activity={self.activity}"
             )
+        if self.engine != "spark":
+            for name in ("spark_master", "spark_conf", "partition_filter"):
+                if getattr(self, name):
+                    raise ValueError(
+                        f"--{name}: is for --engine=spark, got {getattr(self, name)!r} with "
+                        f"--engine={self.engine}"
+                    )
         if self.user_column == self.item_column:
             raise ValueError(
                 f"--item_column: must be another column than --user_column={self.user_column}"

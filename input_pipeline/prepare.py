@@ -31,6 +31,7 @@ from input_pipeline.files import filesystem
 from input_pipeline.files.temporary_directory import temporary_directory
 from input_pipeline.log.windows import split_of
 from input_pipeline.preparation_options import PreparationOptions
+from input_pipeline.records.packing import pack
 from input_pipeline.report import data_report as report
 from input_pipeline.report import telling
 from input_pipeline.report.window_warnings import window_warnings
@@ -134,7 +135,7 @@ def tell_what_order_means(log: LogDescription, preparation: PreparationOptions, 
     reason = "the log has no times"
     if log.single_time is not None:
         reason = f"all lines have the time {log.single_time}"
-    elif preparation.source in ("csv", "parquet"):
+    elif preparation.source in ("csv", "parquet", "orc", "table"):
         reason = "there is no --timestamp_column"
     windows = "--cuts cut each user's lines by their position"
     if preparation.cuts is None:
@@ -180,6 +181,7 @@ def describe(
         activity=preparation.activity_features,
         timestamp_unit=log.timestamp_unit,
     )
+    features = describe_features(facts)
     spec = DatasetSpec(
         source=preparation.source,
         rows=rows,
@@ -187,7 +189,7 @@ def describe(
         timestamp_unit=log.timestamp_unit,
         tasks=tuple(Task(name, level) for name, level in zip(log.tasks, levels, strict=True)),
         vocabularies=index.vocabularies,
-        features=describe_features(facts),
+        features=features,
         num_user_macro_nodes=preparation.num_user_macro_nodes,
         num_item_macro_nodes=preparation.num_item_macro_nodes,
         max_neighbors=preparation.max_neighbors,
@@ -202,6 +204,7 @@ def describe(
         },
         source_files=log.source_files,
         record_layout=preparation.record_layout,
+        record_packing=pack(features) if preparation.record_layout == "request" else {},
         flags=json.loads(json.dumps(dataclasses.asdict(preparation))),
     )
     return spec, facts

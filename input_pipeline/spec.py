@@ -71,9 +71,9 @@ class DatasetSpec:
         otherwise than it is written, rows by window, and labels and positives by window and task.
       source_files: what went in.
       flags: every preparation flag.
-      record_layout: `example`, a tf.train.Example a row; or `request`, a tf.train.SequenceExample
-        a user and some rows: the context holds the features of `user`, the feature lists those of
-        `item`, `context` and `row`.
+      record_layout: `example`, a tf.train.Example a row; or `request`, one a user and some rows.
+      record_packing: of the request layout, the features that lie side by side, by the feature of a
+        record that holds them (`records/packing.py`).
       grouping: SHA-256 of which macro node each node of history is in: another grouping means
         other things by the same macro nodes.
     """
@@ -94,6 +94,7 @@ class DatasetSpec:
     source_files: tuple[SourceFile, ...]
     flags: dict[str, Any]
     record_layout: str = "example"
+    record_packing: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     grouping: str = ""
     format_version: int = FORMAT_VERSION
 
@@ -118,6 +119,20 @@ class DatasetSpec:
         raise ValueError(
             f"the data set has no column {name!r}, only {[v.name for v in self.vocabularies]}"
         )
+
+    @property
+    def hash_rows(self) -> int:
+        """How many rows the ids of users, and those of items, are hashed to; 0: they are not."""
+        return self.vocabulary("user_id").hash_rows
+
+    def with_hashed_ids(self, rows: int) -> DatasetSpec:
+        """The spec for a model that hashes ids of users and items to so many rows; 0: does not."""
+        ids = {feature.vocabulary for feature in self.select(role="id")}
+        vocabularies = (
+            dataclasses.replace(v, hash_rows=rows if v.name in ids else 0)
+            for v in self.vocabularies
+        )
+        return dataclasses.replace(self, vocabularies=tuple(vocabularies))
 
     def select(self, owner: str | None = None, role: str | None = None) -> tuple[Feature, ...]:
         """The features of an owner, of a role, or of both, in the order of the spec."""
@@ -156,7 +171,10 @@ class DatasetSpec:
             "format_version": self.format_version,
             "tasks": [dataclasses.asdict(task) for task in self.tasks],
             "features": [dataclasses.asdict(feature) for feature in self.features],
-            "embedded": [[v.name, v.embedded, v.checksum] for v in self.vocabularies],
+            "embedded": [
+                [v.name, v.table_rows, "hashed" if v.hash_rows else v.checksum]
+                for v in self.vocabularies
+            ],
             "grouping": self.grouping,
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -176,6 +194,8 @@ class DatasetSpec:
                 "is of another version of this package; prepare it again from its log"
             )
         known = {field.name for field in dataclasses.fields(cls)}
+        if isinstance(fields, dict):  # what version 0.4 wrote has none
+            fields.setdefault("record_packing", {})
         if not isinstance(fields, dict) or set(fields) != known:
             found = set(fields) if isinstance(fields, dict) else set()
             raise ValueError(

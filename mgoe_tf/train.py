@@ -79,7 +79,7 @@ def next_commands(options: TrainOptions, repeated: Sequence[str]) -> str:
     export = [*_module("export.savedmodel"), f"--model_dir={model_dir}", data]
     serve = [*_module("export.serve"), name, f"--model_base_path={served}", "--port=8500"]
     ask = [*_module("export.client"), "--target=localhost:8500", name, data]
-    user_id = _first_line(filesystem.join(model_dir, "vocabulary", "user_id.txt"))
+    user_id = _first_line(filesystem.join(options.data_dir, "vocabulary", "user_id.txt"))
     steps = {
         f"compare with {other}, trained on the same rows": (
             *(() if checkpoints.holds_run(other_dir) else (train_other,)),

@@ -8,6 +8,8 @@ import numpy as np
 from scipy import sparse
 
 from input_pipeline.graph.merging_matrix import box_cox
+from input_pipeline.log.byte_strings import ByteStrings
+from input_pipeline.log.raw_ids import RawIds, to_lines
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.models.registry import MODELS
 
@@ -46,11 +48,25 @@ def _write_task_table(path: pathlib.Path, spec: DatasetSpec) -> None:
     np.save(path, np.random.default_rng(0).poisson(1.0, shape).astype(np.float32))
 
 
+def raw_ids(spec: DatasetSpec, name: str) -> RawIds:
+    """The ids of a vocabulary, from whose text hashed rows follow."""
+    vocabulary = spec.vocabulary(name)
+    if vocabulary.dtype == "int64":
+        return np.arange(vocabulary.size) * 70 - 3
+    return ByteStrings.of([b"%d of %d" % (n, vocabulary.size) for n in range(vocabulary.size)])
+
+
+def _write_ids(path: pathlib.Path, spec: DatasetSpec) -> None:
+    path.write_bytes(to_lines(raw_ids(spec, path.stem)))
+
+
 _WRITERS: dict[str, Callable[[pathlib.Path, DatasetSpec], None]] = {
     "merging_matrix.npz": _write_graph,
     "task_table.npy": _write_task_table,
     "user_id_counts.npy": _write_counts,
     "item_id_counts.npy": _write_counts,
+    "user_id.txt": _write_ids,
+    "item_id.txt": _write_ids,
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from export.client.node_values import NodeLists
 from input_pipeline.feature import Feature
 from input_pipeline.files import filesystem
 from input_pipeline.log import vocabulary
@@ -82,6 +83,19 @@ class GraphSnapshot:
             for feature in self.spec.select(owner)
             if feature.name in names
         }
+
+    def stored(self, feature: Feature, start: int, stop: int) -> NDArray[Any] | NodeLists:
+        """A feature of the nodes that the graph knows, of rows from `start` to `stop`."""
+        if not feature.ragged:
+            return self._values(np.arange(start, stop), feature)
+        lists = self._lists(feature.column)
+        bounds = lists["indptr"][start : stop + 1]
+        part = slice(bounds[0], bounds[-1])
+        if feature.vocabulary is None:
+            entries: NDArray[Any] = lists["weights"][part].astype(np.float32, copy=False)
+        else:
+            entries = as_array(self._ids(feature.vocabulary)[lists["rows"][part]])
+        return NodeLists(np.diff(bounds), entries)
 
     def missing(self, owner: str, names: Sequence[str]) -> dict[str, NDArray[Any]]:
         """The features of `owner` among `names`, [1, ...], as they read where there are none."""

@@ -27,6 +27,7 @@ class Registered:
 
 ENGINES: dict[str, Registered] = {
     "local": Registered("input_pipeline.engines.local.engine", "LocalEngine"),
+    "spark": Registered("input_pipeline.engines.spark.engine", "SparkEngine", "spark"),
 }
 
 

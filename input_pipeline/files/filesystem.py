@@ -33,7 +33,7 @@ _BUFFER_BYTES = 1 << 20
 _TEMPORARY = ".tmp-"
 
 # A directory is complete when it has one of these at its top, so `publish` copies them last.
-_MARKERS = frozenset({"dataset_spec.json", "saved_model.pb"})
+_MARKERS = frozenset({"dataset_spec.json", "saved_model.pb", "features.json"})
 
 
 def _scheme(path: str) -> str | None:
@@ -292,7 +292,7 @@ def publish(temporary: str, final: str) -> None:
     """Gives a finished directory its final name, so that no reader ever accepts a part of it.
 
     Locally this is one rename. To an object store a directory is copied file by file: the file that
-    readers require (`dataset_spec.json`, `saved_model.pb`) comes last, and the temporary directory
+    readers require (one of `_MARKERS`) comes last, and the temporary directory
     is removed after it. Where copying fails, what was copied is removed again; a process that is
     killed meanwhile leaves a directory without that file, which nothing accepts. An object store
     does not tell two writers apart that publish to one name at the same moment.

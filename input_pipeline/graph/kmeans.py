@@ -68,6 +68,37 @@ def kmeans(
         )
     # Single precision is good enough to find the way, and twice as fast.
     whole = _Points(x.single(), weights)
+    centers = _search(whole, num_clusters, restarts, random)
+    for points in (whole, _Points(x, weights)):
+        best = points.iterate(centers, _MAX_ITERATIONS)
+    return best.labels
+
+
+@threadpool_limits.wrap(limits=1, user_api="blas")
+def find_centers(
+    x: NodeRows,
+    weights: NDArray[Any],
+    num_clusters: int,
+    *,
+    restarts: int,
+    random: np.random.Generator,
+) -> NDArray[Any]:
+    """Where `kmeans` begins its last iterations over all rows: centers [W, K].
+
+    Args and errors: as `kmeans` has them.
+    """
+    if not 1 <= num_clusters <= x.shape[0]:
+        raise ValueError(
+            f"num_clusters: must be from 1 to the number of rows, {x.shape[0]}, got {num_clusters}"
+        )
+    return _search(_Points(x.single(), weights), num_clusters, restarts, random)
+
+
+def _search(
+    whole: _Points, num_clusters: int, restarts: int, random: np.random.Generator
+) -> NDArray[Any]:
+    """Centers [W, K] by seedings and swaps on a sample."""
+    x = whole.x
     sample, columns = whole.sample(max(num_clusters, x.sample_rows), random)
     seeded = (
         sample.iterate(sample.seeds(num_clusters, random), _TRIAL_ITERATIONS)
@@ -87,9 +118,7 @@ def kmeans(
             best = swapped
     centers = np.zeros((x.shape[1], num_clusters))
     centers[columns] = best.centers
-    for points in (whole, _Points(x, weights)):
-        best = points.iterate(centers, _MAX_ITERATIONS)
-    return best.labels
+    return centers
 
 
 class _Points:

@@ -6,6 +6,7 @@ Axes: U users, I items, V nodes of one side, W nodes of the other, r kept dimens
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -151,6 +152,18 @@ class Projection:
             user_degree=user_degree,
             item_degree=item_degree,
             power=options.power,
+        )
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, NDArray[Any]], power: int) -> Projection:
+        """What `arrays` gave."""
+        return cls(
+            user=arrays["user"],
+            item=arrays["item"],
+            singular_values=arrays["singular_values"],
+            user_degree=arrays.get("user_degree"),
+            item_degree=arrays.get("item_degree"),
+            power=power,
         )
 
     def placement(self, owner: str) -> SpectralPlacement:

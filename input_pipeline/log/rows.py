@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from input_pipeline.log.negatives import sample_negatives
+from input_pipeline.log.negatives import CandidateArrays, sample_negatives
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +70,7 @@ def add_negatives(
     num_items: int,
     negatives: int,
     power: float,
-    random: np.random.Generator,
+    key: tuple[int, ...],
 ) -> tuple[Rows, int]:
     """Appends sampled negatives to the pairs of a window.
 
@@ -82,15 +82,21 @@ def add_negatives(
       num_items: of the whole log.
       negatives: wanted for each pair.
       power: items are drawn by (number of events in the window) ** power.
-      random: the source of draws.
+      key: of the window's draws.
 
     Returns:
       The rows, pairs first, and how many negatives are missing for want of untouched items.
     """
     items, counts = np.unique(event_items, return_counts=True)
+    candidates = CandidateArrays(items, counts.astype(np.float64) ** power)
     sampled = sample_negatives(
-        pairs.user, items, counts.astype(np.float64) ** power, touched, num_items, negatives, random
+        pairs.user, pairs.item, candidates, touched, num_items, negatives, key
     )
+    return with_sampled(pairs, sampled), int((sampled < 0).sum())
+
+
+def with_sampled(pairs: Rows, sampled: NDArray[Any]) -> Rows:
+    """Pairs, and behind them the rows of their sampled items, [R, N]; -1: there is none."""
     # [R', 2]: pair and slot of each sampled row.
     pair, slot = np.nonzero(sampled >= 0)
     negative = dataclasses.replace(
@@ -104,4 +110,4 @@ def add_negatives(
     for field in dataclasses.fields(Rows):
         parts = [getattr(pairs, field.name), getattr(negative, field.name)]
         columns[field.name] = None if parts[0] is None else np.concatenate(parts)
-    return Rows(**columns), sampled.size - len(pair)
+    return Rows(**columns)

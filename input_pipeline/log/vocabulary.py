@@ -174,11 +174,12 @@ def describe(
         size=len(column.values),
         known=tuple(column.known[:-1].tolist()),
         embedded=len(embedded),
-        checksum=hashlib.sha256(_lines(name, embedded)).hexdigest(),
+        checksum=hashlib.sha256(lines_of(name, embedded)).hexdigest(),
     )
 
 
-def _lines(name: str, values: RawIds) -> bytes:
+def lines_of(name: str, values: RawIds) -> bytes:
+    """Ids of a column, one a line; ValueError where one holds a line break."""
     if isinstance(values, ByteStrings):
         broken = values.with_any(b"\n\r")
         if len(broken):
@@ -191,7 +192,7 @@ def _lines(name: str, values: RawIds) -> bytes:
 def write(data_dir: str, name: str, column: Column, counts: NDArray[Any]) -> None:
     """Writes `vocabulary/<name>.txt` and `vocabulary/<name>_counts.npy`."""
     folder = filesystem.join(data_dir, "vocabulary")
-    filesystem.write_bytes(filesystem.join(folder, f"{name}.txt"), _lines(name, column.values))
+    filesystem.write_bytes(filesystem.join(folder, f"{name}.txt"), lines_of(name, column.values))
     filesystem.save_array(filesystem.join(folder, f"{name}_counts.npy"), counts)
 
 
@@ -218,7 +219,7 @@ def embedded_lines(data_dir: str, spec: DatasetSpec, name: str) -> bytes:
     path = filesystem.join(data_dir, "vocabulary", f"{name}_counts.npy")
     counts = filesystem.load_array(path)
     embedded = counts >= spec.flags["min_count"]
-    lines = _lines(name, read_ids(data_dir, spec, name)[: len(counts)][embedded])
+    lines = lines_of(name, read_ids(data_dir, spec, name)[: len(counts)][embedded])
     if hashlib.sha256(lines).hexdigest() != spec.vocabulary(name).checksum:
         raise ValueError(f"{path}: these are not the ids of the data set's spec")
     return lines

@@ -27,6 +27,8 @@ SOURCES: dict[str, Callable[[PreparationOptions], EventLog]] = {
     "parquet": table.read_parquet,
     "synthetic": planted_log.read,
 }
+# Read by engines of their own means.
+OF_ENGINES = ("orc", "table")
 
 
 def read_events(options: PreparationOptions) -> EventLog:
@@ -36,6 +38,10 @@ def read_events(options: PreparationOptions) -> EventLog:
       ValueError: the source is unknown, nothing is there to read, a file lacks a column, or too
         many lines are malformed; the message names the flag, or the file, line, column and value.
     """
+    if options.source in OF_ENGINES:
+        raise ValueError(
+            f"--source: {options.source} is read by --engine=spark, got --engine={options.engine}"
+        )
     if options.source not in SOURCES:
         raise ValueError(f"--source: must be one of {list(SOURCES)}, got {options.source!r}")
     for flag in ("delimiter", "columns", "encoding"):

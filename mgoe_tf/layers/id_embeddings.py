@@ -9,13 +9,15 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from mgoe_tf.layers import row_order
+from mgoe_tf.layers.hashed_rows import rows_of_codes
 
 
 class Bags(NamedTuple):
     """Weighted lists of ids, empty lists included; padding does not appear.
 
     Attributes:
-      ids: int32 [N], embedding rows of every list, one list after the other.
+      ids: int32 [N], embedding rows of every list, one list after the other; of a hashed table
+        codes, int64.
       weights: float32 [N].
       bag_of: int64 [N], non-decreasing, which list an entry belongs to.
       size: scalar, how many lists there are.
@@ -45,6 +47,11 @@ class Bags(NamedTuple):
         weights = 1.0 / tf.gather(counts, places[:, 0])
         return cls(tf.gather_nd(ids, places), weights, places[:, 0], tf.shape(ids)[0])
 
+    def of_both_rows(self) -> Bags:
+        """The same lists, with both rows of each code that stands in them."""
+        rows = tf.reshape(rows_of_codes(self.ids), [-1])
+        return Bags(rows, tf.repeat(self.weights, 2), tf.repeat(self.bag_of, 2), self.size)
+
 
 class _GlorotUniform(tf.keras.initializers.GlorotUniform):
     """Of a table in shards too, with the scale of the whole."""
@@ -69,6 +76,8 @@ class IdEmbeddings(tf.keras.layers.Layer):
     Args:
       sizes: ids with a row of their own, by table; a table has one row more.
       dim: d, width of every embedding, or of those of each table by its name.
+      hashed: the tables whose ids are codes (`hashed_rows.py`): an id's embedding is the sum of two
+        rows, e = E[h_1] + E[h_2].
 
     Call arguments:
       bags: for each table that is read, a sequence of `Bags`.
@@ -87,7 +96,12 @@ class IdEmbeddings(tf.keras.layers.Layer):
     """
 
     def __init__(
-        self, *, sizes: Mapping[str, int], dim: int | Mapping[str, int], **kwargs: Any
+        self,
+        *,
+        sizes: Mapping[str, int],
+        dim: int | Mapping[str, int],
+        hashed: Sequence[str] = (),
+        **kwargs: Any,
     ) -> None:
         super().__init__(**{**kwargs, "dtype": "float32"})
         negative = {name: size for name, size in sizes.items() if size < 0}
@@ -98,11 +112,15 @@ class IdEmbeddings(tf.keras.layers.Layer):
             raise ValueError(f"dim: must be of the tables {sorted(sizes)}, got {sorted(dims)}")
         if any(width < 1 for width in dims.values()):
             raise ValueError(f"dim: must be at least 1, got {dim}")
+        if unknown := sorted(set(hashed) - dims.keys()):
+            raise ValueError(f"hashed: must be of the tables {sorted(sizes)}, got {unknown}")
+        self.hashed = tuple(hashed)
         self.sizes = dict(sizes)
         self.dim = dims if isinstance(dim, Mapping) else dim
         self._dims = dims
         # a by table, where the tables lie in the order of `row_order.py`
         self.row_orders: dict[str, int] = {}
+        self._halves = _Halves()
 
     def build(self, input_shape: Any) -> None:
         self.tables = {
@@ -122,7 +140,39 @@ class IdEmbeddings(tf.keras.layers.Layer):
             sums = self._sums_of_distinct_rows
         else:
             sums = self._sums_of_fixed_rows if served else self._sums
-        return {name: sums(name, lists) for name, lists in bags.items()}
+        rows = {name: self._of_rows(name, lists) for name, lists in bags.items()}
+        if served and self._halves.tables:
+            halves = self._halves.tables
+            return {name: _sums_of_halves(halves[name], lists) for name, lists in rows.items()}
+        return {name: sums(name, lists) for name, lists in rows.items()}
+
+    def serve_as_float16(self) -> tuple[tf.Variable, ...]:
+        """Lets what is served read copies of the tables in float16, which it returns.
+
+        Their numbers become float32 again row by row, before anything is summed.
+
+        Raises:
+          ValueError: a table has numbers beyond the range of float16.
+        """
+        for name, table in self.tables.items():
+            largest = float(tf.reduce_max(tf.abs(table)))
+            if not largest <= tf.float16.max:
+                raise ValueError(
+                    f"{name}: numbers of a table in float16 must be at most {tf.float16.max}, got "
+                    f"{largest:g}"
+                )
+        self._halves.tables = {
+            name: tf.Variable(tf.cast(table, tf.float16), trainable=False, name=f"{name}_half")
+            for name, table in self.tables.items()
+        }
+        return tuple(self._halves.tables.values())
+
+    def _of_rows(self, name: str, lists: Sequence[Bags]) -> Sequence[Bags]:
+        return [bags.of_both_rows() for bags in lists] if name in self.hashed else lists
+
+    def summed_rows(self, name: str, ids: tf.Tensor) -> tf.Tensor:
+        """The rows of a table that belong to ids [...]: int32 [..., 1], or 2 of a hashed table."""
+        return rows_of_codes(ids) if name in self.hashed else ids[..., tf.newaxis]
 
     def rows(self, name: str, ids: tf.Tensor) -> tf.Tensor:
         """The embeddings of some ids, [.., D], of a table that may lie in shards."""
@@ -165,6 +215,7 @@ class IdEmbeddings(tf.keras.layers.Layer):
           A sum a list, as of `call`; the embeddings, float32 [R, D]; and where those of each row
           of the table are among them, int32 [rows]; of a row that is not there, some place.
         """
+        lists = self._of_rows(name, lists)
         ids = tf.concat([tf.zeros([0], tf.int32), *(bags.ids for bags in lists)], axis=0)
         read = tf.math.unsorted_segment_sum(tf.ones_like(ids), ids, tf.size(wanted)) > 0
         there = read | wanted
@@ -175,7 +226,26 @@ class IdEmbeddings(tf.keras.layers.Layer):
         return sums, embeddings, places
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "sizes": self.sizes, "dim": self.dim}
+        config = {"sizes": self.sizes, "dim": self.dim, "hashed": self.hashed}
+        return {**super().get_config(), **config}
+
+
+class _Halves:
+    """Apart from the layer: copies of its tables, which are no weights, and in no checkpoint."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str, tf.Variable] = {}
+
+
+def _sums_of_halves(table: tf.Variable, lists: Sequence[Bags]) -> list[tf.Tensor]:
+    found = []
+    for bags in lists:
+        rows = tf.cast(tf.nn.embedding_lookup(table, bags.ids), tf.float32)
+        # a server's optimizer does not know the shape of what was looked up
+        rows = tf.reshape(rows, [-1, table.shape[1]])
+        places = tf.range(tf.size(bags.ids))
+        found.append(_weighted_sums(rows, places, bags.weights, bags.bag_of, bags.size))
+    return found
 
 
 def _sums_of_lists(rows: tf.Tensor, positions: tf.Tensor, lists: Sequence[Bags]) -> list[tf.Tensor]:

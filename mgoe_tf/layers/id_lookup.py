@@ -13,6 +13,7 @@ from input_pipeline.feature import USER_ROW, Feature
 from input_pipeline.files import filesystem
 from input_pipeline.records.example_parsing import Column
 from input_pipeline.spec import DatasetSpec
+from mgoe_tf.layers.hashed_rows import hash_codes
 
 
 def neighbor_side_features(spec: DatasetSpec, feature: Feature) -> tuple[str, ...]:
@@ -76,8 +77,12 @@ class IdLookup(tf.keras.layers.Layer):
     pipeline and in front of the network when serving, never in the compiled training step. The
     vocabulary files become assets of a SavedModel.
 
+    Ids that the spec says are hashed have no vocabulary: their codes (`hashed_rows.py`) take the
+    place of rows here and wherever rows go, int64. What such a neighbour's side features are, which
+    vocabularies tell, is not known: they are row 0.
+
     Args:
-      spec: of the data set.
+      spec: of the data set, `with_hashed_ids` where the model hashes them.
       vocabulary_dir: holds `<name>.txt` for each column, one embedded id a line.
       names: input features to give; the others are left out.
 
@@ -103,7 +108,13 @@ class IdLookup(tf.keras.layers.Layer):
             for name, feature in self._features.items()
             if feature.vocabulary is not None
         }
-        columns = {c for f in self._features.values() for c in neighbor_side_features(spec, f)}
+        self._hash_rows = {v.name: v.hash_rows for v in spec.vocabularies if v.hash_rows}
+        columns = {
+            column
+            for feature in self._features.values()
+            if feature.vocabulary not in self._hash_rows
+            for column in neighbor_side_features(spec, feature)
+        }
         self.side_features = {
             column: tf.Variable(
                 filesystem.load_array(os.path.join(vocabulary_dir, f"{column}.npy")),
@@ -114,7 +125,7 @@ class IdLookup(tf.keras.layers.Layer):
         }
         self.tables = {
             name: id_table(os.path.join(vocabulary_dir, f"{name}.txt"), spec.vocabulary(name).dtype)
-            for name in sorted(set(self.vocabulary_of.values()))
+            for name in sorted(set(self.vocabulary_of.values()) - self._hash_rows.keys())
         }
 
     def call(self, features: Mapping[str, Column]) -> dict[str, Column]:
@@ -146,11 +157,21 @@ class IdLookup(tf.keras.layers.Layer):
         return tf.where(ids == tf.constant(feature.filler, ids.dtype), feature.encoded_filler, rows)
 
     def rows(self, column: str, ids: tf.Tensor) -> tf.Tensor:
-        """Embedding rows of the raw ids of a column, int32, of the same shape."""
+        """Embedding rows of the raw ids of a column, int32, or codes; of the same shape."""
+        if column in self._hash_rows:
+            return hash_codes(ids, self._hash_rows[column])
         return tf.cast(self.tables[column].lookup(ids) + 1, tf.int32)
+
+    def has_own_row(self, column: str, ids: tf.Tensor) -> tf.Tensor:
+        """Whether training gave each raw id of a column an embedding of its own: bool."""
+        if column not in self.tables:
+            return tf.zeros_like(ids, tf.bool)
+        return self.rows(column, ids) > 0
 
     def side_feature(self, column: str, rows: tf.Tensor) -> tf.Tensor:
         """A side feature of the users or items with these embedding rows, itself as a row."""
+        if column not in self.side_features:
+            return tf.zeros_like(rows, tf.int32)
         return tf.nn.embedding_lookup(self.side_features[column], rows)
 
     def get_config(self) -> dict[str, Any]:

@@ -51,8 +51,10 @@ class NeighborBags(tf.keras.layers.Layer):
         if self.neighbor_weights == "one":
             weights = tf.ones_like(present, tf.float32)
         else:
-            totals = tf.reshape(tf.reduce_sum(scores, axis=-1), [-1])
-            weights = tf.gather(flat, present) / tf.gather(totals, bag_of)
+            # Divided before the entries are picked: one gather less. A list may have no neighbour.
+            totals = tf.reduce_sum(scores, axis=-1, keepdims=True)
+            shares = tf.math.divide_no_nan(scores, totals)
+            weights = tf.gather(tf.reshape(shares, [-1]), present)
         size = tf.reduce_prod(tf.shape(scores)[:-1])
         return {
             column: Bags(tf.gather(tf.reshape(ids, [-1]), present), weights, bag_of, size)

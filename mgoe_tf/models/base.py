@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from input_pipeline.feature import USER_ROW, Feature
 from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
@@ -23,6 +24,8 @@ from mgoe_tf.models.options import ModelOptions, from_json
 
 # Features that are read by the embeddings of the ids that they hold.
 EMBEDDED_ROLES = ("id", "side")
+# Before the names of assets that a model made itself (`RankingModel.made_assets`).
+MADE = "made/"
 Features = Mapping[str, tf.Tensor]
 
 
@@ -83,8 +86,8 @@ class RankingModel(tf.keras.Model):
     Args:
       spec: of the data set; gives tasks, features and sizes of tables.
       options: of `options_class`; None: its defaults.
-      assets: local paths of the files that `assets(spec)` names. They are read in the constructor
-        or in `build`, and may be gone later.
+      assets: local paths of the files that `assets(spec)` names, and of any of `made_assets`. They
+        are read in the constructor or in `build`, and may be gone later.
 
     Call arguments:
       features: as encoded by `IdLookup`: ids and neighbours int32 embedding rows, the rest as in
@@ -117,7 +120,7 @@ class RankingModel(tf.keras.Model):
                 f"{type(options).__name__}"
             )
         needed, given = set(self.assets(spec)), dict(assets or {})
-        if needed != set(given):
+        if needed != {name for name in given if not name.startswith(MADE)}:
             raise ValueError(
                 f"assets: {type(self).__name__} takes {sorted(needed)}, got {sorted(given)}"
             )
@@ -126,8 +129,9 @@ class RankingModel(tf.keras.Model):
         self.asset_paths = given
         tables = self.tables
         self.embeddings = IdEmbeddings(
-            sizes={name: spec.vocabulary(t.vocabulary).embedded for name, t in tables.items()},
+            sizes={name: spec.vocabulary(t.vocabulary).table_rows for name, t in tables.items()},
             dim={name: table.dim for name, table in tables.items()},
+            hashed=[n for n, t in tables.items() if spec.vocabulary(t.vocabulary).hash_rows],
             name="id_embeddings",
         )
         self.numeric_inputs = {
@@ -147,6 +151,14 @@ class RankingModel(tf.keras.Model):
         `("graph/3/merging_matrix.npz",)`, say. By default none.
         """
         return ()
+
+    def made_assets(self) -> dict[str, NDArray[Any]]:
+        """What took long to make of `assets`, kept in the model directory for later constructions.
+
+        Arrays by name, `made/<name>.npy`; a later construction is given them among its assets, but
+        has to do without where there are none. By default nothing.
+        """
+        return {}
 
     @property
     def tables(self) -> dict[str, Table]:
@@ -324,6 +336,17 @@ class RankingModel(tf.keras.Model):
         """
         return self.network(inputs, training=training), {}
 
+    def training_labels(self, labels: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The labels that training takes for the data's; evaluation goes by the data's.
+
+        Args:
+          labels: by task name, float32 [B], -1 for none.
+
+        Returns:
+          The same; by default the labels as they are.
+        """
+        return dict(labels)
+
     def begin_epoch(self, epoch: int) -> bool:
         """Called before the first step of an epoch, outside of the training step.
 
@@ -412,7 +435,9 @@ class RankingModel(tf.keras.Model):
         def missing(feature: Feature) -> tf.Tensor:
             shape = [batch_size, *feature.shape]
             if feature.vocabulary is not None:
-                return tf.fill(shape, feature.encoded_filler)
+                hashed = self.spec.vocabulary(feature.vocabulary).hash_rows
+                kind = tf.int64 if hashed else tf.int32
+                return tf.fill(shape, tf.constant(feature.encoded_filler, kind))
             dtype = {"float": tf.float32, "int64": tf.int64}[feature.dtype]
             return tf.broadcast_to(tf.constant(feature.filler, dtype), shape)
 
@@ -420,7 +445,8 @@ class RankingModel(tf.keras.Model):
         found = {feature.name: missing(feature) for feature in features}
         for feature in features:
             for column in neighbor_side_features(self.spec, feature):
-                found[side_feature_of(feature.name, column)] = tf.zeros_like(found[feature.name])
+                name = side_feature_of(feature.name, column)
+                found[name] = tf.zeros_like(found[feature.name], tf.int32)
         return found
 
     def get_config(self) -> dict[str, Any]:

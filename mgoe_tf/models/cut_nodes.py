@@ -22,7 +22,7 @@ class CutNodes:
     Attributes:
       starts: by owner, int32 [graphs], the number of each graph's first node.
       sizes: by owner, int32 [graphs].
-      rows: by owner, int32 [numbers], the embedding row of each node.
+      rows: by owner, int32 [numbers], the embedding row of each node; or its code, int64.
     """
 
     def __init__(self, graphs: Sequence[CutGraph]) -> None:

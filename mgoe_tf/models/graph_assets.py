@@ -13,8 +13,10 @@ from scipy import sparse
 from input_pipeline.feature import NODES
 from input_pipeline.files import filesystem
 from input_pipeline.graph.merging_matrix import ranks_of_scores
+from input_pipeline.log.raw_ids import from_lines
 from input_pipeline.log.vocabulary import rows_of_counts
 from input_pipeline.spec import DatasetSpec
+from mgoe_tf.layers.hashed_rows import codes_of_ids, halves_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,11 +26,16 @@ class CutGraph:
     Attributes:
       ranks: float64 CSR [U, I], rho(C_ui); no entry where u did nothing on i.
       rows: by owner, int32 [U] and [I], the embedding row of each node; 0, which they share, of
-        nodes without one of their own.
+        nodes without one of their own. Of hashed tables the codes, int64.
     """
 
     ranks: sparse.csr_matrix
     rows: Mapping[str, NDArray[Any]]
+
+    def table_rows(self, owner: str, chosen: NDArray[np.bool_]) -> NDArray[Any]:
+        """The rows of the table that embed some of an owner's nodes, one or two of each."""
+        rows = self.rows[owner][chosen]
+        return np.concatenate(halves_of(rows)) if rows.dtype == np.int64 else rows
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -37,17 +44,22 @@ class CutGraph:
 
 
 def graph_assets(spec: DatasetSpec) -> tuple[str, ...]:
-    """The files of the graphs of all cuts, the latest last, and what embedding rows follow from."""
+    """The files of the graphs of all cuts, the latest last, and what embedding rows follow from.
+
+    Of hashed ids `spec` tells that they are.
+    """
     cuts = (*map(str, range(1, len(spec.cuts) + 1)), "latest")
-    return (*map(_matrix, cuts), *(_counts(spec, owner) for owner in NODES))
+    return (*map(_matrix, cuts), *(_of_rows(spec, owner) for owner in NODES))
 
 
 def _matrix(cut: str) -> str:
     return f"graph/{cut}/merging_matrix.npz"
 
 
-def _counts(spec: DatasetSpec, owner: str) -> str:
-    return f"vocabulary/{spec.select(owner, 'id')[0].vocabulary}_counts.npy"
+def _of_rows(spec: DatasetSpec, owner: str) -> str:
+    """What the embedding rows of an owner's nodes follow from: counts, or ids that are hashed."""
+    suffix = ".txt" if spec.hash_rows else "_counts.npy"
+    return f"vocabulary/{spec.select(owner, 'id')[0].vocabulary}{suffix}"
 
 
 def read_graphs(spec: DatasetSpec, paths: Mapping[str, str]) -> tuple[CutGraph, ...]:
@@ -62,7 +74,12 @@ def read_graphs(spec: DatasetSpec, paths: Mapping[str, str]) -> tuple[CutGraph, 
     """
     rows = {}
     for owner in NODES:
-        path = paths[_counts(spec, owner)]
+        path = paths[_of_rows(spec, owner)]
+        if spec.hash_rows:
+            dtype = spec.vocabulary(spec.select(owner, "id")[0].name).dtype
+            ids = from_lines(filesystem.read_bytes(path), dtype, path)
+            rows[owner] = codes_of_ids(ids, spec.hash_rows)
+            continue
         rows[owner] = rows_of_counts(filesystem.load_array(path), spec.flags["min_count"])
         expected = spec.vocabulary(spec.select(owner, "id")[0].name).embedded
         found = int(rows[owner].max(initial=0))
@@ -82,7 +99,7 @@ def _rows_of_nodes(
     """Of the nodes of a matrix, of which there may be fewer or more than rows are known of."""
     found = {}
     for owner, size in zip(NODES, matrix.shape, strict=True):
-        found[owner] = np.zeros(size, np.int32)
         known = rows[owner][:size]
+        found[owner] = np.zeros(size, known.dtype)
         found[owner][: len(known)] = known
     return found

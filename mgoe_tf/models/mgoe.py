@@ -47,7 +47,7 @@ class MGOEOptions(GatedOptions):
         1, "n_s, experts shared by all tasks, in the bottom and in the fusion."
     )
     num_task_experts: int = option(1, "n_t, experts of each task, in the bottom and in the fusion.")
-    head_units: int = option(16, "h, the width of a macro graph expert's head.")
+    head_units: int = option(8, "h, the width of a macro graph expert's head.")
     fusion_units: tuple[int, ...] = option((64, 32), "Layers of a fusion expert (Eq. 2).")
     attention_query: str = option(
         "target",

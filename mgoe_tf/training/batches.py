@@ -129,7 +129,9 @@ class TrainingBatches:
             rows = features[name]
             draws = tf.random.stateless_uniform(tf.shape(rows), tf.stack([seed, number]))
             # what fills up a list stays
-            features[name] = tf.where((draws < self.options.oov_rate) & (rows > 0), 0, rows)
+            features[name] = tf.where(
+                (draws < self.options.oov_rate) & (rows > 0), tf.zeros_like(rows), rows
+            )
         if self.options.distribution in ("mirrored", "multi_worker"):
             # Replicas get a share of the rows each, and of every other axis in front.
             of_user = {feature.name for feature in self.spec.select("user")}

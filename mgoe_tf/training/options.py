@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from input_pipeline.commands.options import option
+from input_pipeline.log.id_hashes import MOST_ROWS
 from mgoe_tf.models.options import require
 from mgoe_tf.training.schedules import SCHEDULES
 from mgoe_tf.training.weighting import WEIGHTINGS
@@ -91,7 +92,21 @@ class TrainOptions:
     oov_rate: float = option(
         0.05,
         "Share of ids and side features replaced at random in training by the out-of-vocabulary "
-        "row, so that a model learns to do without them.",
+        "row, so that a model learns to do without them. Hashed ids too: then that row is read of "
+        "missing ids alone.",
+    )
+    id_tables: str = option(
+        "vocabulary",
+        "vocabulary: every id of training has a row of its own, all others share one. hashed: no "
+        "vocabulary; the ids of users and items are hashed to two rows each of --hash_rows, which "
+        "are summed, new ids too. Side features and context keep their vocabularies; those of "
+        "neighbours are then unknown.",
+        ("vocabulary", "hashed"),
+    )
+    hash_rows: int = option(
+        0,
+        "Rows of the hashed table of users, and of that of items. Only with --id_tables=hashed, "
+        "which needs it.",
     )
     shuffle_rows: int = option(
         100_000, "Rows that are shuffled together; up to three times as many are in memory."
@@ -187,6 +202,14 @@ class TrainOptions:
                 "--profile_steps: must be a first and a last step, from 1 on, got "
                 f"{list(self.profile_steps)}"
             )
+        if (self.id_tables == "hashed") != bool(self.hash_rows):
+            wanted = "at least 1" if self.id_tables == "hashed" else "0"
+            raise ValueError(
+                f"--hash_rows: must be {wanted} with --id_tables={self.id_tables}, got "
+                f"{self.hash_rows}"
+            )
+        if not 0 <= self.hash_rows <= MOST_ROWS:
+            raise ValueError(f"--hash_rows: must be at most {MOST_ROWS}, got {self.hash_rows}")
         self._require_schedule()
 
     def _require_schedule(self) -> None:

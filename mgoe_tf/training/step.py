@@ -88,6 +88,8 @@ class TrainingStep:
         """
         features, labels = batch
         labels = {task: labels[task] for task in self.model.spec.task_names}
+        if training:
+            labels = self.model.training_labels(labels)
         counts = self.task.count_labels(labels)
         embedded = self.model.embed(features, training=training)
         losses, sums, penalties = self._compiled_losses(embedded, labels, counts, training)

@@ -16,7 +16,7 @@ from input_pipeline.files import filesystem
 from input_pipeline.files.paths import require_apart
 from input_pipeline.spec import DatasetSpec, read_spec
 from mgoe_tf.evaluation.evaluator import Evaluator
-from mgoe_tf.models.base import RankingModel
+from mgoe_tf.models.base import MADE, RankingModel
 from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.reports import best_run, run_report
 from mgoe_tf.reports.run_facts import RunFacts
@@ -86,7 +86,7 @@ def train(
         return roles.train(model_options, options)
     with contextlib.ExitStack() as held:
         with StopRequest().listening() as stop:
-            spec = read_spec(options.data_dir)
+            spec = checkpoints.read_trained_spec(options)
             require_trained_tasks(spec, options)
             tf.keras.utils.set_random_seed(options.seed)
             strategy = make_strategy(options)
@@ -104,7 +104,7 @@ def train(
                 step = make_step(model, options, num_steps=options.epochs * steps_per_epoch)
             # after everything that refuses options: a run that cannot begin takes no directory
             held.enter_context(run_lock(options.model_dir))
-            begin_run(spec, model_options, options)
+            begin_run(model, options)
             lookup = checkpoints.make_lookup(options.model_dir, spec, model)
             source = TrainingBatches(examples, lookup, spec, options)
             _train(step, source, strategy, stop, model_options, trial)
@@ -176,13 +176,16 @@ def make_strategy(options: TrainOptions) -> tf.distribute.Strategy:
     )
 
 
-def begin_run(spec: DatasetSpec, model_options: ModelOptions, options: TrainOptions) -> None:
+def begin_run(model: RankingModel, options: TrainOptions) -> None:
     """Writes a new model directory, or checks that an old one may be resumed."""
     if not checkpoints.holds_checkpoint(options.model_dir):
         # also where a run ended before its first checkpoint: there is nothing to keep or to resume
         filesystem.remove_tree(filesystem.join(options.model_dir, "events"))
-        checkpoints.write_run(options.model_dir, spec, model_options, options)
+        checkpoints.write_run(
+            options.model_dir, model.spec, model.options, options, model.made_assets()
+        )
         return
+    spec, model_options = model.spec, model.options
     if not options.resume:
         raise ValueError(
             f"--model_dir={options.model_dir} already holds a run: name another directory, or go "
@@ -204,7 +207,9 @@ def begin_run(spec: DatasetSpec, model_options: ModelOptions, options: TrainOpti
                 f"--{name}={given[name]}: the run in {options.model_dir} was begun with "
                 f"{begun_with[name]}, and --resume goes on with the same"
             )
-    assets.require_unchanged(options.data_dir, checkpoints.read_checksums(options.model_dir))
+    checksums = checkpoints.read_checksums(options.model_dir).items()
+    taken = {name: checksum for name, checksum in checksums if not name.startswith(MADE)}
+    assets.require_unchanged(options.data_dir, taken)
 
 
 def _train(

@@ -34,10 +34,17 @@ class Run:
     options: TrainOptions
 
     @classmethod
-    def of(cls, name: str, data_dir: str) -> Run:
-        """A model of the registry with default sizes and no penalties, beside its data set."""
+    def of(cls, name: str, data_dir: str, **changes: Any) -> Run:
+        """A model of the registry with default sizes and no penalties, beside its data set.
+
+        Args:
+          name: of the model.
+          data_dir: its data set.
+          changes: of the options of training, which leave the weights what they are.
+        """
         model_dir = f"{data_dir}-{name}"
         options = TrainOptions(data_dir=data_dir, model_dir=model_dir, model=name, l2=0.0)
+        options = dataclasses.replace(options, **changes)
         spec = read_spec(data_dir)
         step = make_step(spec, options)
         model = step.model

@@ -87,7 +87,7 @@ def window_rows(log: Planted, window: int) -> tuple[Rows, WindowNodes]:
         log.interactions.num_items,
         log.preparation.negatives,
         log.preparation.negative_power,
-        np.random.default_rng(0),
+        (0,),
     )
     return rows, nodes
 

@@ -10,7 +10,6 @@ import tensorflow as tf
 from export.savedmodel import ExportOptions, export
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import prepare
-from input_pipeline.spec import read_spec
 from mgoe_tf.training import checkpoints
 from mgoe_tf.training.options import TrainOptions
 from tests.model_options import OPTIONS
@@ -39,13 +38,18 @@ def _write_log(path: Path) -> None:
 
 
 def write_model(
-    model_dir: str, model_name: str, data_dir: str, precision="float32", options=None
+    model_dir: str, model_name: str, data_dir: str, precision="float32", options=None, hash_rows=0
 ) -> None:
-    spec = read_spec(data_dir)
     model_options = options or OPTIONS[model_name]
     train_options = TrainOptions(
-        model=model_name, data_dir=data_dir, model_dir=model_dir, precision=precision
+        model=model_name,
+        data_dir=data_dir,
+        model_dir=model_dir,
+        precision=precision,
+        id_tables="hashed" if hash_rows else "vocabulary",
+        hash_rows=hash_rows,
     )
+    spec = checkpoints.read_trained_spec(train_options)
     checkpoints.write_run(model_dir, spec, model_options, train_options)
     tf.keras.utils.set_random_seed(5)
     model = checkpoints.new_model(spec, model_options, train_options)

@@ -14,6 +14,9 @@ from input_pipeline.report import data_report as report
 from tests.input_pipeline.contract import SMALL, check_data_set, prepare_lines, read_spec
 from tests.input_pipeline.logs import random_lines
 
+# The others have tests of their own, which may be slow.
+WITHOUT_EXTRAS = [name for name, entry in ENGINES.items() if entry.extra is None]
+
 
 @pytest.fixture(autouse=True)
 def _no_figures(monkeypatch):
@@ -21,7 +24,7 @@ def _no_figures(monkeypatch):
     monkeypatch.setattr(report, "render", lambda *_: "")
 
 
-@pytest.fixture(params=ENGINES)
+@pytest.fixture(params=WITHOUT_EXTRAS)
 def check(request):
     """A function that prepares some lines by an engine and checks the directory."""
 
@@ -105,7 +108,7 @@ def test_random_split(check, tmp_path, rows):
     )
 
 
-@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("engine", WITHOUT_EXTRAS)
 def test_shards_hold_the_same_rows_for_any_number_of_workers(tmp_path, engine):
     lines = random_lines(9)
     prepare_lines(lines, tmp_path / "one", num_workers=1, engine=engine)

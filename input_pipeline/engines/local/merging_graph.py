@@ -12,6 +12,7 @@ from absl import logging
 from numpy.typing import NDArray
 from scipy import sparse
 
+from input_pipeline.engines.given_groups import GivenGroups
 from input_pipeline.features.provider import Cut, LogFacts
 from input_pipeline.features.registry import empty_tables, tables_at
 from input_pipeline.files import filesystem
@@ -77,6 +78,7 @@ class MergingGraph:
         self._codes = {owner: interactions.ids[owner].codes for owner in OWNERS}
         self._spec = spec
         self._data_dir = data_dir
+        self._preparation = preparation
         self._num_macro_nodes = (spec.num_user_macro_nodes, spec.num_item_macro_nodes)
         self._beta = preparation.beta
         self._options = {
@@ -153,16 +155,26 @@ class MergingGraph:
             raise ValueError("--cuts: history has no interactions, so there is nothing to group")
         logging.info("grouping %d users and %d items", *matrix.shape)
         folder, sides = filesystem.join(self._data_dir, "graph"), self._sides(matrix)
+        given = None
+        if self._preparation.grouping_from:
+            given = GivenGroups(self._preparation, self._spec, self._data_dir)
         if self._spectral:
-            projection = Projection.of(sides["user"], self._spectral)
+            if given is not None:
+                arrays = filesystem.load_arrays(given.path("projection.npz"))
+                projection = Projection.of_arrays(arrays, self._spectral.power)
+            else:
+                projection = Projection.of(sides["user"], self._spectral)
             self._placements = {owner: projection.placement(owner) for owner in OWNERS}
             filesystem.save_arrays(filesystem.join(folder, "projection.npz"), projection.arrays())
         else:
             self._placements = {owner: RowPlacement(rows) for owner, rows in sides.items()}
         for owner, scores in (("user", matrix), ("item", matrix.T.tocsr())):
-            grouping = group_nodes(
-                scores, self._placements[owner].positions, self._options[owner], owner
-            )
+            if given is not None:
+                grouping = _given_grouping(given, owner)
+            else:
+                grouping = group_nodes(
+                    scores, self._placements[owner].positions, self._options[owner], owner
+                )
             path = filesystem.join(folder, f"{owner}_centroids.npy")
             filesystem.save_array(path, grouping.centroids)
             self._groupings[owner], self.macro[owner] = grouping, grouping.macro
@@ -195,6 +207,19 @@ class MergingGraph:
                 "weighted_inertia": grouping.inertia,
             }
         return description
+
+
+def _given_grouping(given: GivenGroups, owner: str) -> Grouping:
+    """That of another data set."""
+    told = given.description(owner)
+    return Grouping(
+        macro=filesystem.load_array(given.path("1", f"{owner}_macro.npy")),
+        centroids=filesystem.load_array(given.path(f"{owner}_centroids.npy")),
+        inertia=told["weighted_inertia"],
+        baseline=told["baseline"],
+        theta_high=told["theta_high"],
+        theta_low=told["theta_low"],
+    )
 
 
 def save_sparse(path: str, matrix: sparse.csr_matrix) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from input_pipeline.engines.local.window_nodes import WindowNodes
 from input_pipeline.feature import Feature, Transform
+from input_pipeline.features.moments import Moments
 from input_pipeline.features.registry import table_of_events
 from input_pipeline.graph.node_table import DenseColumn, NodeTable
 from input_pipeline.log.interactions import Interactions
@@ -32,7 +32,7 @@ class NumericStatistics:
     def __init__(self, interactions: Interactions, spec: DatasetSpec):
         self._interactions = interactions
         self._features = spec.select(role="numeric")
-        self._moments = {feature.name: _Moments() for feature in self._features}
+        self._moments = {feature.name: Moments() for feature in self._features}
 
     def add(self, window: int, nodes: WindowNodes) -> None:
         """Takes in a window, if it ends at t_{n-1} or before.
@@ -85,43 +85,3 @@ def numbers_of(feature: Feature, table: NodeTable) -> NDArray[Any]:
     column = table[feature.column]
     assert isinstance(column, DenseColumn)
     return column.values
-
-
-class _Moments:
-    """Count, mean, sum of squares about it, least and largest of W columns of numbers."""
-
-    def __init__(self) -> None:
-        self._parts: list[NDArray[Any]] = []
-        self._has_missing = False
-
-    def add(self, values: NDArray[Any]) -> None:
-        """Takes in float64 [N, W]; NaN is missing."""
-        there = ~np.isnan(values)
-        self._has_missing = self._has_missing or not there.all()
-        known = np.where(there, values, 0.0)
-        count = there.sum(axis=0)
-        mean = known.sum(axis=0) / np.maximum(count, 1)
-        squares = (np.where(there, values - mean, 0.0) ** 2).sum(axis=0)
-        low = np.where(there, values, np.inf).min(axis=0, initial=np.inf)
-        high = np.where(there, values, -np.inf).max(axis=0, initial=-np.inf)
-        self._parts.append(np.stack([count, mean, squares, low, high]))
-
-    def complete(self, transform: Transform) -> Transform:
-        """The transform by what was taken in; `none` leaves numbers as they are."""
-        # [windows, 5, W]
-        count, means, squares, low, high = np.moveaxis(np.stack(self._parts), 1, 0)
-        total = np.maximum(count.sum(axis=0), 1)
-        mean = (count * means).sum(axis=0) / total
-        variance = (squares + count * (means - mean) ** 2).sum(axis=0) / total
-        # Rounding leaves a little of a deviation that is 0.
-        same = high.max(axis=0) <= low.min(axis=0)
-        mean = np.where(same & (count.sum(axis=0) > 0), low.min(axis=0), mean)
-        deviation = np.where(same | (variance == 0), 1.0, np.sqrt(variance))
-        if transform.kind == "none":
-            mean, deviation = np.zeros_like(mean), np.ones_like(deviation)
-        return dataclasses.replace(
-            transform,
-            mean=tuple(mean.tolist()),
-            deviation=tuple(deviation.tolist()),
-            has_missing=self._has_missing,
-        )

@@ -175,7 +175,7 @@ class WindowWriter:
             log.num_items,
             options.negatives,
             options.negative_power,
-            np.random.default_rng([options.seed, STREAM_NEGATIVES, window]),
+            (options.seed, STREAM_NEGATIVES, window),
         )
 
     def _warm(self, window: int, rows: Rows, macro: Mapping[str, NDArray[Any]]) -> Rows:

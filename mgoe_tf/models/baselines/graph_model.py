@@ -101,7 +101,7 @@ class GraphModel(RankingModel):
 
     def num_rows(self, owner: str) -> int:
         """Rows of that table."""
-        return self.spec.vocabulary(self.table_of(owner)).embedded + 1
+        return self.spec.vocabulary(self.table_of(owner)).table_rows + 1
 
     def bags(
         self,
@@ -155,7 +155,14 @@ class GraphModel(RankingModel):
 
     def embed_rows(self, owner: str, rows: tf.Tensor) -> tf.Tensor:
         """Embeddings [..., D] of rows [...] of an owner's table, where there is no training."""
-        return tf.nn.embedding_lookup(self.embeddings.tables[self.table_of(owner)], rows)
+        table = self.embeddings.tables[self.table_of(owner)]
+        # [..., 1 or 2, D]
+        found = tf.nn.embedding_lookup(table, self.rows_of(owner, rows))
+        return tf.reduce_sum(found, axis=-2)
+
+    def rows_of(self, owner: str, ids: tf.Tensor) -> tf.Tensor:
+        """The rows of an owner's table whose sum embeds rows or codes [...]: int32 [..., 1 or 2]"""
+        return self.embeddings.summed_rows(self.table_of(owner), tf.convert_to_tensor(ids))
 
     def sums(
         self, bags: Mapping[str, Bags], *, training: bool = False, served: bool = False
@@ -204,7 +211,8 @@ class GraphModel(RankingModel):
 
         def embed(owner: str, rows: tf.Tensor) -> tf.Tensor:
             distinct, places = found[owner]
-            return tf.gather(distinct, tf.gather(places, rows))
+            of_rows = tf.gather(distinct, tf.gather(places, self.rows_of(owner, rows)))
+            return tf.reduce_sum(of_rows, axis=-2)
 
         return sums, embed
 

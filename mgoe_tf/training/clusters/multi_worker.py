@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from input_pipeline.dataset import open_examples
 from input_pipeline.files import filesystem
-from input_pipeline.spec import DatasetSpec, read_spec
+from input_pipeline.spec import DatasetSpec
 from mgoe_tf.evaluation.evaluator import Evaluator
 from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.training import board_layout, checkpoints, hooks, loop, summaries
@@ -48,7 +48,7 @@ def train(model_options: ModelOptions, options: TrainOptions, place: Place) -> d
         heard = held.enter_context(StopRequest().listening())
         held.enter_context(noticing_loss("a worker"))
         strategy = _make_strategy(place)
-        spec = read_spec(options.data_dir)
+        spec = checkpoints.read_trained_spec(options)
         require_trained_tasks(spec, options)
         tf.keras.utils.set_random_seed(options.seed)
         with strategy.scope():
@@ -72,7 +72,7 @@ def train(model_options: ModelOptions, options: TrainOptions, place: Place) -> d
         agreement = Agreement(strategy)
         if place.is_chief:
             held.enter_context(run_lock(options.model_dir))
-            begin_run(spec, model_options, options)
+            begin_run(model, options)
         agreement.meet()  # the model directory is there
         lookup = checkpoints.make_lookup(options.model_dir, spec, model)
         number = place.index + (place.role == "worker") * place.count("chief")

@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from input_pipeline.dataset import open_examples
-from input_pipeline.spec import DatasetSpec, read_spec
+from input_pipeline.spec import DatasetSpec
 from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.training import board_layout, checkpoints, summaries
 from mgoe_tf.training.batches import WINDOWS, TrainingBatches
@@ -98,7 +98,7 @@ def train(
     """
     with contextlib.ExitStack() as held:
         with StopRequest().listening() as stop, noticing_loss("a parameter server"):
-            spec = read_spec(options.data_dir)
+            spec = checkpoints.read_trained_spec(options)
             require_trained_tasks(spec, options)
             tf.keras.utils.set_random_seed(options.seed)
             strategy, workers = make_cluster(place, min_shard_bytes=options.min_shard_bytes)
@@ -119,7 +119,7 @@ def train(
                 step = make_step(model, options, num_steps=num_steps, task_class=UncountedTask)
             # after everything that refuses options: a run that cannot begin takes no directory
             held.enter_context(run_lock(options.model_dir))
-            begin_run(spec, model_options, options)
+            begin_run(model, options)
             with strategy.scope():
                 lookup = checkpoints.make_lookup(options.model_dir, spec, model)
             source = TrainingBatches(examples, lookup, spec, options)

@@ -30,8 +30,10 @@ POLL_SECONDS = 1.0
 
 
 def row_orders(model: RankingModel) -> RowOrders:
-    """Those of all id tables of a model."""
-    return RowOrders({name: size + 1 for name, size in model.embeddings.sizes.items()})
+    """Those of the id tables of a model; ids that are hashed lie apart already."""
+    embeddings = model.embeddings
+    sizes = {n: size for n, size in embeddings.sizes.items() if n not in embeddings.hashed}
+    return RowOrders({name: size + 1 for name, size in sizes.items()})
 
 
 class ClusterCheckpoints(RunCheckpoints):

@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from input_pipeline.files import filesystem
-from input_pipeline.spec import DatasetSpec, read_spec
+from input_pipeline.spec import DatasetSpec
 from mgoe_tf.evaluation.evaluator import Evaluator
 from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.training import board_layout, checkpoints
@@ -109,7 +109,7 @@ def train(model_options: ModelOptions, options: TrainOptions) -> dict[str, Any]:
     with StopRequest().listening() as stop:
         while not checkpoints.holds_checkpoint(options.model_dir):
             _wait(stop)
-        spec = read_spec(options.data_dir)
+        spec = checkpoints.read_trained_spec(options)
         tf.keras.utils.set_random_seed(options.seed)
         validation = EpochValidation(spec, model_options, options, report=_print)
         while not validation.is_finished:

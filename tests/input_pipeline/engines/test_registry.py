@@ -22,7 +22,9 @@ def test_the_local_engine_is_the_default():
 
 
 def test_an_unknown_engine_is_refused_by_list(tmp_path):
-    with pytest.raises(ValueError, match=r"--engine: must be one of \['local'\], got 'flink'"):
+    with pytest.raises(
+        ValueError, match=r"--engine: must be one of \['local', 'spark'\], got 'flink'"
+    ):
         registry.make_engine(options(engine="flink"), "folder")
     flags = PreparationOptions(source="csv", data_dir=str(tmp_path / "data"), engine="flink")
     with pytest.raises(ValueError, match="--engine"):

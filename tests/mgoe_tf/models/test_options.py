@@ -3,9 +3,11 @@ import dataclasses
 import pytest
 
 from mgoe_tf.models.baselines.esmm import ESMMOptions
+from mgoe_tf.models.baselines.mmoceg import MMoCEGOptions
 from mgoe_tf.models.baselines.mmoe import MMoEOptions
 from mgoe_tf.models.baselines.pepnet import PEPNetOptions
 from mgoe_tf.models.baselines.ple import PLEOptions
+from mgoe_tf.models.baselines.pogcn import POGCNOptions
 from mgoe_tf.models.mgoe import MGOEOptions
 from mgoe_tf.models.options import ModelOptions, from_json
 
@@ -22,9 +24,11 @@ from mgoe_tf.models.options import ModelOptions, from_json
         (ESMMOptions, {"task_parents": ("last",)}, "--task_parents: must be first, .*, got last"),
         (ESMMOptions, {"task_parents": ("first", "a:b")}, "--task_parents: .*, got first,a:b"),
         (ESMMOptions, {"task_parents": ("a:b", "a:c")}, "--task_parents: .*, got a:b,a:c"),
-        (PEPNetOptions, {"tower_units": ()}, "--tower_units: must be one or more layers"),
+        (PEPNetOptions, {"tower_units": ()}, r"--tower_units: must be one width .*, got \[\]"),
         (PEPNetOptions, {"gate_units": -1}, "--gate_units: must be at least 0, got -1"),
         (PEPNetOptions, {"gate_scale": 0.0}, "--gate_scale: must be above 0, got 0.0"),
+        (POGCNOptions, {"rank_classes": "x"}, "--rank_classes: must be one of all_levels, .* 'x'"),
+        (MMoCEGOptions, {"gate_domain": "x"}, "--gate_domain: must be one of logit, prob, got 'x'"),
         (PLEOptions, {"gate_temperature": 0.0}, "--gate_temperature: must be above 0, got 0.0"),
         (PLEOptions, {"num_levels": 0}, "--num_levels: must be at least 1, got 0"),
         (PLEOptions, {"expert_units": (0,)}, r"--expert_units: must be at least 1, got \[0\]"),

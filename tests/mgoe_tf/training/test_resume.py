@@ -31,6 +31,7 @@ SETTINGS = {
     "uncertainty": {"task_weighting": "uncertainty", "label_smoothing": (0.1, 0.0)},
     "gradnorm": {"task_weighting": "gradnorm"},
     "pcgrad": {"task_weighting": "pcgrad"},
+    "hashed": {"id_tables": "hashed", "hash_rows": 300},
 }
 
 

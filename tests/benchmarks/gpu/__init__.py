@@ -1,0 +1,1 @@
+"""How quick all models are on a GPU: in TensorFlow, or as modules that JAX's compiler takes."""
