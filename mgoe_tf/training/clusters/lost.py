@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from mgoe_tf.training.clusters.place import ClusterLost, Place
+from mgoe_tf.training.stopping import Interrupted, StopRequest
 
 _POLL_SECONDS = 0.5
 _CONNECT_SECONDS = 2.0
@@ -19,15 +20,21 @@ _TOLD_SECONDS = 60.0
 _ERRORS = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError)
 
 
-def wait_for_servers(place: Place, roles: tuple[str, ...]) -> None:
-    """Waits until all processes of some roles can be reached; calls to others fail at once."""
+def wait_for_servers(place: Place, stop: StopRequest) -> None:
+    """Waits until servers and workers can be reached: calls fail at once where they cannot.
+
+    Raises:
+      Interrupted: there was a request to stop.
+    """
     begun = told = time.monotonic()
     waiting = {
         f"{role} {index}": address
-        for role in roles
+        for role in ("ps", "worker")
         for index, address in enumerate(place.addresses.get(role, ()))
     }
     while waiting:
+        if stop.number is not None:
+            raise Interrupted(stop.number)
         waiting = {name: address for name, address in waiting.items() if not _answers(address)}
         now = time.monotonic()
         if waiting and now - told >= _TOLD_SECONDS:

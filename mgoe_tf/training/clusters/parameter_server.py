@@ -76,7 +76,6 @@ def make_cluster(
     """The strategy to make a model in, and who trains it."""
     if place is None:
         return tf.distribute.get_strategy(), ThisProcess()
-    wait_for_servers(place, ("ps", "worker"))
     resolver = tf.distribute.cluster_resolver.SimpleClusterResolver(
         tf.train.ClusterSpec({role: list(of) for role, of in place.addresses.items()}),
         task_type=place.role,
@@ -101,6 +100,8 @@ def train(
             spec = checkpoints.read_trained_spec(options)
             require_trained_tasks(spec, options)
             tf.keras.utils.set_random_seed(options.seed)
+            if place is not None:
+                wait_for_servers(place, stop)
             strategy, workers = make_cluster(place, min_shard_bytes=options.min_shard_bytes)
             with strategy.scope():
                 model = checkpoints.new_model(spec, model_options, options)

@@ -79,10 +79,17 @@ class ClusterCheckpoints(RunCheckpoints):
         found: dict[int, int] = {}
         for name in filesystem.listdir(self._folder):
             match = _POSITION.fullmatch(name)
-            if match and int(match[1]) <= int(latest.rpartition("-")[2]):
-                position = Position.read(self._position_file(int(match[1])))
-                if position.epoch and not position.batch:
-                    found.setdefault(position.epoch, int(match[1]))
+            if not match or int(match[1]) > int(latest.rpartition("-")[2]):
+                continue
+            path = self._position_file(int(match[1]))
+            try:
+                position = Position.read(path)
+            except (ValueError, OSError):
+                if filesystem.exists(path):
+                    raise
+                continue  # the chief has removed it meanwhile
+            if position.epoch and not position.batch:
+                found.setdefault(position.epoch, int(match[1]))
         return found
 
     def restore_epoch(self, number: int) -> Position:

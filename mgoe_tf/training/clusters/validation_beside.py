@@ -112,9 +112,10 @@ def train(model_options: ModelOptions, options: TrainOptions) -> dict[str, Any]:
         spec = checkpoints.read_trained_spec(options)
         tf.keras.utils.set_random_seed(options.seed)
         validation = EpochValidation(spec, model_options, options, report=_print)
+        latest = -1
         while not validation.is_finished:
-            before = validation.catch_up()
-            if validation.catch_up() == before:
+            before, latest = latest, validation.catch_up()
+            if latest == before:
                 _wait(stop)
         return evaluate_best(spec, options)
 

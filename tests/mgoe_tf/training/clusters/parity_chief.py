@@ -17,6 +17,7 @@ from mgoe_tf.models.registry import build_model
 from mgoe_tf.training import checkpoints
 from mgoe_tf.training.batches import TrainingBatches
 from mgoe_tf.training.clusters.coordinator import ThisProcess
+from mgoe_tf.training.clusters.lost import wait_for_servers
 from mgoe_tf.training.clusters.parameter_server import UncountedTask, make_cluster
 from mgoe_tf.training.clusters.place import read_place
 from mgoe_tf.training.clusters.run_state import put_in_index_order, row_orders
@@ -25,6 +26,7 @@ from mgoe_tf.training.clusters.work_units import WorkUnits, unit_function
 from mgoe_tf.training.optimizers import LazyAdam
 from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.step import TrainingStep
+from mgoe_tf.training.stopping import StopRequest
 from tests.model_options import OPTIONS
 
 
@@ -96,6 +98,7 @@ def main() -> None:
     place = read_place("parameter_server")
     assert place is not None
     prepare_process(place)
+    wait_for_servers(place, StopRequest())
     strategy, workers = make_cluster(place, min_shard_bytes=1024)
     options = TrainOptions(
         data_dir=sys.argv[1], model_dir=sys.argv[2], batch_size=256, distribution="parameter_server"

@@ -10,7 +10,7 @@ import time
 
 ROOT = pathlib.Path(__file__).parents[4]
 # Of a machine that is busy with other things.
-PATIENCE_SECONDS = 400.0
+PATIENCE_SECONDS = 900.0
 
 
 class Command:
