@@ -57,7 +57,10 @@ class RemoteWorkers:
         self.ahead = 2 * number
 
     def schedule(self, function: UnitFunction, unit: Any) -> Callable[[], Done]:
-        result = self._coordinator.schedule(function, args=tuple(unit))
+        # made here: made where the function runs, that a worker is gone would be another error than
+        # the one that has its unit done by another
+        here = tuple(map(tf.convert_to_tensor, unit))
+        result = self._coordinator.schedule(function, args=here)
 
         def fetch() -> Done:
             try:
