@@ -57,10 +57,7 @@ class RemoteWorkers:
         self.ahead = 2 * number
 
     def schedule(self, function: UnitFunction, unit: Any) -> Callable[[], Done]:
-        # made here: made where the function runs, that a worker is gone would be another error than
-        # the one that has its unit done by another
-        here = tuple(map(tf.convert_to_tensor, unit))
-        result = self._coordinator.schedule(function, args=here)
+        result = self._coordinator.schedule(function, args=tuple(unit))
 
         def fetch() -> Done:
             try:
