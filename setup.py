@@ -86,6 +86,7 @@ setup(
             "mgoe-refresh = input_pipeline.refresh:main",
             "mgoe-synthetic = input_pipeline.sources.synthetic.__main__:main",
             "mgoe-train = mgoe_tf.train:main",
+            "mgoe-launch = mgoe_tf.launch:main",
             "mgoe-evaluate = mgoe_tf.evaluate:main",
             "mgoe-compare = mgoe_tf.compare:main",
             "mgoe-tune = mgoe_tf.tune:main",

@@ -33,6 +33,7 @@ from input_pipeline.files.json_file import read_json
 from input_pipeline.files.literal_path import literal_path
 from input_pipeline.log import vocabulary
 from input_pipeline.spec import SPEC_FILE, DatasetSpec, read_spec
+from mgoe_tf.layers import row_order
 from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import MADE, RankingModel
 from mgoe_tf.models.options import ModelOptions, from_json
@@ -330,5 +331,8 @@ def load_model(model_dir: str, best: bool = True) -> LoadedModel:
     if path is None:
         raise ValueError(f"--model_dir={model_dir} holds no checkpoint yet")
     restore(checkpoint, path).expect_partial()
+    tables = model.embeddings.tables
+    for name, a in row_order.recorded(path, [*tables]).items():
+        row_order.to_index_order(tables[name], a)
     metrics = read_metrics(model_dir, "validation")
     return LoadedModel(model, lookup, spec, model_options, train_options, metrics)
