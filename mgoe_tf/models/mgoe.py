@@ -28,6 +28,7 @@ from mgoe_tf.layers.task_adjustment import TaskAdjustment
 from mgoe_tf.layers.user_rows import by_row
 from mgoe_tf.models.base import Features, Lookup, RankingModel, vocabulary_of
 from mgoe_tf.models.mgoe_node_network import MGOENodeNetwork
+from mgoe_tf.models.mgoe_sizes import SIZES, told
 from mgoe_tf.models.micro_neighbors import neighbor_lists, neighbor_weights
 from mgoe_tf.models.node_network import NodeNetwork
 from mgoe_tf.models.options import GatedOptions, require
@@ -40,17 +41,34 @@ def _of_neighbors(owner: str, column: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class MGOEOptions(GatedOptions):
-    """Sizes and readings of MGOE. Symbols are those of the paper."""
+    """Sizes and readings of MGOE. Symbols are those of the paper.
+
+    Numbers that are not given (None) become those of `size`, and are told so from then on.
+    """
 
     temperature: float = option(
         1.0, "tau of the macro weights softmax(log(1 + w) / tau) (Eq. 14): lower is sharper."
     )
-    num_shared_experts: int = option(
-        1, "n_s, experts shared by all tasks, in the bottom and in the fusion."
+    size: str = option(
+        "base",
+        "Sizes of what is not given by itself: n_s, n_t, h and the layers of a fusion expert. "
+        + "; ".join(f"{name}: {told(sizes)}" for name, sizes in SIZES.items())
+        + ".",
+        tuple(SIZES),
     )
-    num_task_experts: int = option(1, "n_t, experts of each task, in the bottom and in the fusion.")
-    head_units: int = option(8, "h, the width of a macro graph expert's head.")
-    fusion_units: tuple[int, ...] = option((64, 32), "Layers of a fusion expert (Eq. 2).")
+    num_shared_experts: int = option(
+        None,
+        "n_s, experts shared by all tasks, in the bottom and in the fusion. Default: of --size.",
+    )
+    num_task_experts: int = option(
+        None, "n_t, experts of each task, in the bottom and in the fusion. Default: of --size."
+    )
+    head_units: int = option(
+        None, "h, the width of a macro graph expert's head. Default: of --size."
+    )
+    fusion_units: tuple[int, ...] = option(
+        None, "Layers of a fusion expert (Eq. 2). Default: of --size."
+    )
     attention_query: str = option(
         "target",
         "Query of the macro attention (Eq. 16). target: the target node of the kind of the set's "
@@ -91,6 +109,10 @@ class MGOEOptions(GatedOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require(self, f"one of {', '.join(SIZES)}", ("size",), lambda value: value in SIZES)
+        for name, value in dataclasses.asdict(SIZES[self.size]).items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)  # as frozen dataclasses are completed
         require(self, "at least 1", ("head_units", "fusion_units"), lambda value: value >= 1)
         experts = ("num_shared_experts", "num_task_experts")
         require(self, "at least 0", experts, lambda value: value >= 0)
