@@ -109,7 +109,6 @@ class MGOEOptions(GatedOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        require(self, f"one of {', '.join(SIZES)}", ("size",), lambda value: value in SIZES)
         for name, value in dataclasses.asdict(SIZES[self.size]).items():
             if getattr(self, name) is None:
                 object.__setattr__(self, name, value)  # as frozen dataclasses are completed

@@ -41,7 +41,7 @@ from mgoe_tf.models.options import ModelOptions, from_json
         (MGOEOptions, {"dropout": -0.1}, r"--dropout: must be in \[0, 1\), got -0.1"),
         (MGOEOptions, {"head_units": 0}, "--head_units: must be at least 1, got 0"),
         (MGOEOptions, {"fusion_units": (0,)}, r"--fusion_units: must be at least 1, got \[0\]"),
-        (MGOEOptions, {"size": "tiny"}, "--size: must be one of small, base, large, got tiny"),
+        (MGOEOptions, {"size": "tiny"}, "--size: must be one of small, base, large, got 'tiny'"),
         (MGOEOptions, {"temperature": 0.0}, "--temperature: must be above 0, got 0.0"),
         (MGOEOptions, {"num_task_experts": -1}, "--num_task_experts: must be at least 0, got -1"),
         (
