@@ -83,8 +83,10 @@ setup(
     entry_points={
         "console_scripts": [
             "mgoe-prepare = input_pipeline.prepare:main",
+            "mgoe-refresh = input_pipeline.refresh:main",
             "mgoe-synthetic = input_pipeline.sources.synthetic.__main__:main",
             "mgoe-train = mgoe_tf.train:main",
+            "mgoe-launch = mgoe_tf.launch:main",
             "mgoe-evaluate = mgoe_tf.evaluate:main",
             "mgoe-compare = mgoe_tf.compare:main",
             "mgoe-tune = mgoe_tf.tune:main",
@@ -94,6 +96,7 @@ setup(
             "mgoe-client = export.client.__main__:main",
             "mgoe-deploy = export.deploy.__main__:main",
             "mgoe-explain = export.explain:main",
+            "mgoe-daily = export.daily.__main__:main",
             "mgoe-features = export.features:main",
         ]
     },

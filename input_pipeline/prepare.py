@@ -196,7 +196,7 @@ def describe(
         num_user_macro_nodes=preparation.num_user_macro_nodes,
         num_item_macro_nodes=preparation.num_item_macro_nodes,
         max_neighbors=preparation.max_neighbors,
-        cuts=preparation.quantiles,
+        cuts=preparation.quantiles if index.cuts is None else index.cuts,
         cut_times=index.cut_times,
         counts={
             "events": log.num_events,
@@ -222,9 +222,9 @@ def complete(
     """Writes the report, and adds to a spec what is known after the last window."""
     spec = dataclasses.replace(
         spec,
-        features=_with_transforms(spec, statistics.transforms),
+        features=with_transforms(spec, statistics.transforms),
         counts=spec.counts | _counts(spec, windows),
-        grouping=_grouping_checksum(spec, data_dir),
+        grouping=grouping_checksum(spec, data_dir),
     )
     edges = [window.edges for window in windows if window.edges]
     by_window = [window.statistics for window in windows]
@@ -238,7 +238,8 @@ def complete(
     return spec
 
 
-def _with_transforms(spec: DatasetSpec, transforms: Mapping[str, Transform]) -> tuple[Feature, ...]:
+def with_transforms(spec: DatasetSpec, transforms: Mapping[str, Transform]) -> tuple[Feature, ...]:
+    """The features of a spec with what their numbers are read through, by name."""
     return tuple(
         feature
         if feature.transform is None
@@ -268,7 +269,7 @@ def _counts(spec: DatasetSpec, windows: Sequence[WindowDescription]) -> dict[str
     }
 
 
-def _grouping_checksum(spec: DatasetSpec, data_dir: str) -> str:
+def grouping_checksum(spec: DatasetSpec, data_dir: str) -> str:
     """SHA-256 of which macro node each user and each item of history is in."""
     folder = filesystem.join(data_dir, "graph", graph_name(1, len(spec.cuts)))
     digest = hashlib.sha256()

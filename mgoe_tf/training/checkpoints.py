@@ -33,6 +33,7 @@ from input_pipeline.files.json_file import read_json
 from input_pipeline.files.literal_path import literal_path
 from input_pipeline.log import vocabulary
 from input_pipeline.spec import SPEC_FILE, DatasetSpec, read_spec
+from mgoe_tf.layers import row_order
 from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import MADE, RankingModel
 from mgoe_tf.models.options import ModelOptions, from_json
@@ -76,7 +77,7 @@ def holds_checkpoint(model_dir: str) -> bool:
     return holds_run(model_dir) and filesystem.exists(latest)
 
 
-def write_json(path: str, contents: dict[str, Any]) -> None:
+def write_json(path: str, contents: Any) -> None:
     """Writes a JSON file whole: a reader never sees half of one."""
     filesystem.write_text(path, json.dumps(contents, indent=2) + "\n")
 
@@ -185,8 +186,11 @@ def _read_config(model_dir: str) -> tuple[dict[str, Any], str]:
 def require_same_data(trained_on: DatasetSpec, given: DatasetSpec, data_dir: str) -> None:
     """Raises ValueError saying what differs, where a model's weights do not fit a data set.
 
-    A model that hashes ids reads data sets of any ids.
+    They fit those that continue the one that it was trained on, too, and a model that hashes ids
+    reads data sets of any ids.
     """
+    if given.goes_on_from(trained_on):
+        return
     given = given.with_hashed_ids(trained_on.hash_rows)
     if trained_on.fingerprint() == given.fingerprint():
         return
@@ -327,5 +331,8 @@ def load_model(model_dir: str, best: bool = True) -> LoadedModel:
     if path is None:
         raise ValueError(f"--model_dir={model_dir} holds no checkpoint yet")
     restore(checkpoint, path).expect_partial()
+    tables = model.embeddings.tables
+    for name, a in row_order.recorded(path, [*tables]).items():
+        row_order.to_index_order(tables[name], a)
     metrics = read_metrics(model_dir, "validation")
     return LoadedModel(model, lookup, spec, model_options, train_options, metrics)

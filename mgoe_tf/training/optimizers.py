@@ -151,6 +151,11 @@ class LazyAdam(tf.keras.optimizers.Adam):
     def _average_of(self, variable: tf.Variable) -> tf.Variable:
         return self._averages[self._index_dict[self._var_key(variable)]]
 
+    def slots(self, table: tf.Variable) -> list[tf.Variable]:
+        """What is kept of each row of a table."""
+        averages = [self._average_of(table)] if self.ema_decay else []
+        return [*self._moments[self._index_dict[self._var_key(table)]], *averages]
+
     def exempt(self, variables: Iterable[tf.Variable]) -> None:
         """Leaves these dense weights without penalties."""
         self._exempt |= {self._var_key(variable) for variable in variables}

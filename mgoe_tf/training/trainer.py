@@ -20,10 +20,20 @@ from mgoe_tf.models.base import MADE, RankingModel
 from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.reports import best_run, run_report
 from mgoe_tf.reports.run_facts import RunFacts
-from mgoe_tf.training import assets, board_layout, checkpoints, event_files, hooks, loop, summaries
+from mgoe_tf.training import (
+    assets,
+    board_layout,
+    checkpoints,
+    days,
+    event_files,
+    hooks,
+    loop,
+    summaries,
+    warm_start,
+)
 from mgoe_tf.training.batches import WINDOWS, TrainingBatches
 from mgoe_tf.training.optimizers import LazyAdam
-from mgoe_tf.training.options import TrainOptions
+from mgoe_tf.training.options import CLUSTERED, TrainOptions
 from mgoe_tf.training.phases import Phases
 from mgoe_tf.training.position import Position
 from mgoe_tf.training.profile import Profile
@@ -49,6 +59,7 @@ _MAY_CHANGE = frozenset(
         "keep_checkpoints",
         "resume",
         "intra_op_threads",
+        "min_shard_bytes",
         "skip_bad_records",
         "evaluate_test",
         "report",
@@ -78,10 +89,16 @@ def train(
       Interrupted: the process was told to end; the run is saved and can be resumed.
     """
     require_apart({name: getattr(options, name) for name in ("model_dir", "data_dir")})
+    if options.distribution in CLUSTERED:
+        # in clusters alone, which nobody else imports
+        from mgoe_tf.training.clusters import roles
+
+        return roles.train(model_options, options)
     with contextlib.ExitStack() as held:
         with StopRequest().listening() as stop:
             spec = checkpoints.read_trained_spec(options)
             require_trained_tasks(spec, options)
+            warm_start.require_startable(spec, model_options, options)
             tf.keras.utils.set_random_seed(options.seed)
             strategy = make_strategy(options)
             with strategy.scope():
@@ -89,29 +106,37 @@ def train(
             examples = open_examples(
                 options.data_dir,
                 spec,
-                WINDOWS[options.train_rows],
+                WINDOWS[options.rows_of_training],
                 model.feature_names,
                 skip_bad_records=options.skip_bad_records,
+                newest=options.rows_of_training == "newest",
             )
             steps_per_epoch = examples.num_rows // min(options.batch_size, examples.num_rows)
             with strategy.scope():
                 step = make_step(model, options, num_steps=options.epochs * steps_per_epoch)
             # after everything that refuses options: a run that cannot begin takes no directory
             held.enter_context(run_lock(options.model_dir))
-            _begin_run(model, options)
+            begin_run(model, options)
             lookup = checkpoints.make_lookup(options.model_dir, spec, model)
             source = TrainingBatches(examples, lookup, spec, options)
             _train(step, source, strategy, stop, model_options, trial)
-        return _evaluate_best(spec, options)
+        return evaluate_best(spec, options)
 
 
-def make_step(model: RankingModel, options: TrainOptions, *, num_steps: int) -> TrainingStep:
+def make_step(
+    model: RankingModel,
+    options: TrainOptions,
+    *,
+    num_steps: int,
+    task_class: type[MultiTask] = MultiTask,
+) -> TrainingStep:
     """The training step that some options describe, in the scope of the model's strategy.
 
     Args:
       model: with all its weights.
       options: of training.
       num_steps: of the whole run, which a schedule may end with.
+      task_class: of the loss.
     """
     names = model.spec.task_names
     schedule = make_schedule(
@@ -130,7 +155,7 @@ def make_step(model: RankingModel, options: TrainOptions, *, num_steps: int) -> 
     )
     if options.precision == "mixed_float16":
         optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
-    task = MultiTask(
+    task = task_class(
         task_names=names,
         task_weights=options.task_weights,
         label_smoothing=options.label_smoothing,
@@ -163,7 +188,7 @@ def make_strategy(options: TrainOptions) -> tf.distribute.Strategy:
     )
 
 
-def _begin_run(model: RankingModel, options: TrainOptions) -> None:
+def begin_run(model: RankingModel, options: TrainOptions) -> None:
     """Writes a new model directory, or checks that an old one may be resumed."""
     if not checkpoints.holds_checkpoint(options.model_dir):
         # also where a run ended before its first checkpoint: there is nothing to keep or to resume
@@ -171,6 +196,7 @@ def _begin_run(model: RankingModel, options: TrainOptions) -> None:
         checkpoints.write_run(
             options.model_dir, model.spec, model.options, options, model.made_assets()
         )
+        days.begin(options.model_dir, options.warm_start)
         return
     spec, model_options = model.spec, model.options
     if not options.resume:
@@ -219,11 +245,14 @@ def _train(
     )
     saved = RunCheckpoints(options.model_dir, step, keep=options.keep_checkpoints)
     position = saved.restore()
-    train_writer, validation_writer = _event_writers(options.model_dir, position)
+    train_writer, validation_writer = event_writers(options.model_dir, position)
     line = ProgressLine(batch_size=source.batch_size)
     if position.step:
         line.print(f"going on after step {position.step}, in epoch {position.epoch + 1}")
     else:
+        if options.warm_start:
+            with strategy.scope():
+                line.print(warm_start.apply(step, options, make_step))
         if options.resume:
             line.print(
                 f"--resume: {options.model_dir} holds no saved run yet: this one begins anew"
@@ -286,20 +315,28 @@ def _train(
     validation_writer.close()
 
 
-def _event_writers(
+def event_writers(
     model_dir: str, position: Position
 ) -> tuple[tf.summary.SummaryWriter, tf.summary.SummaryWriter]:
     """Writers of training and validation, whose curves end where the run stands."""
-    ends = {"train": position.logged_step, "validation": position.validated_step}
-    folders = {name: filesystem.join(model_dir, "events", name) for name in ends}
-    if position.step:
-        for name, last_step in ends.items():
-            event_files.cut_off(folders[name], last_step)
-    train_writer, validation_writer = map(tf.summary.create_file_writer, folders.values())
+    last = {"train": position.logged_step, "validation": position.validated_step}
+    train_writer, validation_writer = (
+        event_writer(model_dir, name, step if position.step else None)
+        for name, step in last.items()
+    )
     return train_writer, validation_writer
 
 
-def _evaluate_best(spec: DatasetSpec, options: TrainOptions) -> dict[str, Any]:
+def event_writer(model_dir: str, name: str, last_step: int | None) -> tf.summary.SummaryWriter:
+    """A writer of `train` or `validation`, whose curves end with a step; None: they begin."""
+    folder = filesystem.join(model_dir, "events", name)
+    if last_step is not None:
+        event_files.cut_off(folder, last_step)
+    return tf.summary.create_file_writer(folder)
+
+
+def evaluate_best(spec: DatasetSpec, options: TrainOptions) -> dict[str, Any]:
+    """Metrics of the best epoch on the window that the options tell, and what is written of it."""
     split = "test" if options.evaluate_test else "validation"
     loaded = checkpoints.load_model(options.model_dir)
     evaluator = Evaluator(
@@ -318,4 +355,6 @@ def _evaluate_best(spec: DatasetSpec, options: TrainOptions) -> dict[str, Any]:
         facts = RunFacts.gather(options.model_dir, loaded, evaluator, scored)
         run_report.write(facts)
         best_run.write(facts, evaluator)
+    if options.warm_start:
+        days.end(options.model_dir)
     return metrics
