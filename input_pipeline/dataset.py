@@ -33,7 +33,7 @@ from input_pipeline.records.sources import (
     read_in_turn,
     read_one_by_one,
 )
-from input_pipeline.spec import DatasetSpec
+from input_pipeline.spec import NEWEST_ROWS, DatasetSpec
 
 # Few shards are read at a time, of four times as many, so that a row comes at another time in every
 # epoch: models that met rows in one order, epoch after epoch, learnt them by heart.
@@ -49,6 +49,7 @@ def open_examples(
     feature_names: Collection[str],
     *,
     skip_bad_records: int = 0,
+    newest: bool = False,
 ) -> Examples:
     """The rows of some windows, with some of their features and all labels.
 
@@ -57,11 +58,27 @@ def open_examples(
     once, and bad records are left out from then on. A damaged file counts as one bad record, and is
     left out from that record on.
 
+    Args:
+      data_dir, spec: the data set.
+      windows: some of `spec.WINDOWS`.
+      feature_names: input features that are read.
+      skip_bad_records: how many may be left out.
+      newest: whether of `train` alone the newest window is read, of a refreshed data set.
+
     Raises:
       ValueError: a file is missing or not indexed, there are no rows or another number than the
         spec tells, or more than `skip_bad_records` bad records; names the first one too many.
     """
     files, index = example_files(data_dir, windows), read_index(data_dir)
+    expected = sum(spec.counts["rows"].get(window, 0) for window in windows)
+    if newest:
+        expected = spec.counts.get(NEWEST_ROWS, -1)
+        if expected < 0:
+            raise ValueError(
+                f"{data_dir}: does not keep the newest training window apart, as data sets of "
+                "input_pipeline.refresh do: train on all with --warm_rows=told"
+            )
+        files = files[-spec.flags["num_shards"] :]
     unknown = [path for path in files if os.path.basename(path) not in index]
     if unknown:
         raise ValueError(f"{unknown[0]}: not in the index of the data set's shards")
@@ -72,7 +89,6 @@ def open_examples(
         layout_of(spec, data_dir),
         tuple(index[os.path.basename(path)] for path in files),
     )
-    expected = sum(spec.counts["rows"].get(window, 0) for window in windows)
     if examples.num_rows != expected:
         raise ValueError(
             f"{data_dir}: expected {expected} rows in {' and '.join(windows)} as the spec tells, "

@@ -116,6 +116,12 @@ class PreparationOptions:
         "cuts that are given are positions themselves, (0-based index) / (number of the user's "
         "lines), so that 0.95 tests users of 20 lines and more alone.",
     )
+    cut_times: tuple[int, ...] | None = option(
+        None,
+        "The times themselves at which windows end, in place of --cuts: at least three, ascending, "
+        "numbers in the unit of the data set; an event at one is the last of its window. With "
+        "--split=time.",
+    )
     time_from: str | None = option(
         None,
         "Leave out the lines before this time, a number in the log's unit or ISO 8601 (in UTC).",
@@ -367,6 +373,15 @@ class PreparationOptions:
             raise ValueError(
                 f"--cuts: must be at least three ascending numbers in (0, 1), got {list(cuts)}"
             )
+        times = self.cut_times
+        if times is None:
+            return
+        if len(times) < 3 or any(a >= b for a, b in itertools.pairwise(times)):
+            raise ValueError(
+                f"--cut_times: must be at least three ascending times, got {list(times)}"
+            )
+        if self.cuts is not None:
+            raise ValueError(f"--cut_times: take the place of --cuts={list(self.cuts)}; give one")
 
     @property
     def quantiles(self) -> tuple[float, ...]:

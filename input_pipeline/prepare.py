@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from absl import logging
 
 from input_pipeline.commands.command import run_command
@@ -36,6 +37,8 @@ from input_pipeline.report import data_report as report
 from input_pipeline.report import telling
 from input_pipeline.report.window_warnings import window_warnings
 from input_pipeline.spec import SPEC_FILE, DatasetSpec, Task
+
+_BLOCK_NODES = 1 << 22
 
 
 def prepare(preparation: PreparationOptions) -> DatasetSpec:
@@ -193,7 +196,7 @@ def describe(
         num_user_macro_nodes=preparation.num_user_macro_nodes,
         num_item_macro_nodes=preparation.num_item_macro_nodes,
         max_neighbors=preparation.max_neighbors,
-        cuts=preparation.quantiles,
+        cuts=preparation.quantiles if index.cuts is None else index.cuts,
         cut_times=index.cut_times,
         counts={
             "events": log.num_events,
@@ -219,9 +222,9 @@ def complete(
     """Writes the report, and adds to a spec what is known after the last window."""
     spec = dataclasses.replace(
         spec,
-        features=_with_transforms(spec, statistics.transforms),
+        features=with_transforms(spec, statistics.transforms),
         counts=spec.counts | _counts(spec, windows),
-        grouping=_grouping_checksum(spec, data_dir),
+        grouping=grouping_checksum(spec, data_dir),
     )
     edges = [window.edges for window in windows if window.edges]
     by_window = [window.statistics for window in windows]
@@ -235,7 +238,8 @@ def complete(
     return spec
 
 
-def _with_transforms(spec: DatasetSpec, transforms: Mapping[str, Transform]) -> tuple[Feature, ...]:
+def with_transforms(spec: DatasetSpec, transforms: Mapping[str, Transform]) -> tuple[Feature, ...]:
+    """The features of a spec with what their numbers are read through, by name."""
     return tuple(
         feature
         if feature.transform is None
@@ -265,13 +269,15 @@ def _counts(spec: DatasetSpec, windows: Sequence[WindowDescription]) -> dict[str
     }
 
 
-def _grouping_checksum(spec: DatasetSpec, data_dir: str) -> str:
+def grouping_checksum(spec: DatasetSpec, data_dir: str) -> str:
     """SHA-256 of which macro node each user and each item of history is in."""
     folder = filesystem.join(data_dir, "graph", graph_name(1, len(spec.cuts)))
     digest = hashlib.sha256()
     for feature in spec.select(role="macro_id"):
-        macro = filesystem.load_array(filesystem.join(folder, f"{feature.column}.npy"))
-        digest.update(macro.astype("<i4").tobytes())
+        # Local, as `data_dir` is while it is written, and maybe larger than memory.
+        macro = np.load(filesystem.join(folder, f"{feature.column}.npy"), mmap_mode="r")
+        for start in range(0, len(macro), _BLOCK_NODES):
+            digest.update(macro[start : start + _BLOCK_NODES].astype("<i4").tobytes())
     return digest.hexdigest()
 
 

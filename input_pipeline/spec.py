@@ -22,6 +22,8 @@ RECORD_LAYOUTS = ("example", "request")
 # The most rows of a record in the request layout.
 MAX_CANDIDATES = 32
 WINDOWS = ("history", "train", "validation", "test")
+# In `counts` of a refreshed data set: rows of the newest training window, whose shards come last.
+NEWEST_ROWS = "newest_training_rows"
 INPUT_OWNERS = (*NODES, "context")
 
 
@@ -64,7 +66,7 @@ class DatasetSpec:
       features: of a row, labels and timestamp included.
       num_user_macro_nodes, num_item_macro_nodes: K_U and K_I.
       max_neighbors: L, the most micro neighbours of a node by one task.
-      cuts: the quantiles q_1 .. q_n as given.
+      cuts: the quantiles q_1 .. q_n as given, or the shares of the events up to given times.
       cut_times: t_1 .. t_n: timestamps, positions (`order`, as `log/windows.py` has them), or
         ranks in the permutation (`random`).
       counts: of events, users, items, malformed lines, duplicates, what else was left out or read
@@ -76,6 +78,8 @@ class DatasetSpec:
         record that holds them (`records/packing.py`).
       grouping: SHA-256 of which macro node each node of history is in: another grouping means
         other things by the same macro nodes.
+      continues: fingerprints of the data sets that this one goes on from, the first one first: a
+        model that was trained on one of them reads this one too, and a new one goes on from it.
     """
 
     source: str
@@ -96,6 +100,7 @@ class DatasetSpec:
     record_layout: str = "example"
     record_packing: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     grouping: str = ""
+    continues: tuple[str, ...] = ()
     format_version: int = FORMAT_VERSION
 
     def __post_init__(self) -> None:
@@ -179,6 +184,10 @@ class DatasetSpec:
         }
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
+    def goes_on_from(self, other: DatasetSpec) -> bool:
+        """Whether this is the other data set, as models see it, with days added to it."""
+        return other.with_hashed_ids(0).fingerprint() in self.continues
+
     def to_json(self) -> str:
         """The spec as text."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
@@ -193,6 +202,8 @@ class DatasetSpec:
                 f"{origin}: format_version must be {FORMAT_VERSION}, got {version!r}: the data set "
                 "is of another version of this package; prepare it again from its log"
             )
+        if isinstance(fields, dict):
+            fields.setdefault("continues", ())  # version 0.4.0 wrote none
         known = {field.name for field in dataclasses.fields(cls)}
         if isinstance(fields, dict):  # what version 0.4 wrote has none
             fields.setdefault("record_packing", {})
@@ -209,6 +220,7 @@ class DatasetSpec:
             "source_files": lambda file: SourceFile(**file),
             "cuts": float,
             "cut_times": lambda time: time,
+            "continues": str,
         }
         for name, parse in parsers.items():
             fields[name] = tuple(parse(value) for value in fields[name])

@@ -65,12 +65,14 @@ class IndexDescription:
       vocabularies: `user_id` and `item_id` first, then those of side and context features.
       list_lengths: of columns whose cells hold several ids, by name, how many at most.
       numbers: of columns of numbers, by name, their owner and kind of transform.
+      cuts: where times were given, the shares of the events up to them; None: the options'.
     """
 
     cut_times: tuple[float, ...]
     vocabularies: tuple[Vocabulary, ...]
     list_lengths: Mapping[str, int]
     numbers: Mapping[str, tuple[str, str]]
+    cuts: tuple[float, ...] | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -55,23 +55,16 @@ class Activity(Provider):
     def columns(self, cut: Cut) -> Mapping[str, NodeTable]:
         if not cut.facts.activity:
             return {}
-        events, num_tasks = cut.past.events(), len(cut.facts.tasks)
-        assert events.timestamp is not None
+        num_tasks = len(cut.facts.tasks)
         ticks_of_day = _SECONDS_OF_DAY * UNITS[cut.facts.timestamp_unit or "s"]
         tables: dict[str, NodeTable] = {}
-        for owner, nodes in (("user", events.user), ("item", events.item)):
+        for owner in NODES:
+            activity = cut.past.activity(owner)
             values = np.empty((cut.known(owner), num_tasks + 2), np.float32)
-            for task in range(num_tasks):
-                did = ((events.positive >> np.uint32(task)) & np.uint32(1)).astype(bool)
-                values[:, task] = np.log1p(np.bincount(nodes[did], minlength=len(values)))
-            # Events are in the order of time, and every known node has one.
-            times = events.timestamp
-            for place, backwards in ((num_tasks, False), (num_tasks + 1, True)):
-                step = -1 if backwards else 1
-                known, first = np.unique(nodes[::step], return_index=True)
-                assert len(known) == len(values)
-                age = cut.past.time - times[::step][first]
-                values[:, place] = age / ticks_of_day
+            values[:, :num_tasks] = np.log1p(activity.events).T
+            # every known node has an event
+            for place, times in enumerate((activity.first, activity.latest), num_tasks):
+                values[:, place] = (cut.past.time - times) / ticks_of_day
             column = DenseColumn(values, _missing(num_tasks))
             tables[owner] = {f"{owner}_activity": column}
         return tables

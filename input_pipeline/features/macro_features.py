@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.feature import NODES, Feature
 from input_pipeline.features.provider import Cut, LogFacts, Provider, other
 from input_pipeline.graph.macro_edges import macro_edges, one_hot
-from input_pipeline.graph.node_table import DenseColumn, NodeTable
+from input_pipeline.graph.merging_matrix import Pairs
+from input_pipeline.graph.node_table import DenseColumn, NodeTable, updated
 from input_pipeline.graph.task_table import task_table
 
 
@@ -81,11 +87,24 @@ class TaskTable(Provider):
         )
 
     def columns(self, cut: Cut) -> Mapping[str, NodeTable]:
-        table = task_table(
-            cut.pairs,
-            cut.macro["item"],
-            cut.known("user"),
-            len(cut.facts.tasks),
-            cut.facts.num_macro_nodes["item"],
-        )
-        return {"user": {"task_table": DenseColumn(table)}}
+        since, num_users = cut.since, cut.known("user")
+        if since is None:
+            return {"user": {"task_table": DenseColumn(_counts(cut, cut.pairs, num_users))}}
+        changed = np.zeros(num_users, bool)
+        changed[since.touched["user"]] = True
+        # an item that joins a macro node counts for all who have met it
+        joined = np.zeros(cut.known("item"), bool)
+        joined[since.joined["item"]] = True
+        changed[cut.pairs.user[joined[cut.pairs.item]]] = True
+        users = np.flatnonzero(changed)
+        place = np.cumsum(changed, dtype=np.int32) - np.int32(1)
+        pairs = cut.pairs.take(np.flatnonzero(changed[cut.pairs.user]))
+        pairs = dataclasses.replace(pairs, user=place[pairs.user])
+        found = {"task_table": DenseColumn(_counts(cut, pairs, len(users)))}
+        return {"user": updated(since.tables["user"], users, found, num_users)}
+
+
+def _counts(cut: Cut, pairs: Pairs, num_users: int) -> NDArray[Any]:
+    """float32 [U, T, K_I]."""
+    num_tasks, num_macro_nodes = len(cut.facts.tasks), cut.facts.num_macro_nodes["item"]
+    return task_table(pairs, cut.macro["item"], num_users, num_tasks, num_macro_nodes)

@@ -12,11 +12,24 @@ from input_pipeline.feature import Transform
 
 
 class Moments:
-    """Count, mean, sum of squares about it, least and largest of W columns of numbers."""
+    """Of W columns of numbers, part by part, six numbers each.
+
+    Count, mean, sum of squares about it, least, largest, and whether any is missing.
+    """
 
     def __init__(self) -> None:
         self._parts: list[NDArray[Any]] = []
-        self._has_missing = False
+
+    @classmethod
+    def of_parts(cls, parts: NDArray[Any]) -> Moments:
+        """Those whose `parts` these are."""
+        moments = cls()
+        moments._parts += list(parts)
+        return moments
+
+    def parts(self) -> NDArray[Any]:
+        """What was found in each part, float64 [parts, 6, W]."""
+        return np.stack(self._parts)
 
     def add(self, values: NDArray[Any], times: NDArray[Any] | None = None) -> None:
         """Takes in float64 [N, W]; NaN is missing.
@@ -26,7 +39,6 @@ class Moments:
           times: int64 [N, 1], how often each counts, from 1; None: once.
         """
         there = ~np.isnan(values)
-        self._has_missing = self._has_missing or not there.all()
         known = np.where(there, values, 0.0)
         count = (there if times is None else there * times).sum(axis=0)
         mean = (known if times is None else known * times).sum(axis=0) / np.maximum(count, 1)
@@ -34,17 +46,23 @@ class Moments:
         squares = (squares if times is None else squares * times).sum(axis=0)
         low = np.where(there, values, np.inf).min(axis=0, initial=np.inf)
         high = np.where(there, values, -np.inf).max(axis=0, initial=-np.inf)
-        self._parts.append(np.stack([count, mean, squares, low, high]))
+        is_missing = (~there).any(axis=0)
+        self._parts.append(np.stack([count, mean, squares, low, high, is_missing]))
 
     def extend(self, other: Moments) -> None:
         """Takes in what another has."""
         self._parts += other._parts
-        self._has_missing = self._has_missing or other._has_missing
 
-    def complete(self, transform: Transform) -> Transform:
-        """The transform by what was taken in; `none` leaves numbers as they are."""
-        # [windows, 5, W]
-        count, means, squares, low, high = np.moveaxis(np.stack(self._parts), 1, 0)
+    def complete(self, transform: Transform, num_parts: int | None = None) -> Transform:
+        """The transform by what was taken in; `none` leaves numbers as they are.
+
+        Args:
+          transform: its kind.
+          num_parts: how many parts count, the first ones; None: all.
+        """
+        # [parts, 6, W]
+        parts = self.parts()[:num_parts]
+        count, means, squares, low, high, is_missing = np.moveaxis(parts, 1, 0)
         total = np.maximum(count.sum(axis=0), 1)
         mean = (count * means).sum(axis=0) / total
         variance = (squares + count * (means - mean) ** 2).sum(axis=0) / total
@@ -58,5 +76,5 @@ class Moments:
             transform,
             mean=tuple(mean.tolist()),
             deviation=tuple(deviation.tolist()),
-            has_missing=self._has_missing,
+            has_missing=bool(is_missing.any()),
         )

@@ -48,6 +48,21 @@ class LogFacts:
 
 
 @dataclasses.dataclass(frozen=True)
+class Since:
+    """What was known at an earlier cut of the same grouping, and what has changed since.
+
+    Attributes:
+      tables: by owner, of all nodes known then.
+      touched: by owner, ascending: the nodes of all pairs that were touched since.
+      joined: by owner, ascending: the nodes that have a macro node since then.
+    """
+
+    tables: Mapping[str, NodeTable]
+    touched: Mapping[str, NDArray[Any]]
+    joined: Mapping[str, NDArray[Any]]
+
+
+@dataclasses.dataclass(frozen=True)
 class Cut:
     """What is known at one cut. U and I users and items have appeared.
 
@@ -58,6 +73,7 @@ class Cut:
       matrix: E, CSR [U, I].
       macro: int32 [U] and [I] by owner, -1 for cold nodes.
       codes: by owner, int64: the order of raw ids by vocabulary row.
+      since: what a provider may go on from; None: it computes its columns of all nodes.
     """
 
     facts: LogFacts
@@ -66,6 +82,7 @@ class Cut:
     matrix: sparse.csr_matrix
     macro: Mapping[str, NDArray[Any]]
     codes: Mapping[str, NDArray[Any]]
+    since: Since | None = None
 
     def known(self, owner: str) -> int:
         """U or I."""

@@ -23,17 +23,10 @@ class SideFeatures(Provider):
         return tuple(feature for owner in NODES for feature in told_features(facts, owner))
 
     def columns(self, cut: Cut) -> Mapping[str, NodeTable]:
-        return {owner: _told(cut.past, owner, cut.past.latest_event(owner)) for owner in NODES}
+        return {owner: cut.past.told(owner) for owner in NODES}
 
     def next_window(self, past: Past, nodes: Mapping[str, NDArray[Any]]) -> Mapping[str, NodeTable]:
-        return {
-            owner: _told(past, owner, past.next_window_event(owner)[nodes[owner]])
-            for owner in NODES
-        }
-
-
-def _told(past: Past, owner: str, events: NDArray[Any]) -> NodeTable:
-    return {name: column.at(events) for name, column in past.columns(owner).items()}
+        return {owner: past.told_by_next_window(owner, nodes[owner]) for owner in NODES}
 
 
 def told_features(facts: LogFacts, owner: str) -> tuple[Feature, ...]:

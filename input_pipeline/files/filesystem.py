@@ -245,6 +245,15 @@ def copy(source: str, target: str) -> None:
             writer.write(block)
 
 
+def link(source: str, target: str) -> None:
+    """Gives a file that is never written to again a second name, or copies it where none can be."""
+    if not is_remote(source) and not is_remote(target):
+        with contextlib.suppress(OSError):  # across file systems, or where there are no links
+            os.link(source, target)
+            return
+    copy(source, target)
+
+
 def rename(source: str, target: str) -> None:
     """Renames a file or a local directory; for remote directories see `publish`."""
     if not is_remote(source) and not is_remote(target):

@@ -26,6 +26,12 @@ class Pairs:
     behaviors: NDArray[Any]
     latest: NDArray[Any]
 
+    def take(self, places: NDArray[Any]) -> Pairs:
+        """Some of them, ascending, or as a mask."""
+        return Pairs(
+            self.user[places], self.item[places], self.behaviors[places], self.latest[:, places]
+        )
+
 
 def task_places(levels: Sequence[int]) -> NDArray[Any]:
     """int64 [T]: what each task adds to rho(C).

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from input_pipeline.files import filesystem
-from input_pipeline.graph.ragged import taken
+from input_pipeline.graph.ragged import offsets_of, taken
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +37,15 @@ class DenseColumn:
         values = np.empty((len(nodes), *self.values.shape[1:]), self.values.dtype)
         values[: len(known)] = self.values[known]
         values[len(known) :] = self.missing
+        return dataclasses.replace(self, values=values)
+
+    def updated(self, nodes: NDArray[Any], found: Column, size: int) -> DenseColumn:
+        """With what was found of some nodes, ascending, of `size` nodes; see `updated`."""
+        assert isinstance(found, DenseColumn)
+        values = np.empty((size, *self.values.shape[1:]), self.values.dtype)
+        values[: len(self)] = self.values
+        values[len(self) :] = self.missing
+        values[nodes] = found.values
         return dataclasses.replace(self, values=values)
 
     def save(self, path: str) -> None:
@@ -66,6 +75,22 @@ class ListColumn:
         longer = np.pad(indptr, (0, len(nodes) - len(known)), mode="edge")
         return ListColumn(longer, {name: array[places] for name, array in self.arrays.items()})
 
+    def updated(self, nodes: NDArray[Any], found: Column, size: int) -> ListColumn:
+        """With what was found of some nodes, ascending, of `size` nodes; see `updated`."""
+        assert isinstance(found, ListColumn)
+        # [size]: of each node where its list begins among those that were, then those found
+        starts, lengths = np.zeros(size, np.int64), np.zeros(size, np.int64)
+        starts[: len(self)], lengths[: len(self)] = self.indptr[:-1], np.diff(self.indptr)
+        starts[nodes] = found.indptr[:-1] + self.indptr[-1]
+        lengths[nodes] = np.diff(found.indptr)
+        indptr = offsets_of(lengths)
+        places = np.arange(indptr[-1]) + np.repeat(starts - indptr[:-1], lengths)
+        arrays = {
+            name: np.concatenate([array, found.arrays[name].astype(array.dtype)])[places]
+            for name, array in self.arrays.items()
+        }
+        return ListColumn(indptr, arrays)
+
     def save(self, path: str) -> None:
         """Writes `<path>.npz`."""
         filesystem.save_arrays(f"{path}.npz", {"indptr": self.indptr, **self.arrays})
@@ -78,6 +103,20 @@ NodeTable: TypeAlias = dict[str, Column]
 def take(table: Mapping[str, Column], nodes: NDArray[Any]) -> NodeTable:
     """The table of some nodes, ascending; of those that are not in it nothing is known."""
     return {name: column.take(nodes) for name, column in table.items()}
+
+
+def updated(
+    table: Mapping[str, Column], nodes: NDArray[Any], found: Mapping[str, Column], size: int
+) -> NodeTable:
+    """A later table: of some nodes what was found, of the others what was known.
+
+    Args:
+      table: of the nodes that there were.
+      nodes: ascending, below `size`; all that were not in `table` are among them, or have nothing.
+      found: of these nodes, the columns that are wanted, in their order.
+      size: how many nodes there are.
+    """
+    return {name: table[name].updated(nodes, column, size) for name, column in found.items()}
 
 
 def save(folder: str, table: Mapping[str, Column]) -> None:

@@ -68,6 +68,11 @@ class RowPlacement:
         self.positions: NodeArray = unit(matrix)
         self._width = matrix.shape[1]
 
+    @classmethod
+    def of_width(cls, width: int) -> RowPlacement:
+        """For later nodes alone, of rows that were so wide."""
+        return cls(sparse.csr_matrix((0, width)))
+
     def place(self, rows: sparse.csr_matrix) -> NodeArray:
         return unit(rows[:, : self._width])
 

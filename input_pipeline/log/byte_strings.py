@@ -110,7 +110,9 @@ class ByteStrings:
         if not 0 < width <= _WIDEST or (starts > last).any():
             return self.flat[taken(self.offsets, index)[1]]
         # From every character on the next ones, as one value: [characters]
-        windows = np.ndarray(last + 1, f"V{width}", np.ascontiguousarray(self.flat), strides=(1,))
+        windows: NDArray[Any] = np.ndarray(
+            last + 1, f"V{width}", np.ascontiguousarray(self.flat), strides=(1,)
+        )
         characters = windows[starts].view(np.uint8).reshape(-1, width)
         return characters[np.arange(width) < lengths[:, np.newaxis]]
 
@@ -231,7 +233,7 @@ class ByteStrings:
             part = np.zeros(offsets[-1] - offsets[0] + _WORD_BYTES, np.uint8)
             part[:-_WORD_BYTES] = self.flat[offsets[0] : offsets[-1]]
             # From every character on the next eight, as one number: [characters + 1]
-            words = np.ndarray(len(part) - _WORD_BYTES + 1, "<u8", part, strides=(1,))
+            words: NDArray[Any] = np.ndarray(len(part) - _WORD_BYTES + 1, "<u8", part, strides=(1,))
             first, left = offsets[:-1] - offsets[0], np.diff(offsets)
             found = left.astype(np.uint64)
             longer = np.flatnonzero(left > 0)

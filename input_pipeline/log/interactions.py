@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from input_pipeline.graph.merging_matrix import Pairs
+from input_pipeline.graph.node_table import NodeTable
 from input_pipeline.log.events import EventLog
 from input_pipeline.log.rows import Rows
 from input_pipeline.log.vocabulary import (
@@ -99,11 +100,51 @@ def build_interactions(log: EventLog, windows: Windows) -> Interactions:
     return Interactions(windows, ids, features, events, pair_keys, pair)
 
 
+@dataclasses.dataclass(frozen=True)
+class NodeActivity:
+    """The events of the nodes of one owner, V of them.
+
+    Attributes:
+      events: int64 [T, V], by task.
+      first, latest: int64 [V], the times of the first and of the latest event; of a node without
+        events the largest and the smallest int64.
+    """
+
+    events: NDArray[Any]
+    first: NDArray[Any]
+    latest: NDArray[Any]
+
+    @classmethod
+    def of(cls, events: Rows, owner: str, size: int, num_tasks: int) -> NodeActivity:
+        """Of some events with times."""
+        nodes, counts = getattr(events, owner), np.zeros((num_tasks, size), np.int64)
+        for task in range(num_tasks):
+            did = ((events.positive >> np.uint32(task)) & np.uint32(1)).astype(bool)
+            counts[task] = np.bincount(nodes[did], minlength=size)
+        assert events.timestamp is not None
+        limits = np.iinfo(np.int64)
+        first, latest = np.full(size, limits.max), np.full(size, limits.min)
+        np.minimum.at(first, nodes, events.timestamp)
+        np.maximum.at(latest, nodes, events.timestamp)
+        return cls(counts, first, latest)
+
+    def and_later(self, later: NodeActivity) -> NodeActivity:
+        """With later events, of as many nodes or more."""
+        more = len(later.first) - len(self.first)
+        limits = np.iinfo(np.int64)
+        return NodeActivity(
+            np.pad(self.events, ((0, 0), (0, more))) + later.events,
+            np.minimum(np.pad(self.first, (0, more), constant_values=limits.max), later.first),
+            np.maximum(np.pad(self.latest, (0, more), constant_values=limits.min), later.latest),
+        )
+
+
 class Past:
     """What is known after some windows: pairs, behaviours and who tells of the nodes."""
 
     def __init__(self, interactions: Interactions, num_tasks: int):
         self._interactions = interactions
+        self._num_tasks = num_tasks
         num_pairs = len(interactions.pair_keys)
         self._behaviors = np.zeros(num_pairs, np.uint32)
         self._touched = np.zeros(num_pairs, bool)
@@ -154,9 +195,17 @@ class Past:
         """int64 [number of items of the log]: events so far."""
         return self._events_of_item.copy()
 
-    def columns(self, owner: str) -> dict[str, FeatureValuesColumn]:
-        """What the events of the whole log tell of their users, or of their items, by name."""
-        return self._interactions.features[owner]
+    def told(self, owner: str) -> NodeTable:
+        """What the latest events of all known users, or items, tell of them."""
+        return self._told(owner, self.latest_event(owner))
+
+    def told_by_next_window(self, owner: str, nodes: NDArray[Any]) -> NodeTable:
+        """The same of some nodes for the next window; new ones by their first event in it."""
+        return self._told(owner, self.next_window_event(owner)[nodes])
+
+    def _told(self, owner: str, events: NDArray[Any]) -> NodeTable:
+        features = self._interactions.features[owner]
+        return {name: column.at(events) for name, column in features.items()}
 
     def latest_event(self, owner: str) -> NDArray[Any]:
         """int64 [known]: the latest event of each known node, which tells its side features."""
@@ -172,11 +221,13 @@ class Past:
         events[nodes[new]] = part.start + first[new]
         return events
 
-    def events(self) -> Rows:
-        """All events so far, in order."""
-        windows = self._interactions.windows
-        stop = windows.bounds[self.num_windows]
-        return self._interactions.events.take(slice(0, int(stop)))
+    def activity(self, owner: str) -> NodeActivity:
+        """How often, and from when to when, each known node was active; of logs with a clock."""
+        log, part = (
+            self._interactions,
+            slice(0, self._interactions.windows.bounds[self.num_windows]),
+        )
+        return NodeActivity.of(log.events.take(part), owner, self.known(owner), self._num_tasks)
 
     @property
     def time(self) -> float:

@@ -62,6 +62,11 @@ class Windows:
         return len(self.bounds) - 1
 
     @property
+    def shares(self) -> tuple[float, ...]:
+        """Of the events, the share up to each cut."""
+        return tuple((self.bounds[1:-1] / self.bounds[-1]).tolist())
+
+    @property
     def window_of_event(self) -> NDArray[Any]:
         """int64 [N], ascending: the window of each entry of `lines`."""
         return np.repeat(np.arange(self.num_windows), np.diff(self.bounds))
@@ -137,6 +142,7 @@ def cut_windows(
     seed: int,
     *,
     from_the_end: bool = False,
+    given_times: tuple[int, ...] | None = None,
 ) -> Windows:
     """Orders the events and cuts them into n + 1 windows.
 
@@ -147,12 +153,16 @@ def cut_windows(
       cuts: q_1 .. q_n.
       seed: of the permutation of `random`.
       from_the_end: with `order`, whether each user's last lines are validation and test.
+      given_times: with `time`, t_1 .. t_n in place of the quantiles `cuts`.
 
     Raises:
-      ValueError: without timestamps for `split="time"`, or naming the first empty window.
+      ValueError: without timestamps for `split="time"`, with times for another split, or naming
+        the first empty window.
     """
     if not len(log):
         raise ValueError("--input: no events")
+    if given_times is not None and split != "time":
+        raise ValueError(f"--cut_times: needs --split=time, got --split={split}")
     cut_times: tuple[float, ...]
     if split == "order":
         # Times and lines order the whole log; the position only says which window a line is in.
@@ -176,18 +186,19 @@ def cut_windows(
             raise ValueError(
                 "--split=time: needs timestamps, but the source has none; use --split=order"
             )
-        cut_times = tuple(np.quantile(time, cuts, method="lower").tolist())
+        cut_times = given_times or tuple(np.quantile(time, cuts, method="lower").tolist())
         window = np.searchsorted(np.array(cut_times), time, side="left")
     timestamp = time if log.timestamp is None else log.timestamp
     # The stable sort keeps equal times in the order of the lines.
     lines = np.lexsort((timestamp, time, window))
-    bounds = np.searchsorted(window[lines], np.arange(len(cuts) + 2))
+    bounds = np.searchsorted(window[lines], np.arange(len(cut_times) + 2))
     windows = Windows(lines, time[lines], bounds, cut_times)
     for k in range(windows.num_windows):
         if bounds[k] == bounds[k + 1]:
             raise ValueError(
-                f"--cuts: every window needs events, but {windows.describe(k)} has none of the "
-                f"{len(log)} events{_way_out(log, split, cuts, from_the_end)}"
+                f"--{'cuts' if given_times is None else 'cut_times'}: every window needs events, "
+                f"but {windows.describe(k)} has none of the {len(log)} events"
+                f"{_way_out(log, split, cuts, from_the_end)}"
             )
     return windows
 

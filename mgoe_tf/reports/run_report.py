@@ -6,6 +6,7 @@ import html
 
 from input_pipeline.files import filesystem
 from input_pipeline.pages.page import cards, document
+from input_pipeline.spec import NEWEST_ROWS
 from mgoe_tf.reports import origins, quality, workings
 from mgoe_tf.reports.run_facts import RunFacts
 from mgoe_tf.training.batches import WINDOWS
@@ -44,7 +45,7 @@ def render(facts: RunFacts) -> str:
 
 
 def _head(facts: RunFacts, title: str) -> str:
-    options, counts = facts.loaded.train_options, facts.spec.counts["rows"]
+    options = facts.loaded.train_options
     window = _WINDOWS[facts.scored.split]
     if facts.spec.split != "time":
         window = "rows that the model has never seen"
@@ -57,10 +58,17 @@ def _head(facts: RunFacts, title: str) -> str:
     auc, history = facts.metrics["average"]["auc"], facts.history
     values = {
         "mean AUC of the tasks": "none" if auc is None else f"{auc:.4f}",
-        "rows trained on": f"{sum(counts.get(name, 0) for name in WINDOWS[options.train_rows]):,}",
+        "rows trained on": f"{_rows_trained_on(facts):,}",
         "weights": f"{facts.loaded.model.count_params():,}",
         "best epoch": f"{history.best_epoch} of {history.epochs}",
         "time": duration(history.seconds),
         "seed": f"{options.seed}",
     }
     return f"<h1>{html.escape(title)}</h1><p>{html.escape(text)}</p>{cards(values)}"
+
+
+def _rows_trained_on(facts: RunFacts) -> int:
+    counts, rows = facts.loaded.spec.counts, facts.loaded.train_options.rows_of_training
+    if rows == "newest":
+        return int(counts[NEWEST_ROWS])
+    return sum(counts["rows"].get(name, 0) for name in WINDOWS[rows])

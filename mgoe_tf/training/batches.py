@@ -19,7 +19,7 @@ from mgoe_tf.layers.id_lookup import IdLookup
 from mgoe_tf.models.base import EMBEDDED_ROLES
 from mgoe_tf.training.options import TrainOptions
 
-WINDOWS = {"all": ("history", "train"), "windows": ("train",)}
+WINDOWS = {"all": ("history", "train"), "windows": ("train",), "newest": ("train",)}
 
 
 @dataclasses.dataclass(frozen=True)

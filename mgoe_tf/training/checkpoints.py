@@ -77,7 +77,7 @@ def holds_checkpoint(model_dir: str) -> bool:
     return holds_run(model_dir) and filesystem.exists(latest)
 
 
-def write_json(path: str, contents: dict[str, Any]) -> None:
+def write_json(path: str, contents: Any) -> None:
     """Writes a JSON file whole: a reader never sees half of one."""
     filesystem.write_text(path, json.dumps(contents, indent=2) + "\n")
 
@@ -186,8 +186,11 @@ def _read_config(model_dir: str) -> tuple[dict[str, Any], str]:
 def require_same_data(trained_on: DatasetSpec, given: DatasetSpec, data_dir: str) -> None:
     """Raises ValueError saying what differs, where a model's weights do not fit a data set.
 
-    A model that hashes ids reads data sets of any ids.
+    They fit those that continue the one that it was trained on, too, and a model that hashes ids
+    reads data sets of any ids.
     """
+    if given.goes_on_from(trained_on):
+        return
     given = given.with_hashed_ids(trained_on.hash_rows)
     if trained_on.fingerprint() == given.fingerprint():
         return

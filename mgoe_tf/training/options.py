@@ -89,6 +89,20 @@ class TrainOptions:
         "graph.",
         ("all", "windows"),
     )
+    warm_start: str = option(
+        "",
+        "Model directory to go on from, with weights and the optimizer's state: of the same model "
+        "and options, trained on this data set or on one that it continues "
+        "(input_pipeline.refresh). Ids that it did not know begin as the mean of their macro "
+        "node's members, or as the row that unknown ids share.",
+        is_path=True,
+    )
+    warm_rows: str = option(
+        "newest",
+        "What --warm_start trains on. newest: the newest training window alone, which a refreshed "
+        "data set keeps apart; told: what --train_rows says.",
+        ("newest", "told"),
+    )
     oov_rate: float = option(
         0.05,
         "Share of ids and side features replaced at random in training by the out-of-vocabulary "
@@ -211,6 +225,26 @@ class TrainOptions:
         if not 0 <= self.hash_rows <= MOST_ROWS:
             raise ValueError(f"--hash_rows: must be at most {MOST_ROWS}, got {self.hash_rows}")
         self._require_schedule()
+        self._require_warm_start()
+
+    @property
+    def rows_of_training(self) -> str:
+        """A key of `batches.WINDOWS`: what is trained on."""
+        is_newest = self.warm_start and self.warm_rows == "newest"
+        return "newest" if is_newest else self.train_rows
+
+    def _require_warm_start(self) -> None:
+        """Raises ValueError for options that a run that goes on from another one cannot have."""
+        if self.warm_start and self.schedule == "cosine":
+            raise ValueError(
+                "--schedule: cosine has come to its end where --warm_start goes on; take constant "
+                "or warmup, got cosine"
+            )
+        if self.warm_start and self.distribution not in ("one_device", "mirrored"):
+            raise ValueError(
+                "--distribution: must be one_device or mirrored with --warm_start, got "
+                f"{self.distribution}"
+            )
 
     def _require_schedule(self) -> None:
         """Raises ValueError for options that the schedule does not read."""

@@ -20,7 +20,17 @@ from mgoe_tf.models.base import MADE, RankingModel
 from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.reports import best_run, run_report
 from mgoe_tf.reports.run_facts import RunFacts
-from mgoe_tf.training import assets, board_layout, checkpoints, event_files, hooks, loop, summaries
+from mgoe_tf.training import (
+    assets,
+    board_layout,
+    checkpoints,
+    days,
+    event_files,
+    hooks,
+    loop,
+    summaries,
+    warm_start,
+)
 from mgoe_tf.training.batches import WINDOWS, TrainingBatches
 from mgoe_tf.training.optimizers import LazyAdam
 from mgoe_tf.training.options import CLUSTERED, TrainOptions
@@ -88,6 +98,7 @@ def train(
         with StopRequest().listening() as stop:
             spec = checkpoints.read_trained_spec(options)
             require_trained_tasks(spec, options)
+            warm_start.require_startable(spec, model_options, options)
             tf.keras.utils.set_random_seed(options.seed)
             strategy = make_strategy(options)
             with strategy.scope():
@@ -95,9 +106,10 @@ def train(
             examples = open_examples(
                 options.data_dir,
                 spec,
-                WINDOWS[options.train_rows],
+                WINDOWS[options.rows_of_training],
                 model.feature_names,
                 skip_bad_records=options.skip_bad_records,
+                newest=options.rows_of_training == "newest",
             )
             steps_per_epoch = examples.num_rows // min(options.batch_size, examples.num_rows)
             with strategy.scope():
@@ -184,6 +196,7 @@ def begin_run(model: RankingModel, options: TrainOptions) -> None:
         checkpoints.write_run(
             options.model_dir, model.spec, model.options, options, model.made_assets()
         )
+        days.begin(options.model_dir, options.warm_start)
         return
     spec, model_options = model.spec, model.options
     if not options.resume:
@@ -237,6 +250,9 @@ def _train(
     if position.step:
         line.print(f"going on after step {position.step}, in epoch {position.epoch + 1}")
     else:
+        if options.warm_start:
+            with strategy.scope():
+                line.print(warm_start.apply(step, options, make_step))
         if options.resume:
             line.print(
                 f"--resume: {options.model_dir} holds no saved run yet: this one begins anew"
@@ -339,4 +355,6 @@ def evaluate_best(spec: DatasetSpec, options: TrainOptions) -> dict[str, Any]:
         facts = RunFacts.gather(options.model_dir, loaded, evaluator, scored)
         run_report.write(facts)
         best_run.write(facts, evaluator)
+    if options.warm_start:
+        days.end(options.model_dir)
     return metrics

@@ -20,7 +20,7 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
 @pytest.mark.parametrize(
     "suite",
     [
-        pytest.param(name, marks=[pytest.mark.slow] * (name in ("serve", "cluster")))
+        pytest.param(name, marks=[pytest.mark.slow] * (name in ("serve", "ids", "cluster")))
         for name in SUITES
     ],
 )

@@ -40,7 +40,7 @@ def test_fingerprint_follows_what_weights_depend_on():
     ("text", "message"),
     [
         ("{", r"spec\.json: must be JSON, got a file that is cut off in line 1\. Prepare"),
-        ("[]", r"spec\.json: not a data set spec: missing \['counts'"),
+        ("[]", r"spec\.json: not a data set spec: missing \['continues', 'counts'"),
         ('{"more": 1}', r"unknown \['more'\]"),
     ],
 )

@@ -172,6 +172,13 @@ def test_values_reach_the_options() -> None:
     assert (preparation.source, preparation.cuts) == ("taobao", (0.1, 0.2, 0.3))
 
 
+def test_flags_win_over_the_size_wherever_they_stand() -> None:
+    model, _, _ = train_flags.read_train_flags(
+        parsed("--data_dir=d", "--model_dir=m", "--head_units=5", "--size=small")
+    )
+    assert (model.head_units, model.num_shared_experts) == (5, 0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

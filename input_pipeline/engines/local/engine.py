@@ -8,13 +8,14 @@ import numpy as np
 
 from input_pipeline.engines import engine
 from input_pipeline.engines.local.log_columns import log_statistics
+from input_pipeline.engines.local.log_state import LogState
 from input_pipeline.engines.local.merging_graph import MergingGraph
 from input_pipeline.engines.local.numeric_statistics import NumericStatistics
 from input_pipeline.engines.local.window_writer import WindowWriter
 from input_pipeline.features.provider import LogFacts
 from input_pipeline.log import vocabulary
 from input_pipeline.log.events import EventLog
-from input_pipeline.log.interactions import Interactions, Past, build_interactions
+from input_pipeline.log.interactions import OWNERS, Interactions, Past, build_interactions
 from input_pipeline.log.vocabulary import ListsColumn, NumbersColumn
 from input_pipeline.log.windows import cut_windows
 from input_pipeline.preparation_options import PreparationOptions
@@ -75,6 +76,7 @@ class LocalEngine(engine.Engine):
             options.quantiles,
             options.seed,
             from_the_end=options.cuts is None,
+            given_times=options.cut_times,
         )
         self.interactions = interactions = build_interactions(log, windows)
         vocabularies = []
@@ -98,6 +100,7 @@ class LocalEngine(engine.Engine):
                 for name, column in features.items()
                 if isinstance(column, NumbersColumn)
             },
+            cuts=None if options.cut_times is None else windows.shares,
         )
 
     def begin(self, spec: DatasetSpec, facts: LogFacts) -> None:
@@ -110,6 +113,7 @@ class LocalEngine(engine.Engine):
             ShardWriter(self.data_dir, options.num_shards, options.num_workers, options.seed)
         )
         self._windows = WindowWriter(interactions, spec, options)
+        self._described: list[engine.WindowDescription] = []
 
     def pairs(self, cut: int) -> None:
         assert self._past.num_windows == cut, f"{self._past.num_windows} windows before cut {cut}"
@@ -125,13 +129,34 @@ class LocalEngine(engine.Engine):
         return engine.graph_name(cut, len(self._spec.cuts))
 
     def rows(self, window: int) -> engine.WindowDescription:
-        return self._windows.rows(window, self._past, self._graph, self._numbers)
+        found = self._windows.rows(window, self._past, self._graph, self._numbers)
+        self._described.append(found)
+        return found
 
     def records(self, window: int) -> None:
         self._shards.add(self.interactions.windows.split(window), self._windows.encoder(window))
 
+    def _state(self) -> LogState:
+        """What is kept of the log, after its last window."""
+        interactions, windows = self.interactions, self.interactions.windows
+        counts = {}
+        for name, (_, column) in interactions.vocabularies.items():
+            so_far = [column.counts(int(b), len(column.values)) for b in windows.bounds[-3:]]
+            counts[name] = np.diff(np.stack(so_far), axis=0)
+        return LogState(
+            pairs=self._past.pairs(),
+            activity={owner: self._past.activity(owner) for owner in OWNERS},
+            counts=counts,
+            numbers=self._numbers.arrays(),
+            events=tuple(np.diff(windows.bounds).tolist()),
+            last_time=int(windows.time.max()),
+            windows=tuple(self._described),
+        )
+
     def finish(self) -> engine.DatasetStatistics:
         self._shards.finish()
         self._windows.save_truth(self.data_dir)
+        if self._spec.split == "time":
+            self._state().write(self.data_dir, self._spec.task_names)
         log = log_statistics(self.interactions, self._spec, self._graph.tables)
         return engine.DatasetStatistics(log, self._numbers.transforms())

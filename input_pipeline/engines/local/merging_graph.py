@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from input_pipeline.engines.given_groups import GivenGroups
-from input_pipeline.features.provider import Cut, LogFacts
+from input_pipeline.features.provider import Cut, LogFacts, Since
 from input_pipeline.features.registry import empty_tables, tables_at
 from input_pipeline.files import filesystem
 from input_pipeline.graph.balance import balance
+from input_pipeline.graph.macro_matching import centers, matching, renumbered
 from input_pipeline.graph.macro_nodes import (
     Grouping,
     GroupingOptions,
@@ -109,8 +111,28 @@ class MergingGraph:
         self._placements: dict[str, Placement] = {}
         self._groupings: dict[str, Grouping] = {}
         self._pairs: _ScoredPairs | None = None
+        self._touched: dict[str, NDArray[Any]] | None = None
         self.macro: dict[str, NDArray[Any]] = {owner: np.zeros(0, np.int32) for owner in OWNERS}
         self.tables: dict[str, NodeTable] = empty_tables(spec.features)
+
+    def go_on(
+        self,
+        groupings: Mapping[str, Grouping],
+        placements: Mapping[str, Placement],
+        tables: Mapping[str, NodeTable],
+        touched: Mapping[str, NDArray[Any]],
+    ) -> None:
+        """Begins at a cut that an earlier run came to; `pairs` and `edges` are those of the next.
+
+        Args:
+          groupings: by owner; `macro` is of all nodes known at that cut.
+          placements: by owner, of those that were grouped.
+          tables: by owner, of all nodes known at that cut.
+          touched: by owner, ascending: the nodes of the events from that cut to the next.
+        """
+        self._groupings, self._placements = dict(groupings), dict(placements)
+        self.macro = {owner: groupings[owner].macro for owner in OWNERS}
+        self.tables, self._touched = dict(tables), dict(touched)
 
     def pairs(self, name: str, past: Past) -> None:
         """Scores the pairs of the past, and writes them to `graph/<name>`."""
@@ -125,9 +147,14 @@ class MergingGraph:
         """Writes to `graph/<name>` what is known of each node by the scored pairs."""
         assert self._pairs is not None
         past, matrix = self._pairs.past, self._pairs.matrix
+        since = None
         if not self._pairs.are_grouped:
-            self._join(matrix)
-        cut = Cut(self._facts, past, self._pairs.pairs, matrix, dict(self.macro), self._codes)
+            before = self.macro
+            self.macro = self._joined(matrix)
+            since = self._since(before)
+        cut = Cut(
+            self._facts, past, self._pairs.pairs, matrix, dict(self.macro), self._codes, since
+        )
         self.tables = tables_at(cut)
         folder = filesystem.join(self._data_dir, "graph", name)
         for table in self.tables.values():
@@ -136,11 +163,26 @@ class MergingGraph:
         filesystem.write_text(filesystem.join(folder, "graph.json"), description)
         self._pairs = None
 
-    def _join(self, matrix: sparse.csr_matrix) -> None:
-        for owner, rows in self._sides(matrix).items():
-            self.macro[owner] = assign_new_nodes(
+    def _joined(self, matrix: sparse.csr_matrix) -> dict[str, NDArray[Any]]:
+        """By owner, the macro node of each node at the next cut."""
+        return {
+            owner: assign_new_nodes(
                 self.macro[owner], rows, self._groupings[owner].centroids, self._placements[owner]
             )
+            for owner, rows in self._sides(matrix).items()
+        }
+
+    def _since(self, before: Mapping[str, NDArray[Any]]) -> Since | None:
+        """What the next cut's columns may go on from, where it is known what was touched."""
+        if self._touched is None:
+            return None
+        joined = {}
+        for owner, macro in self.macro.items():
+            known = np.full(len(macro), -1, np.int32)
+            known[: len(before[owner])] = before[owner]
+            joined[owner] = np.flatnonzero((known < 0) & (macro >= 0))
+        since, self._touched = Since(self.tables, self._touched, joined), None
+        return since
 
     def _sides(self, matrix: sparse.csr_matrix) -> dict[str, sparse.csr_matrix]:
         """What the nodes of each side are placed by, in rows."""
@@ -175,10 +217,27 @@ class MergingGraph:
                 grouping = group_nodes(
                     scores, self._placements[owner].positions, self._options[owner], owner
                 )
-            path = filesystem.join(folder, f"{owner}_centroids.npy")
-            filesystem.save_array(path, grouping.centroids)
-            self._groupings[owner], self.macro[owner] = grouping, grouping.macro
+            self._take(owner, grouping)
         self._pairs = dataclasses.replace(self._pairs, are_grouped=True)
+
+    def regroup(self) -> None:
+        """Groups all nodes anew by the scored pairs, under the numbers of the macro nodes so far.
+
+        Old and new macro nodes are matched so that the squared distances between them, summed, are
+        least; an old one lies where its members do among the new places.
+        """
+        assert self._pairs is not None
+        before = self._joined(self._pairs.matrix)
+        self.group()
+        for owner, macro in before.items():
+            grouping = self._groupings[owner]
+            old = centers(self._placements[owner].positions, macro, len(grouping.centroids))
+            self._take(owner, renumbered(grouping, matching(old, grouping.centroids)))
+
+    def _take(self, owner: str, grouping: Grouping) -> None:
+        path = filesystem.join(self._data_dir, "graph", f"{owner}_centroids.npy")
+        filesystem.save_array(path, grouping.centroids)
+        self._groupings[owner], self.macro[owner] = grouping, grouping.macro
 
     def _describe(self, interactions: int, num_windows: int) -> dict[str, Any]:
         """What `graph.json` tells."""

@@ -34,16 +34,22 @@ class NumericStatistics:
         self._features = spec.select(role="numeric")
         self._moments = {feature.name: Moments() for feature in self._features}
 
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """By feature, what was found in each window: float64 [windows, 6, W]."""
+        return {name: moments.parts() for name, moments in self._moments.items()}
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Begins with what `arrays` gave of earlier windows."""
+        self._moments = {f.name: Moments.of_parts(arrays[f.name]) for f in self._features}
+
     def add(self, window: int, nodes: WindowNodes) -> None:
-        """Takes in a window, if it ends at t_{n-1} or before.
+        """Takes in a window.
 
         Args:
           window: one after another.
           nodes: those of its events.
         """
         windows = self._interactions.windows
-        if windows.split(window) in ("validation", "test"):
-            return
         places = nodes.places(self._interactions.events.take(windows.slice(window)))
         for feature in self._features:
             values = self._values(feature, windows.slice(window), nodes.tables, places)
@@ -72,11 +78,11 @@ class NumericStatistics:
         return values.reshape(len(values), -1).astype(np.float64)
 
     def transforms(self) -> dict[str, Transform]:
-        """By feature, the transform by what was found."""
-        found = {}
+        """By feature, the transform by what was found up to t_{n-1}."""
+        found, last = {}, self._interactions.windows.num_windows - 2
         for feature in self._features:
             assert feature.transform is not None
-            found[feature.name] = self._moments[feature.name].complete(feature.transform)
+            found[feature.name] = self._moments[feature.name].complete(feature.transform, last)
         return found
 
 

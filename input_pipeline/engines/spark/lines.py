@@ -69,9 +69,6 @@ def read_lines(session: SparkSession, options: PreparationOptions, work: Workspa
       ValueError: a column is missing, too many lines are malformed, or none is left.
     """
     layout = make_layout(options)
-    refused = [feature.name for feature in layout.features if feature.kind == "multi"]
-    if refused:
-        raise ValueError(f"--engine=spark: has no features of kind multi yet, got {refused}")
     unit = layout.timestamp_unit or options.timestamp_unit
     TimeRange.of(options, layout.timestamp_column, unit)  # refused here, not on an executor
     table = open_source(session, options, layout.columns)
@@ -159,8 +156,9 @@ def _parse(
     unit = layout.timestamp_unit or options.timestamp_unit
     times = TimeRange.of(options, layout.timestamp_column, unit)
     ids = {layout.user_column, layout.item_column}
-    ids |= {f.cells for f in layout.features if f.kind == "categorical"}
-    writer = CellWriter(unit, {}, frozenset(ids))
+    ids |= {f.cells for f in layout.features if f.kind in ("categorical", "multi")}
+    separators = {f.column: f.separator for f in layout.features if f.kind == "multi"}
+    writer = CellWriter(unit, separators, frozenset(ids))
     numbers = {
         path if filesystem.is_remote(path) else os.path.abspath(path): number
         for number, path in enumerate(paths)

@@ -111,6 +111,7 @@ class AITM(RankingModel):
 
     options_class = AITMOptions
     options: AITMOptions
+    reads_concatenated = True
     explains = True
 
     def __init__(

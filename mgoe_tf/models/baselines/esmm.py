@@ -106,6 +106,7 @@ class ESMM(RankingModel):
 
     options_class = ESMMOptions
     options: ESMMOptions
+    reads_concatenated = True
     explains = True
 
     def __init__(

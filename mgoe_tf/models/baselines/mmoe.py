@@ -11,6 +11,7 @@ import tensorflow as tf
 from input_pipeline.commands.options import option
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.layers.mlp_experts import MlpExperts
+from mgoe_tf.layers.split_rows import for_all_tasks
 from mgoe_tf.layers.task_gates import TaskGates, mix
 from mgoe_tf.models.base import Features, RankingModel, concatenated
 from mgoe_tf.models.options import GatedOptions, require
@@ -39,6 +40,7 @@ class MMoE(RankingModel):
 
     options_class = MMoEOptions
     options: MMoEOptions
+    reads_concatenated = True
 
     def __init__(
         self, *, spec: DatasetSpec, options: MMoEOptions | None = None, **kwargs: Any
@@ -73,7 +75,7 @@ class MMoE(RankingModel):
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         x = concatenated(inputs)
         # outputs: [1, X, B, H]; mixed: [T, B, H]
-        outputs = self.experts(x[tf.newaxis], training=training)
+        outputs = self.experts(for_all_tasks(x), training=training)
         mixed = mix(outputs, self.gates(x))
         return self.by_task(self.towers(mixed, training=training))
 

@@ -41,6 +41,7 @@ from mgoe_tf.models.options import ModelOptions, from_json
         (MGOEOptions, {"dropout": -0.1}, r"--dropout: must be in \[0, 1\), got -0.1"),
         (MGOEOptions, {"head_units": 0}, "--head_units: must be at least 1, got 0"),
         (MGOEOptions, {"fusion_units": (0,)}, r"--fusion_units: must be at least 1, got \[0\]"),
+        (MGOEOptions, {"size": "tiny"}, "--size: must be one of small, base, large, got 'tiny'"),
         (MGOEOptions, {"temperature": 0.0}, "--temperature: must be above 0, got 0.0"),
         (MGOEOptions, {"num_task_experts": -1}, "--num_task_experts: must be at least 0, got -1"),
         (
@@ -57,6 +58,23 @@ def test_values_out_of_range_are_refused(options_class, values, message):
 
 def test_no_hidden_layer_is_allowed():
     assert MMoEOptions(tower_units=()).tower_units == ()
+
+
+def test_a_size_gives_what_is_not_given():
+    assert MGOEOptions() == MGOEOptions(size="base", head_units=8, fusion_units=(64, 32))
+    small = MGOEOptions(size="small", num_task_experts=2)
+    assert (small.num_shared_experts, small.num_task_experts, small.head_units) == (0, 2, 8)
+    # numbers that are the same everywhere are still those that were given
+    assert MGOEOptions(size="large", head_units=8).head_units == 8
+    assert MGOEOptions(size="large").head_units == 16
+
+
+def test_what_a_size_gave_is_told_and_read_back():
+    options = MGOEOptions(size="small", head_units=3)
+    values = dataclasses.asdict(options)
+    assert (values["size"], values["head_units"], values["num_shared_experts"]) == ("small", 3, 0)
+    read = from_json(MGOEOptions, {**values, "fusion_units": [64, 32]}, "config.json")
+    assert read == options
 
 
 def test_options_round_trip_through_json():

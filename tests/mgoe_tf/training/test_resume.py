@@ -35,7 +35,7 @@ SETTINGS = {
 }
 
 
-class _KilledError(Exception):
+class KilledError(Exception):
     pass
 
 
@@ -47,7 +47,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, steps: list[int]) -> None:
     def after_step(self, run, losses) -> None:
         if left and run.position.step == left[0]:
             left.pop(0)
-            raise _KilledError
+            raise KilledError
         original(self, run, losses)
 
     monkeypatch.setattr(hooks.TrainingLog, "after_step", after_step)
@@ -78,7 +78,7 @@ def assert_same_runs(ours: str, theirs: str) -> None:
 
 def resumed_until_done(options: TrainOptions, kills: int) -> None:
     for _ in range(kills):
-        with pytest.raises(_KilledError):
+        with pytest.raises(KilledError):
             train_small(options, dropout=0.1)
     train_small(options, dropout=0.1)
 
