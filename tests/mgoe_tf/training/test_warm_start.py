@@ -25,8 +25,6 @@ from tests.mgoe_tf.training.test_resume import KilledError, assert_same_runs, ki
 from tests.model_options import OPTIONS
 from tests.refreshed_data import Days, make_days
 
-FAST = ("mmoe", "mgoe")
-
 
 @pytest.fixture(scope="module")
 def two_days(tmp_path_factory: pytest.TempPathFactory) -> Days:
@@ -59,11 +57,7 @@ def _ids(model_dir: str, name: str) -> list[bytes]:
     return pathlib.Path(model_dir, "vocabulary", f"{name}.txt").read_bytes().split(b"\n")[:-1]
 
 
-@pytest.mark.parametrize(
-    "model",
-    [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in MODELS],
-)
-@pytest.mark.parametrize("ema_decay", [0.0, pytest.param(0.9, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("model", "ema_decay"), [("mmoe", 0.9), *((name, 0.0) for name in MODELS)])
 def test_every_weight_and_moment_follows_its_id(two_days, tmp_path, model, ema_decay):
     changes = {"model": model, "ema_decay": ema_decay}
     old_options = _options(two_days.before, tmp_path / "old", **changes)
