@@ -51,7 +51,7 @@ setup(
     ],
     extras_require={
         "gpu": ["tensorflow[and-cuda]==2.17.1"],
-        # 3.5 is the last that runs with NumPy 1 and Python 3.10 on Java 17; 4 asks for pandas 2.2.
+        # 3.5 runs on Java 8 to 17, which clusters have; its functions on Arrow need pandas.
         "spark": ["pyspark>=3.5.3,<3.6", "pandas>=2.2,<3"],
         # Peers of `python -m tests.benchmarks`.
         "bench": [
@@ -86,6 +86,7 @@ setup(
             "mgoe-refresh = input_pipeline.refresh:main",
             "mgoe-synthetic = input_pipeline.sources.synthetic.__main__:main",
             "mgoe-train = mgoe_tf.train:main",
+            "mgoe-launch = mgoe_tf.launch:main",
             "mgoe-evaluate = mgoe_tf.evaluate:main",
             "mgoe-compare = mgoe_tf.compare:main",
             "mgoe-tune = mgoe_tf.tune:main",

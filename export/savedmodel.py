@@ -22,22 +22,27 @@ from export.client.batch_sizes import MAX_BATCH_SIZE
 from export.client.ranking import join
 from export.client.snapshot import GraphSnapshot
 from export.graph_tables import table_bytes
+from export.node_state import TABLE_DTYPES
 from export.row_checks import CHECK_FINITE
 from export.score_weights import weights_of_trained
 from export.server.loading import load_servable
 from export.signatures import METHOD_NAMES, ServedModel
 from input_pipeline.commands.command import run_command
 from input_pipeline.commands.options import option
+from input_pipeline.feature import NODES
 from input_pipeline.files import filesystem
 from input_pipeline.files.failures import doing
 from input_pipeline.files.paths import require_apart
 from input_pipeline.files.temporary_directory import temporary_directory
 from input_pipeline.log.raw_ids import as_array
 from input_pipeline.spec import SPEC_FILE
+from mgoe_tf.models.base import RankingModel
+from mgoe_tf.models.node_network import NODE_STATES, NodeNetwork
 from mgoe_tf.training import checkpoints, selection
 from mgoe_tf.training.trained_tasks import trained_tasks
 
 SIGNATURES_FILE = "signatures.json"
+TABLES = "tables"  # in evaluation.json, where the graph's tables are not float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +74,21 @@ class ExportOptions:
         2_000_000_000,
         "Leaves rank_ids and explain out where the graph inside the model takes more memory than "
         "this. 0: always.",
+    )
+    node_state: str = option(
+        "full",
+        "What the graph inside the model holds of every node for rank_ids. none: features and sums "
+        "of embeddings. full: whatever of the network depends on the node alone, so that a request "
+        "computes what depends on the pair; where a model has nothing to split, in half precision "
+        "and with hashed ids the same as none. The log says the bytes of each table.",
+        NODE_STATES,
+    )
+    table_dtype: str = option(
+        "float32",
+        "Numbers in those tables. float16 and int8 take a half and a quarter of the memory; what "
+        "they change in answers and in AUC on validation rows is printed and kept in "
+        "evaluation.json.",
+        TABLE_DTYPES,
     )
     id_table_dtype: str = option(
         "float32",
@@ -145,8 +165,12 @@ def export(export_options: ExportOptions) -> str:
         weights=weights,
         check_finite=export_options.check_finite,
         snapshot=None if "rank_ids" in absent else snapshot,
+        network=_node_network(loaded.model, export_options),
+        table_dtype=export_options.table_dtype,
         id_table_dtype=export_options.id_table_dtype,
     )
+    for name, size in served.table_bytes.items():
+        logging.info("table of %s: %s bytes", name, f"{size:,}")
     filesystem.prepare_remote(base_path)
     publication.choose_version(base_path, export_options.version)  # fails early where it exists
     temporary = temporary_directory(base_path)
@@ -166,7 +190,15 @@ def export(export_options: ExportOptions) -> str:
         with doing("writing warm-up requests to", extra):
             requests.write(filesystem.join(extra, warmup.FILE))
         if snapshot is not None:
-            gates.compare(temporary, loaded, snapshot, weights)
+            table_dtype = export_options.table_dtype
+            gates.compare(temporary, loaded, snapshot, weights, table_dtype)
+            if table_dtype != "float32" and "rank_ids" in signatures:
+                metrics[TABLES] = {
+                    "dtype": table_dtype,
+                    "tasks": gates.table_loss(temporary, loaded, snapshot),
+                }
+                _tell(metrics[TABLES])
+                _write_json(filesystem.join(extra, gates.METRICS_FILE), metrics)
         _replay(temporary)
         version = publication.publish(temporary, base_path, export_options.version)
     finally:
@@ -174,6 +206,15 @@ def export(export_options: ExportOptions) -> str:
     for old in publication.prune(base_path, export_options.keep):
         logging.info("removed version %d: --keep=%d", old, export_options.keep)
     return filesystem.join(base_path, str(version))
+
+
+def _node_network(model: RankingModel, export_options: ExportOptions) -> NodeNetwork | None:
+    hashes = any(model.spec.vocabulary(f"{owner}_id").hash_rows for owner in NODES)
+    # Half precision would be folded with other roundings; an id that is hashed has a state of its
+    # own, which no table holds.
+    if export_options.node_state == "none" or model.compute_dtype != "float32" or hashes:
+        return None
+    return model.node_network()
 
 
 def _metrics(export_options: ExportOptions, loaded: checkpoints.LoadedModel) -> dict[str, Any]:
@@ -221,7 +262,9 @@ def _why_without_graph(
     if snapshot is None:
         reason = "no graph was given (--data_dir)"
     else:
-        size = table_bytes(snapshot, loaded.model)
+        network = _node_network(loaded.model, export_options)
+        tables = table_bytes(snapshot, loaded.model, network, export_options.table_dtype)
+        size = sum(tables.values())
         if size <= export_options.max_graph_bytes:
             return absent
         reason = (
@@ -229,6 +272,16 @@ def _why_without_graph(
             f"--max_graph_bytes={export_options.max_graph_bytes}"
         )
     return dict.fromkeys(("rank_ids", "known_ids", "explain"), reason) | absent
+
+
+def _tell(loss: Mapping[str, Any]) -> None:
+    """What tables of fewer bits cost."""
+    for task, of in loss["tasks"].items():
+        lost = "unknown" if of["auc_lost"] is None else f"{of['auc_lost']:+.6f}"
+        logging.info(
+            "%s tables: %s loses %s of AUC, probabilities change by at most %.3g",
+            loss["dtype"], task, lost, of["largest_difference"],
+        )  # fmt: skip
 
 
 def _save(served: ServedModel, signatures: Mapping[str, Any], folder: str) -> None:

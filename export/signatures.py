@@ -20,6 +20,7 @@ from input_pipeline.feature import NODES, USER_ROW, Feature
 from input_pipeline.records.example_parsing import DTYPES, parse_examples
 from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
 from mgoe_tf.layers.user_rows import by_row
+from mgoe_tf.models.node_network import NodeNetwork
 
 SCORE = "score"
 METHOD_NAMES = {
@@ -48,6 +49,8 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
       check_finite: see `RowChecks`.
       snapshot: the graph that `rank_ids`, `known_ids` and `explain` read; None: the model has none
         of them.
+      network, table_dtype: of the graph's tables, see `GraphTables`; with a network `rank_ids`
+        goes on from the states of nodes.
       id_table_dtype: `float32`, or `float16`: of the id tables that flat signatures and `rank`
         read.
     """
@@ -61,6 +64,8 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         weights: Sequence[float] | None = None,
         check_finite: str = "row",
         snapshot: GraphSnapshot | None = None,
+        network: NodeNetwork | None = None,
+        table_dtype: str = "float32",
         id_table_dtype: str = "float32",
     ) -> None:
         super().__init__(name="served_model")
@@ -96,9 +101,25 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         self._tables: dict[str, GraphTables] = {}
         if snapshot is not None:
             self._tables = {
-                owner: GraphTables(snapshot=snapshot, owner=owner, model=model, lookup=lookup)
+                owner: GraphTables(
+                    snapshot=snapshot,
+                    owner=owner,
+                    model=model,
+                    lookup=lookup,
+                    network=network,
+                    table_dtype=table_dtype,
+                )
                 for owner in NODES
             }
+        self._of_context: Callable[[Tensors, Tensors], tf.Tensor | None] = lambda features, sums: (
+            model.node_inputs("context", features, sums)
+        )
+        self._logits_of_states = None if network is None else network.logits
+
+    @property
+    def table_bytes(self) -> dict[str, int]:
+        """How much memory each table of the graph takes, by its name."""
+        return {n: size for table in self._tables.values() for n, size in table.size_bytes.items()}
 
     @property
     def features(self) -> tuple[Feature, ...]:
@@ -188,6 +209,17 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         )
         return None if valid is None else tf.gather(valid, rows.user_row), context, sums
 
+    def _same_users(self, features: Tensors) -> list[tf.Operation]:
+        """Assertions that the context's features are of as many users as the candidates."""
+        return [
+            tf.debugging.assert_equal(  # a GPU would read zeros beyond the last one
+                tf.shape(features[name])[0],
+                tf.shape(features["item_id"])[0],
+                f"{name} must be of as many users as item_id",
+            )
+            for name in sorted(features.keys() - {"user_id", "item_id"})
+        ]
+
     def _joined(
         self, features: Mapping[str, tf.Tensor]
     ) -> tuple[CandidateRows, Tensors, tf.Tensor | None]:
@@ -197,18 +229,9 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
           The rows, the inputs, and which rows can be scored, bool [B * N] (None: all).
         """
         rows = CandidateRows(features["user_id"], features["item_id"])
-        context_names = sorted(features.keys() - {"user_id", "item_id"})
-        same_users = [
-            tf.debugging.assert_equal(  # a GPU would read zeros beyond the last one
-                tf.shape(features[name])[0],
-                rows.shape[0],
-                f"{name} must be of as many users as item_id",
-            )
-            for name in context_names
-        ]
         # Before anything is laid out by row: which of two errors came first would be chance.
-        with tf.control_dependencies(same_users):
-            features = {**features, **{n: tf.identity(features[n]) for n in context_names}}
+        with tf.control_dependencies(self._same_users(features)):
+            features = {name: tf.identity(value) for name, value in features.items()}
         found, sums = self._tables["user"](features["user_id"])
         of_items, item_sums = self._tables["item"](rows.flatten(features["item_id"]))
         valid, context, context_sums = self._context(features, rows)
@@ -218,8 +241,34 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
 
     def rank_ids(self, features: Tensors) -> dict[str, tf.Tensor]:
         """As `rank`, of raw ids [B] and [B, N], and of the context's features [B, ...]."""
+        if self._logits_of_states is not None:
+            return self._rank_states(features, self._logits_of_states)
         rows, inputs, valid = self._joined(features)
         return rows.unflatten(self._outputs(self._network(inputs), valid))
+
+    def _rank_states(
+        self, features: Tensors, logits_of: Callable[..., tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """`rank_ids` from what was computed of every node."""
+        with tf.control_dependencies(self._same_users(features)):
+            item_id = tf.identity(features["item_id"])
+        user_id = features["user_id"]
+        users, of_items = tf.shape(user_id)[0], tf.shape(item_id)[0]
+        # One user would be broadcast. Not by `assert_equal`, whose branch costs ten times this.
+        text = "user_id must be of as many users as item_id, got"
+        tf.raw_ops.Assert(condition=users == of_items, data=[text, users, of_items])
+        valid, checked = self._check("context", features)
+        context = self._of_context(checked, self._sums(checked, ("context",)))
+        user = self._tables["user"].states(user_id)
+        # logits: [T, B, N]
+        logits = logits_of(user, self._tables["item"].states(item_id), context)
+        probabilities = tf.unstack(tf.math.sigmoid(logits), len(self._task_names))
+        outputs = dict(zip(self._task_names, probabilities, strict=True))
+        # log_sigmoid(x) = -softplus(-x). by_task: [T, B N]
+        by_task = tf.reshape(tf.math.softplus(-logits), [len(self._task_names), -1])
+        logs = tf.matmul([[-weight for weight in self._weights]], by_task)
+        outputs[SCORE] = tf.reshape(tf.exp(logs), tf.shape(item_id))
+        return nan_unless(valid, outputs)
 
     def explain(self, features: Tensors) -> dict[str, tf.Tensor]:
         """What the model attends to for the same inputs; see the model's `explain`."""

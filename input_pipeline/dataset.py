@@ -24,7 +24,7 @@ from input_pipeline.feature import Feature
 from input_pipeline.records.bad_records import REFUSED, BadRecord, find_bad_records, open_records
 from input_pipeline.records.epoch_order import EpochOrder, ShuffledRecords
 from input_pipeline.records.example_parsing import Column, padded
-from input_pipeline.records.layouts import LAYOUTS, RecordLayout
+from input_pipeline.records.layouts import RecordLayout, layout_of
 from input_pipeline.records.shard_files import example_files
 from input_pipeline.records.shard_index import ShardIndex, read_index
 from input_pipeline.records.sources import (
@@ -38,8 +38,6 @@ from input_pipeline.spec import NEWEST_ROWS, DatasetSpec
 # Few shards are read at a time, of four times as many, so that a row comes at another time in every
 # epoch: models that met rows in one order, epoch after epoch, learnt them by heart.
 _MOST_SLOTS, _SHARDS_PER_SLOT = 4, 4
-# Rows that are moved and shuffled as one: row by row costs as much as parsing.
-_ROWS_PER_BLOCK = 32
 
 Encode = Callable[[dict[str, Column]], Mapping[str, Column]]
 
@@ -88,7 +86,7 @@ def open_examples(
         files,
         tuple(feature for feature in spec.input_features if feature.name in feature_names),
         spec.label_features,
-        LAYOUTS[spec.record_layout],
+        layout_of(spec, data_dir),
         tuple(index[os.path.basename(path)] for path in files),
     )
     if examples.num_rows != expected:
@@ -206,8 +204,8 @@ class Examples:
         files = random.permutation(len(self.files))
         # Serialized rows are the cheapest to hold and to move: parsing comes after shuffling.
         # Blocks of another size every epoch, lest the same rows meet again and again.
-        rows_per_block = int(random.integers(_ROWS_PER_BLOCK // 2, _ROWS_PER_BLOCK + 1))
-        records_per_block = max(1, rows_per_block // self.layout.rows_per_record)
+        most = self.layout.records_per_block
+        records_per_block = int(random.integers(most // 2, most + 1))
         rows_per_block = records_per_block * self.layout.rows_per_record
         order = EpochOrder(
             [self.shards[file].rows[self.kept[file]] for file in files],

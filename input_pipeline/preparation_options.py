@@ -221,9 +221,8 @@ class PreparationOptions:
     )
     record_layout: str = option(
         "example",
-        "What a record holds. example: a row, as a tf.train.Example. request: up to 32 rows of a "
-        "user, as a tf.train.SequenceExample with the user's features once; training reads it "
-        "several times faster.",
+        "What a record holds, a tf.train.Example. example: a row. request: up to 32 rows of a "
+        "user, with the user's features once; training reads it several times faster.",
         RECORD_LAYOUTS,
     )
     num_shards: int = option(8, "TFRecord shards per window.")

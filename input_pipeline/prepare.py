@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from absl import logging
 
 from input_pipeline.commands.command import run_command
@@ -31,10 +32,13 @@ from input_pipeline.files import filesystem
 from input_pipeline.files.temporary_directory import temporary_directory
 from input_pipeline.log.windows import split_of
 from input_pipeline.preparation_options import PreparationOptions
+from input_pipeline.records.packing import pack
 from input_pipeline.report import data_report as report
 from input_pipeline.report import telling
 from input_pipeline.report.window_warnings import window_warnings
 from input_pipeline.spec import SPEC_FILE, DatasetSpec, Task
+
+_BLOCK_NODES = 1 << 22
 
 
 def prepare(preparation: PreparationOptions) -> DatasetSpec:
@@ -180,6 +184,7 @@ def describe(
         activity=preparation.activity_features,
         timestamp_unit=log.timestamp_unit,
     )
+    features = describe_features(facts)
     spec = DatasetSpec(
         source=preparation.source,
         rows=rows,
@@ -187,7 +192,7 @@ def describe(
         timestamp_unit=log.timestamp_unit,
         tasks=tuple(Task(name, level) for name, level in zip(log.tasks, levels, strict=True)),
         vocabularies=index.vocabularies,
-        features=describe_features(facts),
+        features=features,
         num_user_macro_nodes=preparation.num_user_macro_nodes,
         num_item_macro_nodes=preparation.num_item_macro_nodes,
         max_neighbors=preparation.max_neighbors,
@@ -202,6 +207,7 @@ def describe(
         },
         source_files=log.source_files,
         record_layout=preparation.record_layout,
+        record_packing=pack(features) if preparation.record_layout == "request" else {},
         flags=json.loads(json.dumps(dataclasses.asdict(preparation))),
     )
     return spec, facts
@@ -268,8 +274,10 @@ def grouping_checksum(spec: DatasetSpec, data_dir: str) -> str:
     folder = filesystem.join(data_dir, "graph", graph_name(1, len(spec.cuts)))
     digest = hashlib.sha256()
     for feature in spec.select(role="macro_id"):
-        macro = filesystem.load_array(filesystem.join(folder, f"{feature.column}.npy"))
-        digest.update(macro.astype("<i4").tobytes())
+        # Local, as `data_dir` is while it is written, and maybe larger than memory.
+        macro = np.load(filesystem.join(folder, f"{feature.column}.npy"), mmap_mode="r")
+        for start in range(0, len(macro), _BLOCK_NODES):
+            digest.update(macro[start : start + _BLOCK_NODES].astype("<i4").tobytes())
     return digest.hexdigest()
 
 

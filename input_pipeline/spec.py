@@ -73,9 +73,9 @@ class DatasetSpec:
         otherwise than it is written, rows by window, and labels and positives by window and task.
       source_files: what went in.
       flags: every preparation flag.
-      record_layout: `example`, a tf.train.Example a row; or `request`, a tf.train.SequenceExample
-        a user and some rows: the context holds the features of `user`, the feature lists those of
-        `item`, `context` and `row`.
+      record_layout: `example`, a tf.train.Example a row; or `request`, one a user and some rows.
+      record_packing: of the request layout, the features that lie side by side, by the feature of a
+        record that holds them (`records/packing.py`).
       grouping: SHA-256 of which macro node each node of history is in: another grouping means
         other things by the same macro nodes.
       continues: fingerprints of the data sets that this one goes on from, the first one first: a
@@ -98,6 +98,7 @@ class DatasetSpec:
     source_files: tuple[SourceFile, ...]
     flags: dict[str, Any]
     record_layout: str = "example"
+    record_packing: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     grouping: str = ""
     continues: tuple[str, ...] = ()
     format_version: int = FORMAT_VERSION
@@ -204,6 +205,8 @@ class DatasetSpec:
         if isinstance(fields, dict):
             fields.setdefault("continues", ())  # version 0.4.0 wrote none
         known = {field.name for field in dataclasses.fields(cls)}
+        if isinstance(fields, dict):  # what version 0.4 wrote has none
+            fields.setdefault("record_packing", {})
         if not isinstance(fields, dict) or set(fields) != known:
             found = set(fields) if isinstance(fields, dict) else set()
             raise ValueError(

@@ -23,6 +23,7 @@ from input_pipeline.spec import read_spec
 from mgoe_tf import flags as train_flags
 from mgoe_tf.evaluation import tables
 from mgoe_tf.evaluation.best_possible import best_possible_auc
+from mgoe_tf.flagfiles import find_flagfiles
 from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.reports import run_report
 from mgoe_tf.training import checkpoints
@@ -34,12 +35,15 @@ from mgoe_tf.training.trainer import train
 
 
 def prepare_if_missing(flag_values: flags.FlagValues, preparation: PreparationOptions) -> None:
-    """Prepares the data set that does not exist; one that does must be as the flags say."""
+    """Prepares the data set that does not exist; one that does must be as the flags say.
+
+    It must be there already for the processes of a cluster, which would all prepare it.
+    """
     data_dir = preparation.data_dir
     if filesystem.exists(data_dir):
         spec = read_spec(data_dir)
         train_flags.require_prepared_so(flag_values, preparation, spec)
-    elif preparation.source:
+    elif preparation.source and not os.environ.get("TF_CONFIG"):
         print(f"--data_dir={data_dir} does not exist yet: preparing it", flush=True)
         prepare_for_user(preparation)
     else:
@@ -136,6 +140,8 @@ def _run(argv: list[str]) -> None:
     set_intra_op_threads(options.intra_op_threads)
     prepare_if_missing(flags.FLAGS, preparation)
     metrics = _train(model_options, options)
+    if not metrics:
+        return  # another process of the cluster tells
     print()
     best = best_possible_auc(options.data_dir, metrics["split"])
     print(tables.beside_best(metrics, best))
@@ -147,7 +153,7 @@ def _run(argv: list[str]) -> None:
 
 
 def _command() -> None:
-    argv = train_flags.find_flagfiles(sys.argv)
+    argv = find_flagfiles(sys.argv)
     choice = train_flags.look_ahead(argv)
     train_flags.define_train_flags(flags.FLAGS, choice.model)
     if choice.wants_help:

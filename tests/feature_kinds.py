@@ -12,8 +12,10 @@ import tensorflow as tf
 
 from input_pipeline.feature import UNKNOWN_INT64, Feature, Transform, Vocabulary
 from input_pipeline.log import vocabulary
+from input_pipeline.records.packing import pack
 from input_pipeline.records.shard_index import read_index, write_index
 from input_pipeline.spec import SPEC_FILE, DatasetSpec
+from tests.packed_records import packed
 
 FEATURES = (
     Feature("interests", "user", "side", "int64", 2, ragged=True,
@@ -179,6 +181,18 @@ def as_request(spec: DatasetSpec, records: list[bytes]) -> bytes:
     return request.SerializeToString()
 
 
+def _packed(spec: DatasetSpec, records: list[bytes]) -> bytes:
+    """Rows of one user as a record of the request layout."""
+    rows = [
+        {
+            name: list(getattr(feature, feature.WhichOneof("kind")).value)
+            for name, feature in tf.train.Example.FromString(record).features.feature.items()
+        }
+        for record in records
+    ]
+    return packed(rows[0], rows, spec.features)
+
+
 def to_requests(data_dir: str) -> DatasetSpec:
     """Changes a data set in the example layout to the request layout."""
     folder = Path(data_dir)
@@ -196,11 +210,12 @@ def to_requests(data_dir: str) -> DatasetSpec:
         ]
         with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
             for records in chunks:
-                writer.write(as_request(spec, records))
+                writer.write(_packed(spec, records))
         rows = np.array([len(records) for records in chunks], np.uint8)
         # what is left of the index is of the old shards, and for resuming alone
         index[path.name] = dataclasses.replace(index[path.name], rows=rows)
     write_index(data_dir, index)
-    changed = dataclasses.replace(spec, record_layout="request")
+    packing = pack(spec.features)
+    changed = dataclasses.replace(spec, record_layout="request", record_packing=packing)
     (folder / SPEC_FILE).write_text(changed.to_json())
     return changed

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from export.client import context, known_ids, ranking
 from export.client.client import Client, Signature
 from export.client.records import read_records
-from export.client.request_records import request_inputs
+from export.client.request_records import packing_beside, request_inputs
 from export.client.snapshot import GraphSnapshot
 from input_pipeline.commands import streams
 from input_pipeline.commands.text_table import table
@@ -223,9 +223,10 @@ def _replay_requests(
 ) -> str:
     """Answers to the candidates of the first records, in their order: record.candidate."""
     answers: list[dict[str, NDArray[Any]]] = []
+    packing = packing_beside(options.examples)
     for number, record in enumerate(read_records(options.examples, options.top)):
         found = []
-        for candidates, inputs in request_inputs(record, signature.inputs):
+        for candidates, inputs in request_inputs(record, signature.inputs, packing):
             outputs = client.predict(inputs, "rank")
             answer = {name: output[0] for name, output in outputs.items()}
             found.append({"candidate": candidates, **answer})

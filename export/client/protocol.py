@@ -35,6 +35,7 @@ _TENSORFLOW = Package(
             "bytes_list:BytesList=1|kind float_list:FloatList=2|kind int64_list:Int64List=3|kind"
         ),
         "Features": "feature:{Feature}=1",
+        "Example": "features:Features=1",
         "FeatureList": "feature:*Feature=1",
         "FeatureLists": "feature_list:{FeatureList}=1",
         "SequenceExample": "context:Features=1 feature_lists:FeatureLists=2",
@@ -112,6 +113,7 @@ def message_class(full_name: str) -> type[Any]:
 
 
 TensorProto = message_class("tensorflow.TensorProto")
+Example = message_class("tensorflow.Example")
 SequenceExample = message_class("tensorflow.SequenceExample")
 ModelSpec = message_class("tensorflow.serving.ModelSpec")
 PredictRequest = message_class("tensorflow.serving.PredictRequest")

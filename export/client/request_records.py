@@ -1,4 +1,7 @@
-"""Records of the request layout, a user with candidates, as requests for the signature `rank`.
+"""Records of a user with candidates as requests for the signature `rank`.
+
+A record is a tf.train.SequenceExample, whose context holds the features of the user and whose
+feature lists have an entry a candidate; or one of a data set in the request layout.
 
 Axes: N candidates.
 """
@@ -6,6 +9,7 @@ Axes: N candidates.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,14 +20,26 @@ from numpy.typing import NDArray
 from export.client import protocol
 from export.client.client import Input
 from export.client.tensors import DT_FLOAT, TYPES
+from input_pipeline.files import filesystem
+from input_pipeline.records.packing import Packing, unpack
+from input_pipeline.spec import SPEC_FILE, read_spec
 
 Inputs = dict[str, NDArray[Any]]
 
 
+def packing_beside(path: str) -> Packing | None:
+    """How the records of a file are packed that lies in a data set; None: they are not."""
+    data_dir = os.path.dirname(os.path.dirname(path))
+    if not filesystem.exists(filesystem.join(data_dir, SPEC_FILE)):
+        return None
+    spec = read_spec(data_dir)
+    return Packing.of(spec, data_dir) if spec.record_layout == "request" else None
+
+
 def request_inputs(
-    serialized: bytes, wanted: Mapping[str, Input]
+    serialized: bytes, wanted: Mapping[str, Input], packing: Packing | None = None
 ) -> list[tuple[NDArray[Any], Inputs]]:
-    """The requests that a SequenceExample stands for: one for each context of its candidates.
+    """The requests that a record stands for: one for each context of its candidates.
 
     What the record leaves out is filled up by what the signature tells. A single number reads as
     NaN, missing, and may be left out altogether. Lists of numbers are filled up with 0, as weights
@@ -37,10 +53,7 @@ def request_inputs(
     Raises:
       ValueError: the record is none, or lacks an input, or has too long a list for it.
     """
-    try:
-        record = protocol.SequenceExample.FromString(serialized)
-    except DecodeError:
-        raise ValueError("--examples: a record is no tf.train.SequenceExample") from None
+    record = _spelt_out(serialized, packing)
     lists = {name: entries.feature for name, entries in record.feature_lists.feature_list.items()}
     count = max((len(entries) for entries in lists.values()), default=0)
     user: Inputs = {}
@@ -69,6 +82,22 @@ def request_inputs(
         )
         for index in _by_context(context, count)
     ]
+
+
+def _spelt_out(serialized: bytes, packing: Packing | None) -> Any:
+    """A record as a SequenceExample."""
+    kind = "SequenceExample" if packing is None else "Example"
+    try:
+        record = getattr(protocol, kind).FromString(serialized)
+    except DecodeError:
+        raise ValueError(f"--examples: a record is no tf.train.{kind}") from None
+    if packing is None:
+        return record
+    names = {f.name for pack in packing.packs for f in pack.features if f.owner != "row"}
+    try:
+        return unpack(record, packing, protocol.SequenceExample(), names)
+    except ValueError as error:
+        raise ValueError(f"--examples: a record is broken: {error}") from None
 
 
 def _by_context(context: Inputs, count: int) -> list[NDArray[Any]]:

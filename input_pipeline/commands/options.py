@@ -146,11 +146,13 @@ def as_flags(options_class: type, values: Mapping[str, Any]) -> list[str]:
       values: by name, as the class or its JSON has them; a missing one has its default.
     """
     found = []
+    defaults = options_class()  # which may have completed what has no default of its own
     for field in dataclasses.fields(options_class):
-        value = values.get(field.name, field.default)
+        default = getattr(defaults, field.name)
+        value = values.get(field.name, default)
         if isinstance(value, list):
             value = tuple(value)
-        if value == field.default or value is None:
+        if value == default or value is None:
             continue
         found.append(as_flag(field.name, value))
     return found

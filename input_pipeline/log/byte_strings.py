@@ -19,8 +19,14 @@ from input_pipeline.graph.stable_order import stable_order
 # Strings at once, where each byte needs a place of its own: these fit in a cache.
 _BLOCK = 1 << 15
 _LINE_END = 10
-# FNV-1a
-_HASH_START, _HASH_FACTOR = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+# Strings as wide as this are copied a string at a time, longer ones a character at a time.
+_WIDEST = 64
+_WORD_BYTES = 8
+# Characters that are counted at once; each takes eight bytes on the way.
+_COUNTED = 1 << 20
+# Hashes are products of words with an odd number (2^64 divided by the golden ratio), whose high
+# bits, which depend on all of a word's, are folded onto the low ones.
+_HASH_FACTOR, _HASH_FOLD = np.uint64(0x9E3779B97F4A7C15), np.uint64(32)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -82,17 +88,33 @@ class ByteStrings:
                 return ByteStrings(self.flat[part[0] : part[-1]], part - part[0])
             index = np.arange(start, stop, step)
         if index.dtype == bool:
+            if index.all() and len(index) == len(self):
+                return self
             index = np.flatnonzero(index)
         return self._take(np.where(index < 0, index + len(self), index))
 
     def _take(self, index: NDArray[Any]) -> ByteStrings:
-        offsets = offsets_of(self.lengths[index])
+        offsets = offsets_of(self.offsets[index + 1] - self.offsets[index])
         flat = np.empty(offsets[-1], np.uint8)
         for start in range(0, len(index), _BLOCK):
             part = index[start : start + _BLOCK]
-            end = offsets[start + len(part)]
-            flat[offsets[start] : end] = self.flat[taken(self.offsets, part)[1]]
+            bounds = offsets[start : start + len(part) + 1]
+            flat[bounds[0] : bounds[-1]] = self._characters_of(part, np.diff(bounds))
         return ByteStrings(flat, offsets)
+
+    def _characters_of(self, index: NDArray[Any], lengths: NDArray[Any]) -> NDArray[np.uint8]:
+        """The bytes of some strings, uint8, one string after the other."""
+        width = int(lengths.max())
+        starts = self.offsets[index]
+        last = len(self.flat) - width
+        if not 0 < width <= _WIDEST or (starts > last).any():
+            return self.flat[taken(self.offsets, index)[1]]
+        # From every character on the next ones, as one value: [characters]
+        windows: NDArray[Any] = np.ndarray(
+            last + 1, f"V{width}", np.ascontiguousarray(self.flat), strides=(1,)
+        )
+        characters = windows[starts].view(np.uint8).reshape(-1, width)
+        return characters[np.arange(width) < lengths[:, np.newaxis]]
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.tolist())
@@ -126,18 +148,19 @@ class ByteStrings:
     def distinct(self) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
         """The distinct strings, ascending as bytes, a shorter one before those that go on from it.
 
-        Characters count by their rank among those that occur, 0 being the end of a string: then as
-        many as fit in a number are compared at once. Where these are equal the next ones count.
+        What all strings begin with is left out. Characters count by their rank among those that
+        occur, 0 being the end of a string: then as many as fit in a number are compared at once.
+        Where these are equal the next ones count.
 
         Returns:
           int64 [V]: a place of each; int32 [N]: which of them each string is.
         """
-        used = np.zeros(256, bool)
-        used[self.flat] = True
+        shared = self._shared_beginning()
+        used = self._occurrences() > len(self) * np.bincount(shared, minlength=256)
         ranks = np.cumsum(used).astype(np.uint16)
         base = int(used.sum()) + 1
         small = np.int32 if len(self) < 2**31 else np.int64
-        order, skipped = np.arange(len(self), dtype=small), 0
+        order, skipped = np.arange(len(self), dtype=small), len(shared)
         # Strings that are equal so far: where they stand in the order, and the number of the group.
         tied = order.copy()
         group: NDArray[Any] = np.zeros(len(self), small)
@@ -158,6 +181,24 @@ class ByteStrings:
         which = np.empty(len(self), np.int32)
         which[order] = np.cumsum(is_first, dtype=np.int32) - np.int32(1)
         return order[is_first].astype(np.int64), which
+
+    def _shared_beginning(self) -> NDArray[np.uint8]:
+        """The characters that all strings begin with."""
+        shortest = int(self.lengths.min()) if len(self) else 0
+        starts = self.offsets[:-1]
+        for length in range(shortest):
+            # Most often the first strings tell.
+            for some in (starts[:_BLOCK], starts):
+                if (self.flat[some + length] != self.flat[length]).any():
+                    return self.flat[:length]
+        return self.flat[:shortest]
+
+    def _occurrences(self) -> NDArray[np.int64]:
+        """How often each character occurs, [256]."""
+        counts = np.zeros(256, np.int64)
+        for start in range(0, len(self.flat), _COUNTED):
+            counts += np.bincount(self.flat[start : start + _COUNTED], minlength=256)
+        return counts
 
     def _keys(
         self,
@@ -189,13 +230,22 @@ class ByteStrings:
         hashes = np.empty(len(self), np.uint64)
         for start in range(0, len(self), _BLOCK):
             offsets = self.offsets[start : start + _BLOCK + 1]
-            first, lengths = offsets[:-1], np.diff(offsets)
-            found = np.full(len(first), _HASH_START)
-            longer, place = np.arange(len(first)), 0
-            while len(longer := longer[lengths[longer] > place]):
-                character = self.flat[first[longer] + place].astype(np.uint64)
-                found[longer] = (found[longer] ^ character) * _HASH_FACTOR
-                place += 1
+            part = np.zeros(offsets[-1] - offsets[0] + _WORD_BYTES, np.uint8)
+            part[:-_WORD_BYTES] = self.flat[offsets[0] : offsets[-1]]
+            # From every character on the next eight, as one number: [characters + 1]
+            words: NDArray[Any] = np.ndarray(len(part) - _WORD_BYTES + 1, "<u8", part, strides=(1,))
+            first, left = offsets[:-1] - offsets[0], np.diff(offsets)
+            found = left.astype(np.uint64)
+            longer = np.flatnonzero(left > 0)
+            while len(longer):
+                bits = np.minimum(left[longer], _WORD_BYTES).astype(np.uint64) * np.uint64(8)
+                # what follows the string is shifted out
+                word = words[first[longer]] << (np.uint64(64) - bits)
+                mixed = (found[longer] ^ word) * _HASH_FACTOR
+                found[longer] = mixed ^ (mixed >> _HASH_FOLD)
+                first[longer] += _WORD_BYTES
+                left[longer] -= _WORD_BYTES
+                longer = longer[left[longer] > 0]
             hashes[start : start + len(first)] = found
         return hashes
 

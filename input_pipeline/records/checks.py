@@ -5,7 +5,6 @@ The parsers, which are fast, say little about what they refuse.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
@@ -13,6 +12,7 @@ from google.protobuf.message import DecodeError
 
 from input_pipeline.feature import Feature
 from input_pipeline.records.example_parsing import UNLABELED, aligned_pairs
+from input_pipeline.records.packing import Packing, candidates, unpack
 
 _KINDS = {"int64_list": "int64", "bytes_list": "bytes", "float_list": "float"}
 
@@ -29,32 +29,33 @@ def check_example(
 
 
 def check_request(
-    serialized: bytes, features: Sequence[Feature], labels: Sequence[Feature] = ()
+    serialized: bytes,
+    features: Sequence[Feature],
+    labels: Sequence[Feature] = (),
+    *,
+    packing: Packing,
 ) -> str | None:
-    """The same of one serialized tf.train.SequenceExample."""
+    """The same of one serialized record of the request layout."""
     try:
-        request = tf.train.SequenceExample.FromString(serialized)
+        record = tf.train.Example.FromString(serialized)
     except DecodeError:
-        return f"not a tf.train.SequenceExample ({len(serialized)} bytes)"
-    of_user = [feature for feature in features if feature.owner == "user"]
-    of_row = [feature for feature in features if feature.owner != "user"]
-    all_of_row = (*of_row, *labels)
-    reason = _check_features(request.context.feature, of_user)
+        return f"not a tf.train.Example ({len(serialized)} bytes)"
+    told = (*features, *labels)
+    try:
+        request = unpack(record, packing, tf.train.SequenceExample(), {f.name for f in told})
+    except ValueError as error:
+        return str(error)
+    reason = _check_features(
+        request.context.feature, [feature for feature in told if feature.owner == "user"]
+    )
     if reason:
         return reason
-    lists = request.feature_lists.feature_list
-    names = [feature.name for feature in all_of_row]
-    counts = [len(lists[name].feature) if name in lists else 0 for name in names]
-    expected = max(1, statistics.mode(counts))
-    for name, count in zip(names, counts, strict=True):
-        if count != expected:
-            return f"feature list {name!r}: expected {expected} entries, found {count}"
-    for candidate in range(expected):
-        row = {name: lists[name].feature[candidate] for name in names}
-        told = [f for f in all_of_row if not f.optional or has_values(row[f.name])]
-        reason = _check_features(row, told)
+    of_row = [feature for feature in told if feature.owner != "user"]
+    for number, row in enumerate(candidates(request)):
+        there = [f for f in of_row if not f.optional or has_values(row[f.name])]
+        reason = _check_features(row, there)
         if reason:
-            return f"candidate {candidate} (counting from 0): {reason}"
+            return f"candidate {number} (counting from 0): {reason}"
     return None
 
 

@@ -69,6 +69,8 @@ def node_payloads(
 ) -> dict[str, pa.LargeBinaryArray]:
     """The values of the users, of the items, or of the contexts of a window, by feature.
 
+    By `length_name` there is also how many of them each ragged list has.
+
     Args:
       spec: says what the features are.
       owner: `user`, `item` or `context`.
@@ -83,7 +85,16 @@ def node_payloads(
             payloads[feature.name] = _taken(encoded[feature.name], nodes)
         else:
             payloads[feature.name] = column_payload(feature, table[feature.column], encoded)
+        if feature.ragged and feature.aligned_with is None:
+            lists = table[feature.column]
+            assert isinstance(lists, ListColumn), f"{feature.name} is ragged, its column is not"
+            payloads[length_name(feature.name)] = varints(np.diff(lists.indptr))
     return payloads
+
+
+def length_name(feature: str) -> str:
+    """Under which name payloads hold the lengths of a ragged list."""
+    return f"{feature}/length"
 
 
 def column_payload(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection
 
 import tensorflow as tf
 
 from input_pipeline.records.bad_records import open_records
-from input_pipeline.records.checks import has_values
+from input_pipeline.records.packing import Packing, candidates, unpack
 from input_pipeline.records.shard_files import example_files
 from input_pipeline.spec import read_spec
 
@@ -26,29 +25,29 @@ def first_examples(data_dir: str, window: str, count: int) -> tf.Tensor:
         for record in open_records(file).as_numpy_iterator()
     )
     if spec.record_layout == "request":
-        optional = {feature.name for feature in spec.features if feature.optional}
-        records = (row for record in records for row in examples_of_request(record, optional))
+        packing = Packing.of(spec, data_dir)
+        records = (row for record in records for row in examples_of_request(record, packing))
     serialized = list(itertools.islice(records, count))
     if not serialized:
         raise ValueError(f"{data_dir}: there are no rows in {window}")
     return tf.constant(serialized)
 
 
-def examples_of_request(serialized: bytes, optional: Collection[str]) -> list[bytes]:
-    """The candidates of a tf.train.SequenceExample as rows, each with the features of the user.
+def examples_of_request(serialized: bytes, packing: Packing) -> list[bytes]:
+    """The rows of a record of the request layout, each with the features of the user.
 
     Args:
-      serialized: the SequenceExample.
-      optional: names of features that a row leaves out where their list has an empty entry.
+      serialized: the record.
+      packing: of its data set.
     """
-    request = tf.train.SequenceExample.FromString(serialized)
-    lists = request.feature_lists.feature_list
+    record = tf.train.Example.FromString(serialized)
+    names = {feature.name for pack in packing.packs for feature in pack.features}
+    request = unpack(record, packing, tf.train.SequenceExample(), names)
     rows = []
-    for candidate in range(max((len(entries.feature) for entries in lists.values()), default=0)):
+    for row in candidates(request):
         example = tf.train.Example(features=request.context)
-        for name, entries in lists.items():
-            feature = entries.feature[candidate]
-            if name not in optional or has_values(feature):
+        for name, feature in row.items():
+            if feature.WhichOneof("kind"):  # nothing, of what is left out
                 example.features.feature[name].CopyFrom(feature)
         rows.append(example.SerializeToString())
     return rows

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Collection, Sequence
 
 import tensorflow as tf
@@ -11,9 +12,10 @@ from input_pipeline.feature import Feature
 from input_pipeline.records.checks import check_example, check_request
 from input_pipeline.records.epoch_order import ShuffledRecords
 from input_pipeline.records.example_parsing import Column, parse_ragged_examples
+from input_pipeline.records.packing import Packing
 from input_pipeline.records.request_batches import request_batches
 from input_pipeline.records.request_parsing import parse_requests
-from input_pipeline.spec import MAX_CANDIDATES
+from input_pipeline.spec import MAX_CANDIDATES, DatasetSpec
 
 Parse = Callable[[tf.Tensor], dict[str, tf.Tensor]]
 
@@ -24,6 +26,8 @@ class RecordLayout:
 
     Attributes:
       rows_per_record: the most.
+      records_per_block: the most that are moved and shuffled as one: one by one costs as much as
+        parsing.
       parse: (serialized records [N], features, labels) -> columns by name.
       check: (serialized record, features, labels) -> what is wrong with it, None if nothing is.
       batches: (serialized records in random order, parse, batch size, names of the features of a
@@ -31,6 +35,7 @@ class RecordLayout:
     """
 
     rows_per_record: int
+    records_per_block: int
     parse: Callable[[tf.Tensor, Sequence[Feature], Sequence[Feature]], dict[str, Column]]
     check: Callable[[bytes, Sequence[Feature], Sequence[Feature]], str | None]
     batches: Callable[[ShuffledRecords, Parse, int, Collection[str], int], tf.data.Dataset]
@@ -49,7 +54,32 @@ def _example_batches(
     return batches.map(parse, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-LAYOUTS = {
-    "example": RecordLayout(1, parse_ragged_examples, check_example, _example_batches),
-    "request": RecordLayout(MAX_CANDIDATES, parse_requests, check_request, request_batches),
+def _examples(spec: DatasetSpec, origin: str) -> RecordLayout:
+    del spec, origin  # a record tells all
+    return RecordLayout(1, 32, parse_ragged_examples, check_example, _example_batches)
+
+
+def _requests(spec: DatasetSpec, origin: str) -> RecordLayout:
+    packing = Packing.of(spec, origin)
+    return RecordLayout(
+        MAX_CANDIDATES,
+        4,
+        functools.partial(parse_requests, packing=packing),
+        functools.partial(check_request, packing=packing),
+        request_batches,
+    )
+
+
+LAYOUTS: dict[str, Callable[[DatasetSpec, str], RecordLayout]] = {
+    "example": _examples,
+    "request": _requests,
 }
+
+
+def layout_of(spec: DatasetSpec, origin: str) -> RecordLayout:
+    """How the records of a data set are read.
+
+    Raises:
+      ValueError: they are in a layout of an earlier version; names `origin`.
+    """
+    return LAYOUTS[spec.record_layout](spec, origin)

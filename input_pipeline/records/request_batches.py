@@ -9,7 +9,6 @@ Axes: R requests, N rows of them, B rows of a batch.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Collection, Mapping
 from typing import NamedTuple
 
@@ -27,30 +26,39 @@ _REQUESTS_PER_ROW = 0.25
 
 
 class _Group(NamedTuple):
-    """Columns side by side in one matrix a type, as moving a few wide ones costs least.
+    """Columns of one type and shape on one another, as moving a few large ones costs least.
 
     Attributes:
-      users: [R, widths of all columns of a type] by type.
-      rows: [N, ..].
+      users: [C, R, ...] each, of C columns.
+      rows: [C, N, ...] each.
       user_row: int32 [N], below R.
     """
 
-    users: dict[str, tf.Tensor]
-    rows: dict[str, tf.Tensor]
+    users: tuple[tf.Tensor, ...]
+    rows: tuple[tf.Tensor, ...]
     user_row: tf.Tensor
 
     def take(self, index: tf.Tensor) -> _Group:
         """Some rows, and the users that they need."""
         needed, user_row = tf.unique(tf.gather(self.user_row, index))
         return _Group(
-            {dtype: tf.gather(matrix, needed) for dtype, matrix in self.users.items()},
-            {dtype: tf.gather(matrix, index) for dtype, matrix in self.rows.items()},
+            tuple(tf.gather(stack, needed, axis=1) for stack in self.users),
+            tuple(tf.gather(stack, index, axis=1) for stack in self.rows),
             user_row,
         )
 
+    def followed_by(self, other: _Group) -> _Group:
+        """The rows of both."""
+        num_users = tf.reduce_max(tf.concat([[-1], self.user_row], axis=0)) + 1
+        users, rows = (
+            tuple(tf.concat(parts, axis=1) for parts in zip(ours, others, strict=True))
+            for ours, others in ((self.users, other.users), (self.rows, other.rows))
+        )
+        return _Group(users, rows, tf.concat([self.user_row, other.user_row + num_users], axis=0))
 
-class _Packing:
-    """Which columns lie side by side.
+
+class _Stacking:
+    """Which columns lie on one another.
 
     Args:
       columns: what a group of requests has, by name.
@@ -59,44 +67,36 @@ class _Packing:
 
     def __init__(self, columns: Mapping[str, tf.TensorSpec], of_user: Collection[str]) -> None:
         self._columns = columns
-        self._users: dict[str, list[str]] = {}
-        self._rows: dict[str, list[str]] = {}
+        users: dict[object, list[str]] = {}
+        rows: dict[object, list[str]] = {}
         for name in sorted(columns.keys() - {USER_ROW}):
-            side = self._users if name.partition("/")[0] in of_user else self._rows
-            side.setdefault(columns[name].dtype.name, []).append(name)
+            side = users if name.partition("/")[0] in of_user else rows
+            kind = (columns[name].dtype.name, tuple(columns[name].shape[1:]))
+            side.setdefault(kind, []).append(name)
+        self._users, self._rows = list(users.values()), list(rows.values())
 
-    def pack(self, columns: Columns) -> _Group:
+    def stack(self, columns: Columns) -> _Group:
         users, rows = (
-            {
-                dtype: tf.concat(
-                    [tf.reshape(columns[name], [-1, self._width(name)]) for name in names], axis=1
-                )
-                for dtype, names in side.items()
-            }
+            tuple(tf.stack([columns[name] for name in names]) for names in side)
             for side in (self._users, self._rows)
         )
         return _Group(users, rows, columns[USER_ROW])
 
-    def unpack(self, group: _Group) -> dict[str, tf.Tensor]:
+    def unstack(self, group: _Group) -> dict[str, tf.Tensor]:
         columns = {USER_ROW: group.user_row}
-        for side, matrices in ((self._users, group.users), (self._rows, group.rows)):
-            for dtype, names in side.items():
-                parts = tf.split(matrices[dtype], [self._width(name) for name in names], axis=1)
-                for name, part in zip(names, parts, strict=True):
-                    columns[name] = part if self._columns[name].shape.rank > 1 else part[:, 0]
+        for side, stacks in ((self._users, group.users), (self._rows, group.rows)):
+            for names, stack in zip(side, stacks, strict=True):
+                columns |= zip(names, tf.unstack(stack, num=len(names)), strict=True)
         return columns
 
     def empty(self) -> _Group:
         """No rows."""
-        return self.pack(
+        return self.stack(
             {
                 name: tf.zeros([0, *spec.shape[1:]], spec.dtype)
                 for name, spec in self._columns.items()
             }
         )
-
-    def _width(self, name: str) -> int:
-        return math.prod(self._columns[name].shape[1:])
 
 
 class _Place(NamedTuple):
@@ -169,16 +169,14 @@ def request_batches(
     else:
         groups = serialized.rebatch(group_size)
     groups = groups.map(parse, **parallel)
-    packing = _Packing(groups.element_spec, of_user)
+    stacking = _Stacking(groups.element_spec, of_user)
 
     def append(
         state: tuple[_Group, tf.Tensor], group: _Group
     ) -> tuple[tuple[_Group, tf.Tensor], tuple[_Group, tf.Tensor]]:
         # kept: how many rows wait of a group that is not dealt out; -1 of one that is
         waiting, kept = state
-        num_users = tf.reduce_max(tf.concat([[-1], waiting.user_row], axis=0)) + 1
-        group = group._replace(user_row=group.user_row + num_users)
-        group = tf.nest.map_structure(lambda *parts: tf.concat(parts, axis=0), waiting, group)
+        group = waiting.followed_by(group)
         num_rows = tf.size(group.user_row)
         num_batches = tf.where(kept < 0, num_rows // batch_size, 0)
         begin = tf.where(kept < 0, num_batches * batch_size, num_rows - kept)
@@ -193,9 +191,9 @@ def request_batches(
 
     def deal(number: tf.Tensor, group: tuple[_Group, tf.Tensor]) -> dict[str, tf.Tensor]:
         whole, num_batches = group
-        return packing.unpack(whole.take(number + num_batches * tf.range(batch_size)))
+        return stacking.unstack(whole.take(number + num_batches * tf.range(batch_size)))
 
-    groups = groups.map(packing.pack, **parallel)
+    groups = groups.map(stacking.stack, **parallel)
     kept = tf.constant(place.waiting if place.records else -1)
-    dealt = groups.scan((packing.empty(), kept), append).flat_map(repeat)
+    dealt = groups.scan((stacking.empty(), kept), append).flat_map(repeat)
     return dealt.skip(place.batches).map(deal, **parallel)

@@ -1,31 +1,29 @@
-"""Rows and graph to serialized tf.train.SequenceExamples: one record a user and up to 32 rows.
+"""Rows and graph to records of the request layout: a user and up to 32 rows each.
 
-The context holds the user's features, each once; each feature list holds one tf.train.Feature a
-candidate: the item's features, the context's, the timestamp and the labels. What is missing of a
-row is an empty entry.
-https://protobuf.dev/programming-guides/encoding describes the bytes:
-
-    SequenceExample = tag 1 + length + Features + tag 2 + length + FeatureLists
-    FeatureLists    = entries of the map name -> FeatureList
-    entry           = tag 1 + length + (tag 1 + length + name + tag 2 + length + FeatureList)
-    FeatureList     = tag 1 + length + Feature, candidate by candidate
+`packing.py` tells what a record holds. The features of a node are encoded once; those of a request
+are then copied side by side.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from input_pipeline.feature import Feature
+from input_pipeline.log.byte_strings import ByteStrings
 from input_pipeline.log.rows import Rows
 from input_pipeline.records.crc import crc32c
-from input_pipeline.records.example_encoder import node_chunks
+from input_pipeline.records.example_encoder import length_name
+from input_pipeline.records.packing import Pack, Packing
 from input_pipeline.records.wire_format import (
     delimited,
-    feature_message,
+    encode_values,
+    feature_entry,
     fixed_strings,
     flat_bytes,
     joined,
@@ -35,8 +33,6 @@ from input_pipeline.records.wire_format import (
     varints,
 )
 from input_pipeline.spec import MAX_CANDIDATES, DatasetSpec
-
-_CONTEXT, _LISTS = 1, 2
 
 
 def group_requests(
@@ -60,8 +56,20 @@ def group_requests(
     return order, np.append(starts, len(user))
 
 
+class _Part(NamedTuple):
+    """Some of what a pack holds of each row.
+
+    Attributes:
+      values: as they stand in the list, [V].
+      which: of these, those of each row, [R].
+    """
+
+    values: pa.LargeBinaryArray
+    which: NDArray[Any]
+
+
 class RequestEncoder:
-    """Encodes the rows of one window, a tf.train.SequenceExample a user and at most 32 rows.
+    """Encodes the rows of one window, a record a user and at most 32 rows.
 
     Args:
       spec: names, kinds and order of the features.
@@ -84,42 +92,28 @@ class RequestEncoder:
     ):
         self._order, self._bounds = group_requests(rows.user, random)
         self._user = places["user"]
-        self._users = node_chunks(spec, "user", payloads["user"]).data
-        self._names: list[str] = []
-        # Of each list, the element of each row, counted from the list's first one.
-        self._which: list[NDArray[Any]] = []
-        elements: list[pa.LargeBinaryArray] = []
-
-        def add(name: str, kind: str, values: pa.LargeBinaryArray, which: NDArray[Any]) -> None:
-            self._names.append(name)
-            self._which.append(which)
-            elements.append(_element(kind, values))
-
-        for feature in spec.select("item"):
-            add(feature.name, feature.dtype, payloads["item"][feature.name], places["item"])
-        for feature in spec.select("context"):
-            # Values that are alike are encoded once.
-            told = payloads["context"][feature.name].dictionary_encode()
-            add(
-                feature.name,
-                feature.dtype,
-                told.dictionary,
-                told.indices.to_numpy()[places["context"]],
+        packing = Packing.of(spec, "the spec")
+        self._users = joined(
+            *(
+                feature_entry(pack.name, pack.dtype, _side_by_side(pack, "user", payloads["user"]))
+                for pack in packing.of_side("user")
             )
-        if rows.timestamp is not None:
-            times, which = np.unique(rows.timestamp, return_inverse=True)
-            add("timestamp", "int64", varints(times), which)
-        labels = [*fixed_strings(np.array([[0], [1]], np.float32)).to_pylist(), b""]
-        outcomes = pa.array(labels, pa.large_binary())
-        for task, feature in enumerate(spec.label_features):
-            positive, absent = (
-                (bits >> np.uint32(task) & np.uint32(1)).astype(np.int8)
-                for bits in (rows.positive, rows.unlabeled)
+        )
+        self._packs = packing.of_side("rows")
+        # Of each pack the values of its parts, and where among them those of each row are.
+        self._values: list[pa.LargeBinaryArray] = []
+        self._which: list[list[NDArray[Any]]] = []
+        for pack in self._packs:
+            parts = [
+                _Part(_side_by_side(pack, "item", payloads["item"]), places["item"]),
+                *_told_by_context(pack, places, payloads),
+                *_told_by_row(pack, rows, spec.task_names),
+            ]
+            first = np.cumsum([0, *(len(part.values) for part in parts)])
+            self._values.append(pa.concat_arrays([part.values for part in parts]))
+            self._which.append(
+                [part.which + begin for part, begin in zip(parts, first, strict=False)]
             )
-            add(feature.name, "float", outcomes, np.where(absent, np.int8(2), positive))
-        self._elements = pa.concat_arrays(elements)
-        lengths = [len(part) for part in elements]
-        self._first_element = np.cumsum(lengths) - lengths
 
     def __len__(self) -> int:
         return len(self._bounds) - 1
@@ -131,54 +125,92 @@ class RequestEncoder:
           index: int64 [N], request numbers.
         """
         counts = self._bounds[index + 1] - self._bounds[index]
-        first = np.cumsum(counts) - counts
-        request = np.repeat(np.arange(len(index)), counts)
-        place = np.arange(len(request)) - first[request]
-        row = self._order[self._bounds[index][request] + place]
-        # Elements in the order in which they are written: by request, list, candidate.
-        num_lists = len(self._names)
-        taken = np.empty(num_lists * len(row), np.int64)
-        begin = (num_lists * first)[request] + place
-        for number, (which, element) in enumerate(
-            zip(self._which, self._first_element, strict=True)
-        ):
-            taken[begin + number * counts[request]] = element + which[row]
-        flat, offsets = flat_bytes(self._elements.take(pa.array(taken)))
-        # [N, C]: where each list begins among the elements.
-        bounds = num_lists * first[:, None] + np.arange(num_lists) * counts[:, None]
-        lists = strings(flat, offsets[np.append(bounds.ravel(), len(taken))])
-        flat, offsets = flat_bytes(joined(self._entry_heads(lists), lists))
-        lists = strings(flat, offsets[::num_lists])
-        context = self._users.take(pa.array(self._user[row[first]]))
-        return frame(joined(_heads(_CONTEXT, context), context, _heads(_LISTS, lists), lists))
+        bounds = np.append(0, np.cumsum(counts))
+        # The rows of one request after the other.
+        place = np.arange(bounds[-1]) - np.repeat(bounds[:-1], counts)
+        row = self._order[np.repeat(self._bounds[index], counts) + place]
+        entries = [self._users.take(pa.array(self._user[row[bounds[:-1]]]))]
+        for pack, values, parts in zip(self._packs, self._values, self._which, strict=True):
+            # Row by row each part.
+            taken = np.stack([which[row] for which in parts], axis=1)
+            flat, offsets = flat_bytes(values.take(pa.array(taken.reshape(-1))))
+            of_request = strings(flat, offsets[bounds * len(parts)])
+            entries.append(feature_entry(pack.name, pack.dtype, of_request))
+        features = joined(*entries)
+        heads = prefixes(np.diff(flat_bytes(features)[1]), lambda length: delimited(1, length))
+        return frame(joined(heads, features))
 
     def num_rows(self, index: NDArray[Any]) -> NDArray[Any]:
         """How many rows some requests have: uint8 [N]."""
         return (self._bounds[index + 1] - self._bounds[index]).astype(np.uint8)
 
-    def _entry_heads(self, lists: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
-        """What comes before each of N * C lists in the map of lists."""
-        num_lists = len(self._names)
-        lengths = np.diff(flat_bytes(lists)[1])
-        keys = lengths * num_lists + np.arange(len(lists)) % num_lists
 
-        def head(key: int) -> bytes:
-            length, number = divmod(key, num_lists)
-            name = self._names[number].encode()
-            start = delimited(1, len(name)) + name + delimited(2, length)
-            return delimited(1, len(start) + length) + start
-
-        return prefixes(keys, head)
-
-
-def _element(kind: str, values: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
-    """Each value as one Feature of a FeatureList."""
-    features = feature_message(kind, values)
-    return joined(_heads(1, features), features)
+def _side_by_side(
+    pack: Pack, owner: str, payloads: Mapping[str, pa.LargeBinaryArray]
+) -> pa.LargeBinaryArray:
+    """What a pack holds of each node or context, [V]; nothing where it holds nothing of them."""
+    found = [
+        payloads[length_name(feature.name)]
+        if pack.holds_lengths
+        else _filled(feature, payloads[feature.name])
+        for feature in pack.features
+        if feature.owner == owner
+    ]
+    if found:
+        return joined(*found)
+    return strings(np.zeros(0, np.uint8), np.zeros(len(next(iter(payloads.values()))) + 1))
 
 
-def _heads(field: int, data: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
-    return prefixes(np.diff(flat_bytes(data)[1]), lambda length: delimited(field, length))
+def _filled(feature: Feature, payload: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
+    """The payload with what it leaves out as what that reads as."""
+    if not feature.optional:
+        return payload
+    missing = pa.scalar(_missing(feature), pa.large_binary())
+    return pc.if_else(pc.equal(pc.binary_length(payload), 0), missing, payload)
+
+
+def _missing(feature: Feature) -> bytes:
+    """What a missing one reads as, as its values stand in a list."""
+    filler = feature.filler
+    if isinstance(filler, bytes):
+        return b"".join(encode_values(ByteStrings.of([filler])).to_pylist())
+    kind = np.float32 if feature.dtype == "float" else np.int64
+    values = np.full(feature.shape, filler, kind).reshape(-1)
+    if feature.dtype == "float":
+        return values.astype("<f4").tobytes()
+    return b"".join(varints(values).to_pylist())
+
+
+def _told_by_context(
+    pack: Pack,
+    places: Mapping[str, NDArray[Any]],
+    payloads: Mapping[str, Mapping[str, pa.LargeBinaryArray]],
+) -> list[_Part]:
+    if not any(feature.owner == "context" for feature in pack.features):
+        return []
+    # Values that are alike are kept once.
+    told = _side_by_side(pack, "context", payloads["context"]).dictionary_encode()
+    return [_Part(told.dictionary, told.indices.to_numpy()[places["context"]])]
+
+
+def _told_by_row(pack: Pack, rows: Rows, tasks: Sequence[str]) -> list[_Part]:
+    """The timestamps and labels that a pack holds."""
+    parts = []
+    for feature in (feature for feature in pack.features if feature.owner == "row"):
+        if feature.role == "timestamp":
+            assert rows.timestamp is not None
+            times, which = np.unique(rows.timestamp, return_inverse=True)
+            parts.append(_Part(varints(times), which))
+            continue
+        assert feature.task is not None, f"{feature.name} is no label"
+        task = np.uint32(tasks.index(feature.task))
+        positive, absent = (
+            (bits >> task & np.uint32(1)).astype(np.int64)
+            for bits in (rows.positive, rows.unlabeled)
+        )
+        outcomes = np.array([[0.0], [1.0], [feature.filler]], np.float32)
+        parts.append(_Part(fixed_strings(outcomes), np.where(absent, 2, positive)))
+    return parts
 
 
 def frame(records: pa.LargeBinaryArray) -> tuple[NDArray[Any], NDArray[Any]]:

@@ -19,6 +19,8 @@ from input_pipeline.log.raw_ids import RawIds
 _LENGTH_DELIMITED = 2
 # Numbers at once, each of which takes ten bytes on the way.
 _BLOCK = 1 << 18
+# Shorter lengths are counted, not sorted.
+_COUNTED = 1 << 12
 # Field numbers of tf.train.Feature's lists; the values of bytes are not packed.
 _KINDS = {"bytes": 1, "float": 2, "int64": 3}
 
@@ -89,9 +91,19 @@ def joined(*columns: pa.LargeBinaryArray) -> pa.LargeBinaryArray:
 
 def prefixes(lengths: NDArray[Any], prefix: Callable[[int], bytes]) -> pa.LargeBinaryArray:
     """prefix(length) of each length, computed once a distinct length."""
-    distinct, which = np.unique(lengths, return_inverse=True)
+    distinct, which = _distinct(lengths)
     table = pa.array([prefix(length) for length in distinct.tolist()], pa.large_binary())
     return table.take(pa.array(which))
+
+
+def _distinct(lengths: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The distinct lengths, ascending, and which of them each is."""
+    if not len(lengths) or lengths.max() >= _COUNTED:
+        return np.unique(lengths, return_inverse=True)
+    distinct = np.flatnonzero(np.bincount(lengths))
+    numbers = np.zeros(_COUNTED, np.int64)
+    numbers[distinct] = np.arange(len(distinct))
+    return distinct, numbers[lengths]
 
 
 def _feature_head(kind: str, length: int) -> bytes:

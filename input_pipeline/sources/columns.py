@@ -26,6 +26,8 @@ _WHOLE_FLOAT = r"-?(0|[1-9][0-9]*)\.0*|-?[0-9](\.[0-9]+)?[eE]\+?[0-9]{1,2}"
 _INT64_END = 2.0**63
 # Beyond it not every integer is a float: several ids may have become one.
 FLOAT64_INTEGERS = 2**53
+# Values whose form tells that of others.
+_HEAD = 1 << 12
 # What a label says, by the remainder of its place.
 _WORDS = ("0", "1", "false", "true", "f", "t", "no", "yes", "n", "y")
 
@@ -34,6 +36,12 @@ def matches(column: pa.Array, pattern: str) -> NDArray[Any]:
     """bool [N]: whether the whole value matches the regular expression."""
     matched = pc.match_substring_regex(column, rf"\A(?:{pattern})\z")
     return matched.to_numpy(zero_copy_only=False)
+
+
+def all_match(column: pa.Array, pattern: str) -> bool:
+    """Whether all whole values match; of many that do not, only the first ones are looked at."""
+    head = column.slice(0, _HEAD)
+    return bool(matches(head, pattern).all()) and bool(matches(column.slice(_HEAD), pattern).all())
 
 
 def _decimals_to_int64(column: pa.Array) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -141,8 +149,11 @@ def to_categorical(chunks: list[pa.DictionaryArray], column: str) -> Categorical
     chunks.clear()
     # What the pool keeps of the blocks would be held until the log is read.
     pa.default_memory_pool().release_unused()
-    values = _whole_floats_as_integers(values, column)
-    if matches(values, _INTEGER).all():
+    are_integers = all_match(values, _INTEGER)
+    if not are_integers:
+        values = _whole_floats_as_integers(values, column)
+        are_integers = all_match(values, _INTEGER)
+    if are_integers:
         numbers, outside = _decimals_to_int64(values)
         if not outside.any():
             first, which = _distinct(numbers)
@@ -157,8 +168,10 @@ def _whole_floats_as_integers(values: pa.Array, column: str) -> pa.Array:
 
     Tables with gaps are often written so, 108.0 for 108.
     """
+    if not all_match(values, f"{_INTEGER}|{_WHOLE_FLOAT}|"):
+        return values
     floats = ~(matches(values, _INTEGER) | empty_cells(values))
-    if not floats.any() or not matches(values.filter(pa.array(floats)), _WHOLE_FLOAT).all():
+    if not floats.any():
         return values
     text = values.filter(pa.array(floats)).cast(pa.large_string())
     numbers = text.cast(pa.float64()).to_numpy()

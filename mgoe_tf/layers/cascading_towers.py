@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -35,13 +36,15 @@ class CascadingTowers(PredictionTowers):
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
         # Weights are split once and not sliced by task: the gradient of a split is one
         # concatenation. Each piece keeps a task axis of length 1.
-        first = tf.split(self.first_layer(inputs), self.num_tasks)
         layers = [
             list(zip(*(tf.split(weight, self.num_tasks) for weight in layer), strict=True))
             for layer in self.later_layers()
         ]
         # links: [1, H] each, theta_t times the row of the kernel that reads p_{t-1}
         links = tf.unstack(self.theta[:, tf.newaxis, tf.newaxis] * self.cascade_kernel)
+        if layers and not training:
+            return self._linked(inputs, layers, links)
+        first = tf.split(self.first_layer(inputs), self.num_tasks)
         # logits: [1, B] each
         logits: list[tf.Tensor] = []
         for task in range(self.num_tasks):
@@ -50,6 +53,34 @@ class CascadingTowers(PredictionTowers):
                 hidden += logits[-1][..., tf.newaxis] * links[task - 1]
             logits.append(self.finish(hidden, [layer[task] for layer in layers], training))
         return tf.concat(logits, axis=0)
+
+    def _linked(
+        self,
+        inputs: tf.Tensor,
+        layers: Sequence[Sequence[tuple[tf.Tensor, tf.Tensor]]],
+        links: Sequence[tf.Tensor],
+    ) -> tf.Tensor:
+        """The same in fewer operations, some microseconds each in a server.
+
+        p_{t-1} = h k + b is linear in the last hidden layer h, so that the next tower reads
+        h (k link) + b link, of which the second part is a bias; and all logits are one product.
+        """
+        *middle, last = layers
+        # shifts: [1, 1, H] each
+        shifts = [bias * link for (_, bias), link in zip(last[:-1], links, strict=True)]
+        shift = tf.concat([tf.zeros_like(self.biases[0][:1]), *shifts], axis=0)
+        first = tf.split(self.first_layer(inputs, shift), self.num_tasks)
+        hidden: list[tf.Tensor] = []
+        for task, outputs in enumerate(first):
+            if task:
+                kernel, _ = last[task - 1]
+                outputs += tf.matmul(hidden[-1], kernel * links[task - 1])
+            for layer in middle:
+                kernel, bias = layer[task]
+                outputs = tf.matmul(tf.nn.relu(outputs), kernel) + bias
+            hidden.append(tf.nn.relu(outputs))
+        kernel, bias = self.later_layers()[-1]
+        return tf.squeeze(tf.matmul(tf.concat(hidden, axis=0), kernel) + bias, axis=-1)
 
     def cascade_factors(self) -> dict[int, tf.Tensor]:
         return dict(enumerate(tf.unstack(self.theta), start=1))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
 
+from mgoe_tf.layers import row_order
 from mgoe_tf.layers.hashed_rows import rows_of_codes
 
 
@@ -49,6 +51,15 @@ class Bags(NamedTuple):
         """The same lists, with both rows of each code that stands in them."""
         rows = tf.reshape(rows_of_codes(self.ids), [-1])
         return Bags(rows, tf.repeat(self.weights, 2), tf.repeat(self.bag_of, 2), self.size)
+
+
+class _GlorotUniform(tf.keras.initializers.GlorotUniform):
+    """Of a table in shards too, with the scale of the whole."""
+
+    def __call__(self, shape: Any, dtype: Any = None, **kwargs: Any) -> tf.Tensor:
+        values = super().__call__(shape, dtype, **kwargs)
+        part = kwargs.get("partition_shape")
+        return values if part is None else values * math.sqrt(sum(part) / sum(shape))
 
 
 class IdEmbeddings(tf.keras.layers.Layer):
@@ -107,6 +118,8 @@ class IdEmbeddings(tf.keras.layers.Layer):
         self.sizes = dict(sizes)
         self.dim = dims if isinstance(dim, Mapping) else dim
         self._dims = dims
+        # a by table, where the tables lie in the order of `row_order.py`
+        self.row_orders: dict[str, int] = {}
         self._halves = _Halves()
 
     def build(self, input_shape: Any) -> None:
@@ -114,7 +127,7 @@ class IdEmbeddings(tf.keras.layers.Layer):
             name: self.add_weight(
                 name=name,
                 shape=[size + 1, self._dims[name]],
-                initializer=tf.keras.initializers.GlorotUniform(),
+                initializer=_GlorotUniform(),
             )
             for name, size in self.sizes.items()
         }
@@ -131,7 +144,7 @@ class IdEmbeddings(tf.keras.layers.Layer):
         if served and self._halves.tables:
             halves = self._halves.tables
             return {name: _sums_of_halves(halves[name], lists) for name, lists in rows.items()}
-        return {name: sums(self.tables[name], lists) for name, lists in rows.items()}
+        return {name: sums(name, lists) for name, lists in rows.items()}
 
     def serve_as_float16(self) -> tuple[tf.Variable, ...]:
         """Lets what is served read copies of the tables in float16, which it returns.
@@ -161,24 +174,30 @@ class IdEmbeddings(tf.keras.layers.Layer):
         """The rows of a table that belong to ids [...]: int32 [..., 1], or 2 of a hashed table."""
         return rows_of_codes(ids) if name in self.hashed else ids[..., tf.newaxis]
 
-    def _sums(self, table: tf.Variable, lists: Sequence[Bags]) -> list[tf.Tensor]:
+    def rows(self, name: str, ids: tf.Tensor) -> tf.Tensor:
+        """The embeddings of some ids, [.., D], of a table that may lie in shards."""
+        if name in self.row_orders:
+            ids = row_order.place(ids, self.row_orders[name], self.sizes[name] + 1)
+        return tf.nn.embedding_lookup(self.tables[name], ids)
+
+    def _sums(self, name: str, lists: Sequence[Bags]) -> list[tf.Tensor]:
         return [
             tf.math.unsorted_segment_sum(
-                tf.nn.embedding_lookup(table, bags.ids) * bags.weights[:, tf.newaxis],
+                self.rows(name, bags.ids) * bags.weights[:, tf.newaxis],
                 bags.bag_of,
                 bags.size,
             )
             for bags in lists
         ]
 
-    def _sums_of_fixed_rows(self, table: tf.Variable, lists: Sequence[Bags]) -> list[tf.Tensor]:
-        rows = tf.convert_to_tensor(table)
+    def _sums_of_fixed_rows(self, name: str, lists: Sequence[Bags]) -> list[tf.Tensor]:
+        rows = tf.convert_to_tensor(self.tables[name])
         return [_weighted_sums(rows, b.ids, b.weights, b.bag_of, b.size) for b in lists]
 
-    def _sums_of_distinct_rows(self, table: tf.Variable, lists: Sequence[Bags]) -> list[tf.Tensor]:
+    def _sums_of_distinct_rows(self, name: str, lists: Sequence[Bags]) -> list[tf.Tensor]:
         # rows: [R, D], the distinct rows; positions: [N] in rows
         distinct, positions = tf.unique(tf.concat([bags.ids for bags in lists], axis=0))
-        return _sums_of_lists(tf.nn.embedding_lookup(table, distinct), positions, lists)
+        return _sums_of_lists(self.rows(name, distinct), positions, lists)
 
     def among_rows(
         self, name: str, lists: Sequence[Bags], wanted: tf.Tensor
@@ -202,7 +221,7 @@ class IdEmbeddings(tf.keras.layers.Layer):
         there = read | wanted
         rows = tf.cast(tf.squeeze(tf.where(there), axis=1), tf.int32)
         places = tf.maximum(tf.cumsum(tf.cast(there, tf.int32)) - 1, 0)
-        embeddings = tf.nn.embedding_lookup(self.tables[name], rows)
+        embeddings = self.rows(name, rows)
         sums = _sums_of_lists(embeddings, tf.gather(places, ids), lists) if lists else []
         return sums, embeddings, places
 

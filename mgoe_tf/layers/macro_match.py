@@ -12,9 +12,15 @@ from mgoe_tf.layers.neighbor_sets import NODES, OWNERS
 from mgoe_tf.layers.user_rows import by_row
 
 # Sets of a user and of an item whose neighbours are the same macro nodes.
-_MATCHES = (("user_1hop", "item_2hop"), ("user_2hop", "item_1hop"))
+MATCHES = (("user_1hop", "item_2hop"), ("user_2hop", "item_1hop"))
 # Sums of edges reach some thousands; their logarithms are brought to the size of the rest.
 _SCALE = 0.2
+
+
+def edge_totals(edges: tf.Tensor) -> tf.Tensor:
+    """[sum W = 0] and log(1 + sum W) / 5 of edge weights [..., K], float32: [..., 2]."""
+    total = tf.reduce_sum(edges, axis=-1, keepdims=True)
+    return tf.concat([tf.cast(total <= 0, tf.float32), _SCALE * tf.math.log1p(total)], axis=-1)
 
 
 class MacroMatch(tf.keras.layers.Layer):
@@ -59,13 +65,12 @@ class MacroMatch(tf.keras.layers.Layer):
 
         alphas = {name: of_rows(name, self.macro_weights(edges[name])) for name in NODES}
         found = []
-        for of_user, of_item in _MATCHES:
+        for of_user, of_item in MATCHES:
             num_macro_nodes = float(alphas[of_user].shape[-1])
             common = tf.reduce_sum(alphas[of_user] * alphas[of_item], axis=-1, keepdims=True)
             found.append(tf.math.log(num_macro_nodes * common))
         for name in ("user_1hop", "item_1hop"):
-            total = of_rows(name, tf.reduce_sum(edges[name], axis=-1, keepdims=True))
-            found += [tf.cast(total <= 0, tf.float32), _SCALE * tf.math.log1p(total)]
+            found.append(of_rows(name, edge_totals(edges[name])))
         return tf.concat(found, axis=-1)
 
     def get_config(self) -> dict[str, Any]:

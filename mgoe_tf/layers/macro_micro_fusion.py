@@ -124,7 +124,9 @@ class MacroMicroFusion(tf.keras.layers.Layer):
         training: bool | None = None,
     ) -> tf.Tensor:
         inputs = self.inputs(targets, bottom, neighbors, match)
-        return mix(self.experts(inputs, training=training), self.gates(inputs))
+        outputs, gates = self.experts(inputs, training=training), self.gates(inputs)
+        # a single expert is not multiplied with its weight of 1
+        return tf.squeeze(outputs, axis=1) if gates.shape[-1] == 1 else mix(outputs, gates)
 
     def get_config(self) -> dict[str, Any]:
         return {

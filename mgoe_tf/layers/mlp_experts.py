@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from mgoe_tf.layers.dropout import Dropout
 from mgoe_tf.layers.expert_bank import ExpertBank
+from mgoe_tf.layers.split_rows import SplitRows, product
 
 
 class MlpExperts(ExpertBank):
@@ -20,7 +21,8 @@ class MlpExperts(ExpertBank):
       num_tasks, num_shared, num_task_experts: see `ExpertBank`.
 
     Call arguments:
-      inputs: [T, B, F], what the experts of each task see; [1, B, F] where all see the same.
+      inputs: [T, B, F], what the experts of each task see; [1, B, F], or `SplitRows`, where all see
+        the same.
 
     Returns:
       [T, X, B, H], H the last of `units`.
@@ -63,19 +65,22 @@ class MlpExperts(ExpertBank):
             outputs = tf.matmul(hidden, kernel) + bias
         return self.dropout_layer(tf.nn.relu(outputs), training=training)
 
-    def _first_product(self, inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
+    def _first_product(self, inputs: tf.Tensor | SplitRows, kernel: tf.Tensor) -> tf.Tensor:
         """What all experts of a task make of the same input, in one product: [T, X, B, H]."""
         # side_by_side: [T, F, X * H], or [1, F, T * X * H] of one input for all. Broadcasting the
         # input to the experts instead would sum its gradient over them in a pass of its own.
-        inputs_given = self.num_tasks if inputs.shape[0] is None else inputs.shape[0]
+        given = 1 if isinstance(inputs, SplitRows) else inputs.shape[0]
+        inputs_given = self.num_tasks if given is None else given
         columns = self.num_tasks * self.experts_of_task * self.units[0] // inputs_given
         by_input = tf.reshape(kernel, [inputs_given, -1, *kernel.shape[2:]])
         side_by_side = tf.reshape(
-            tf.transpose(by_input, [0, 2, 1, 3]), [inputs_given, inputs.shape[-1], columns]
+            tf.transpose(by_input, [0, 2, 1, 3]), [inputs_given, kernel.shape[2], columns]
         )
         # products: [T, B, X, H], or [1, B, T * X, H]
         products = tf.reshape(
-            tf.matmul(inputs, side_by_side),
+            product(inputs, side_by_side[0])
+            if isinstance(inputs, SplitRows)
+            else tf.matmul(inputs, side_by_side),
             [inputs_given, -1, columns // self.units[0], self.units[0]],
         )
         outputs = tf.transpose(products, [0, 2, 1, 3])

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from mgoe_tf.layers.dropout import Dropout
 from mgoe_tf.layers.initializers import StackedGlorotUniform
+from mgoe_tf.layers.task_gates import by_task
 
 
 class PredictionTowers(tf.keras.layers.Layer):
@@ -22,7 +23,8 @@ class PredictionTowers(tf.keras.layers.Layer):
       dropout: rate after each hidden layer.
 
     Call arguments:
-      inputs: [T, B, H], o_t; [B, H] where all tasks see the same.
+      inputs: [T, B, H], o_t; [B, H], or `SplitRows`, where all tasks see
+        the same.
 
     Returns:
       float32 [T, B], logits.
@@ -66,15 +68,15 @@ class PredictionTowers(tf.keras.layers.Layer):
         self.dropout_layer = Dropout(rate=self.dropout, dtype=self.dtype_policy)
         super().build(input_shape)
 
-    def first_layer(self, inputs: tf.Tensor) -> tf.Tensor:
-        """The first layer of all towers before its activation: [T, B, H]."""
-        kernel = self.kernels[0]
-        if inputs.shape.rank == 3:
-            return tf.matmul(inputs, kernel) + self.biases[0]
-        # One product for all tasks. flat: [F, T * H]; products: [B, T, H], then [T, B, H]
-        flat = tf.reshape(tf.transpose(kernel, [1, 0, 2]), [kernel.shape[1], -1])
-        products = tf.reshape(inputs @ flat, [-1, self.num_tasks, kernel.shape[2]])
-        return tf.transpose(products, [1, 0, 2]) + self.biases[0]
+    def first_layer(self, inputs: tf.Tensor, shift: tf.Tensor | float = 0.0) -> tf.Tensor:
+        """The first layer of all towers before its activation, [T, B, H].
+
+        Args:
+          inputs: of the call.
+          shift: added to the biases, [T, 1, H].
+        """
+        kernel, bias = self.kernels[0], self.biases[0] + shift
+        return by_task(inputs, tf.convert_to_tensor(kernel)) + bias
 
     def later_layers(self) -> list[tuple[tf.Tensor, tf.Tensor]]:
         """Kernels [T, H, H'] and biases [T, 1, H'] after the first layer."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from mgoe_tf.layers.mlp_experts import MlpExperts
+from mgoe_tf.layers.split_rows import SplitRows, for_all_tasks
 from mgoe_tf.layers.task_gates import TaskGates, mix
 
 
@@ -47,7 +48,7 @@ class ProgressiveExtraction(tf.keras.layers.Layer):
       gate_temperature: of all gates, see `TaskGates`.
 
     Call arguments:
-      inputs: [B, F], x.
+      inputs: [B, F], x, or `SplitRows`.
 
     Returns:
       [T, B, H], a_t^L, H the last of `units`.
@@ -132,11 +133,14 @@ class ProgressiveExtraction(tf.keras.layers.Layer):
             name=name,
         )
 
-    def levels(self, inputs: tf.Tensor, training: bool | None = None) -> list[Extraction]:
-        """What each level makes of x, [B, F]."""
+    def levels(
+        self, inputs: tf.Tensor | SplitRows, training: bool | None = None
+    ) -> list[Extraction]:
+        """What each level makes of x."""
         found: list[Extraction] = []
         # [1, B, F] where all streams are still the same
-        tasks = shared = tf.cast(inputs, self.compute_dtype)[tf.newaxis]
+        first = inputs if isinstance(inputs, SplitRows) else tf.cast(inputs, self.compute_dtype)
+        tasks = shared = for_all_tasks(first)
         for level in range(self.num_levels):
             # Banks of experts, each with the weights that tasks and the shared stream give it:
             # [1, m_s, B, H] and [T, m_t, B, H]
@@ -145,7 +149,7 @@ class ProgressiveExtraction(tf.keras.layers.Layer):
                 banks.append(self.shared_experts[level](shared, training=training))
             if self.num_task_experts:
                 banks.append(self.task_experts[level](tasks, training=training))
-            task_gates = self.task_gates[level](tasks if level else tasks[0])
+            task_gates = self.task_gates[level](tasks if level else first)
             shared_gates = None
             tasks = _mix_banks(banks, task_gates)
             if level < len(self.shared_gates):

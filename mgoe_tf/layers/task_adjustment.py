@@ -45,6 +45,14 @@ class TaskAdjustment(tf.keras.layers.Layer):
         )
         super().build(input_shape)
 
+    def terms_by_macro_node(self, task_table: tf.Tensor) -> tf.Tensor:
+        """kappa_t a_t for every m(i), last for a cold item: float32 [B, T, K + 1]."""
+        num_macro_nodes = task_table.shape[-1] // self.num_tasks
+        levels = tf.math.log1p(tf.reshape(task_table, [-1, self.num_tasks, num_macro_nodes]))
+        advantages = levels - tf.reduce_mean(levels, axis=-1, keepdims=True)
+        cold = [[0, 0], [0, 0], [0, 1]]
+        return tf.pad(self.kappa[:, tf.newaxis] * advantages, cold)
+
     def advantages(self, task_table: tf.Tensor, item_macro: tf.Tensor) -> tf.Tensor:
         """a_t: float32 [T, B]."""
         num_macro_nodes = task_table.shape[-1] // self.num_tasks

@@ -10,6 +10,7 @@ import tensorflow as tf
 from mgoe_tf.layers.batch_norm import BatchNorm
 from mgoe_tf.layers.dropout import Dropout
 from mgoe_tf.layers.initializers import StackedGlorotUniform
+from mgoe_tf.layers.task_gates import by_task
 
 
 class TaskBottoms(tf.keras.layers.Layer):
@@ -22,7 +23,7 @@ class TaskBottoms(tf.keras.layers.Layer):
       dropout: rate after each layer.
 
     Call arguments:
-      inputs: [B, F], x.
+      inputs: [B, F], x, or `SplitRows`.
 
     Returns:
       [T, B, H], H the last of `units`.
@@ -74,7 +75,7 @@ class TaskBottoms(tf.keras.layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor, training: bool | None = None) -> tf.Tensor:
-        outputs = tf.einsum("bf,tfh->tbh", inputs, self.kernels[0])
+        outputs = by_task(inputs, tf.cast(self.kernels[0], self.compute_dtype))
         for layer, kernel in enumerate(self.kernels):
             if layer:
                 outputs = tf.matmul(outputs, kernel)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from mgoe_tf.layers.initializers import StackedGlorotUniform
+from mgoe_tf.layers.split_rows import SplitRows, product
 
 
 def mix(outputs: tf.Tensor, gates: tf.Tensor) -> tf.Tensor:
@@ -25,7 +27,7 @@ class TaskGates(tf.keras.layers.Layer):
     """g_t = softmax(f_t(c_t) G_t / tau), the weights of the experts that task t uses.
 
     f_t are the hidden layers of task t (Dense, ReLU), by default none. The softmax is float32 under
-    any policy.
+    any policy. A single expert has the weight 1, and there are no kernels to learn it by.
 
     Args:
       num_tasks: T.
@@ -35,7 +37,7 @@ class TaskGates(tf.keras.layers.Layer):
       temperature: tau, above 0: lower is sharper.
 
     Call arguments:
-      inputs: [T, B, F], or [B, F] where all tasks see the same.
+      inputs: [T, B, F]; [B, F], or `SplitRows`, where all tasks see the same.
       kernel: [T, F, X] in place of the layer's own G, for a caller that has multiplied parts of G
         by what does not depend on the row; not with hidden layers.
 
@@ -75,7 +77,14 @@ class TaskGates(tf.keras.layers.Layer):
         self.temperature = temperature
 
     def build(self, input_shape: Any) -> None:
-        widths = (input_shape[-1], *self.units)
+        self.hidden: list[tuple[tf.Variable, tf.Variable]] = []
+        if self.num_experts > 1:
+            self._add_weights((input_shape[-1], *self.units))
+        else:
+            self.kernel = np.zeros([self.num_tasks, input_shape[-1], 1], np.float32)
+        super().build(input_shape)
+
+    def _add_weights(self, widths: Sequence[int]) -> None:
         self.hidden = [
             (
                 self.add_weight(
@@ -100,19 +109,20 @@ class TaskGates(tf.keras.layers.Layer):
             self.bias = self.add_weight(
                 name="bias", shape=[self.num_tasks, 1, self.num_experts], initializer="zeros"
             )
-        super().build(input_shape)
 
     def logits(self, inputs: tf.Tensor, kernel: tf.Tensor | None = None) -> tf.Tensor:
         """f_t(c_t) G_t, float32 [T, B, X], before the temperature; arguments as of the call."""
         kernel = self.kernel if kernel is None else kernel
         for hidden_kernel, bias in self.hidden:
-            inputs = tf.nn.relu(_by_task(inputs, hidden_kernel) + bias)
-        logits = _by_task(inputs, kernel)
-        if self.use_bias:
+            inputs = tf.nn.relu(by_task(inputs, hidden_kernel) + bias)
+        logits = by_task(inputs, kernel)
+        if self.use_bias and self.num_experts > 1:
             logits += self.bias
         return tf.cast(logits, tf.float32)
 
     def call(self, inputs: tf.Tensor, kernel: tf.Tensor | None = None) -> tf.Tensor:
+        if self.num_experts == 1:
+            return tf.ones([self.num_tasks, tf.shape(inputs)[-2], 1])
         logits = self.logits(inputs, kernel)
         return tf.nn.softmax(logits if self.temperature == 1 else logits / self.temperature)
 
@@ -127,12 +137,12 @@ class TaskGates(tf.keras.layers.Layer):
         }
 
 
-def _by_task(inputs: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:
-    """[T, B, F], or [B, F] for all tasks, times [T, F, X]: [T, B, X]."""
-    if inputs.shape.rank > 2:
+def by_task(inputs: tf.Tensor | SplitRows, kernel: tf.Tensor) -> tf.Tensor:
+    """[T, B, F], or rows that all tasks see, times [T, F, X]: [T, B, X]."""
+    if not isinstance(inputs, SplitRows) and inputs.shape.rank > 2:
         return tf.matmul(inputs, kernel)
     # One product for all tasks. flat: [F, T * X]; products: [B, T, X]
     num_tasks, features, width = kernel.shape
     flat = tf.reshape(tf.transpose(kernel, [1, 0, 2]), [features, num_tasks * width])
-    products = tf.reshape(inputs @ flat, [-1, num_tasks, width])
+    products = tf.reshape(product(inputs, flat), [-1, num_tasks, width])
     return tf.transpose(products, [1, 0, 2])

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from input_pipeline.feature import USER_ROW, Feature
 from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
@@ -18,11 +19,15 @@ from mgoe_tf.layers.id_embeddings import Bags, IdEmbeddings
 from mgoe_tf.layers.id_lookup import IdLookup, neighbor_side_features, side_feature_of
 from mgoe_tf.layers.numeric_inputs import NumericInputs
 from mgoe_tf.layers.prediction_towers import PredictionTowers
+from mgoe_tf.layers.split_rows import SplitRows
 from mgoe_tf.layers.user_rows import by_row
+from mgoe_tf.models.node_network import NodeNetwork
 from mgoe_tf.models.options import ModelOptions, from_json
 
 # Features that are read by the embeddings of the ids that they hold.
 EMBEDDED_ROLES = ("id", "side")
+# Before the names of assets that a model made itself (`RankingModel.made_assets`).
+MADE = "made/"
 Features = Mapping[str, tf.Tensor]
 
 
@@ -56,8 +61,13 @@ class Lookup(NamedTuple):
         return self.entries * (num_tasks if self.by_task else 1)
 
 
-def concatenated(inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-    """x = [x_u ; x_i ; x_c] of what `RankingModel.embed` gives: [B, D_u + D_i + D_c]."""
+def concatenated(inputs: Mapping[str, tf.Tensor]) -> tf.Tensor | SplitRows:
+    """x = [x_u ; x_i ; x_c] of what `RankingModel.embed` gives: [B, D_u + D_i + D_c].
+
+    Of users [B, D_u] with candidates [B, N, D_i] it is `SplitRows`.
+    """
+    if inputs["item"].shape.rank > inputs["user"].shape.rank:
+        return SplitRows(inputs["user"], inputs["item"], inputs.get("context"))
     return tf.concat([*inputs.values()], axis=-1)
 
 
@@ -83,8 +93,8 @@ class RankingModel(tf.keras.Model):
     Args:
       spec: of the data set; gives tasks, features and sizes of tables.
       options: of `options_class`; None: its defaults.
-      assets: local paths of the files that `assets(spec)` names. They are read in the constructor
-        or in `build`, and may be gone later.
+      assets: local paths of the files that `assets(spec)` names, and of any of `made_assets`. They
+        are read in the constructor or in `build`, and may be gone later.
 
     Call arguments:
       features: as encoded by `IdLookup`: ids and neighbours int32 embedding rows, the rest as in
@@ -99,6 +109,8 @@ class RankingModel(tf.keras.Model):
     options_class: ClassVar[type[ModelOptions]] = ModelOptions
     # Whether there is an `explain`, which an export then serves.
     explains: bool = False
+    # Whether `network` reads `concatenated(inputs)` alone, by layers that take `SplitRows`.
+    reads_concatenated: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -117,7 +129,7 @@ class RankingModel(tf.keras.Model):
                 f"{type(options).__name__}"
             )
         needed, given = set(self.assets(spec)), dict(assets or {})
-        if needed != set(given):
+        if needed != {name for name in given if not name.startswith(MADE)}:
             raise ValueError(
                 f"assets: {type(self).__name__} takes {sorted(needed)}, got {sorted(given)}"
             )
@@ -148,6 +160,14 @@ class RankingModel(tf.keras.Model):
         `("graph/3/merging_matrix.npz",)`, say. By default none.
         """
         return ()
+
+    def made_assets(self) -> dict[str, NDArray[Any]]:
+        """What took long to make of `assets`, kept in the model directory for later constructions.
+
+        Arrays by name, `made/<name>.npy`; a later construction is given them among its assets, but
+        has to do without where there are none. By default nothing.
+        """
+        return {}
 
     @property
     def tables(self) -> dict[str, Table]:
@@ -297,15 +317,35 @@ class RankingModel(tf.keras.Model):
 
     def network_inputs(self, features: Features, sums: Mapping[str, tf.Tensor]) -> dict[str, Any]:
         """The inputs of `network`, from the features and what `sums` gave."""
-        inputs = {}
-        for owner in INPUT_OWNERS:
-            parts = [sums[feature.name] for feature in self.embedded(owner)]
-            if self.numeric_inputs[owner].width:
-                parts.append(self.numeric_inputs[owner](features))
-            if parts:
-                inputs[owner] = tf.concat(parts, axis=-1)
+        nodes = {owner: self.node_inputs(owner, features, sums) for owner in INPUT_OWNERS}
+        inputs = {owner: x for owner, x in nodes.items() if x is not None}
         inputs["user"] = by_row(inputs["user"], features.get(USER_ROW))
         return inputs
+
+    def node_inputs(
+        self, owner: str, features: Features, sums: Mapping[str, tf.Tensor]
+    ) -> tf.Tensor | None:
+        """x of users, of items or of the context alone, [V, D]; None where there is nothing."""
+        parts = [sums[feature.name] for feature in self.embedded(owner)]
+        if self.numeric_inputs[owner].width:
+            parts.append(self.numeric_inputs[owner](features))
+        return tf.concat(parts, axis=-1) if parts else None
+
+    def input_width(self, owner: str) -> int:
+        """D of `node_inputs`; 0 where there is nothing."""
+        widths = [self.tables[vocabulary_of(f)].dim for f in self.embedded(owner)]
+        return sum(widths) + self.numeric_inputs[owner].width
+
+    def node_network(self) -> NodeNetwork | None:
+        """The network from what depends on one node alone, as an export serves it.
+
+        None where a model has nothing to split: an export then keeps features and sums of nodes. By
+        default a `NodeNetwork` where `reads_concatenated`. To be called when the weights are there;
+        only where the compute dtype is float32.
+        """
+        # A subclass with other inputs has to say itself what is a node's.
+        has_default_inputs = type(self).network_inputs is RankingModel.network_inputs
+        return NodeNetwork(self) if self.reads_concatenated and has_default_inputs else None
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         """From `embed`'s answer to logits by task name."""
@@ -324,6 +364,17 @@ class RankingModel(tf.keras.Model):
           mean over the rows of this replica, or of weights alone.
         """
         return self.network(inputs, training=training), {}
+
+    def training_labels(self, labels: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The labels that training takes for the data's; evaluation goes by the data's.
+
+        Args:
+          labels: by task name, float32 [B], -1 for none.
+
+        Returns:
+          The same; by default the labels as they are.
+        """
+        return dict(labels)
 
     def begin_epoch(self, epoch: int) -> bool:
         """Called before the first step of an epoch, outside of the training step.

@@ -32,7 +32,7 @@ class CutNodes:
             for owner, sizes in self.sizes.items()
         }
         self.rows: dict[str, NDArray[Any]] = {
-            owner: np.concatenate([np.int32([0]), *(graph.rows[owner] for graph in graphs)])
+            owner: np.concatenate([np.zeros(1, np.int32), *(graph.rows[owner] for graph in graphs)])
             for owner in NODES
         }
 

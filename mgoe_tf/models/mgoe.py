@@ -27,7 +27,10 @@ from mgoe_tf.layers.prediction_towers import PredictionTowers
 from mgoe_tf.layers.task_adjustment import TaskAdjustment
 from mgoe_tf.layers.user_rows import by_row
 from mgoe_tf.models.base import Features, Lookup, RankingModel, vocabulary_of
+from mgoe_tf.models.mgoe_node_network import MGOENodeNetwork
+from mgoe_tf.models.mgoe_sizes import SIZES, told
 from mgoe_tf.models.micro_neighbors import neighbor_lists, neighbor_weights
+from mgoe_tf.models.node_network import NodeNetwork
 from mgoe_tf.models.options import GatedOptions, require
 
 
@@ -38,17 +41,34 @@ def _of_neighbors(owner: str, column: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class MGOEOptions(GatedOptions):
-    """Sizes and readings of MGOE. Symbols are those of the paper."""
+    """Sizes and readings of MGOE. Symbols are those of the paper.
+
+    Numbers that are not given (None) become those of `size`, and are told so from then on.
+    """
 
     temperature: float = option(
         1.0, "tau of the macro weights softmax(log(1 + w) / tau) (Eq. 14): lower is sharper."
     )
-    num_shared_experts: int = option(
-        1, "n_s, experts shared by all tasks, in the bottom and in the fusion."
+    size: str = option(
+        "base",
+        "Sizes of what is not given by itself: n_s, n_t, h and the layers of a fusion expert. "
+        + "; ".join(f"{name}: {told(sizes)}" for name, sizes in SIZES.items())
+        + ".",
+        tuple(SIZES),
     )
-    num_task_experts: int = option(1, "n_t, experts of each task, in the bottom and in the fusion.")
-    head_units: int = option(16, "h, the width of a macro graph expert's head.")
-    fusion_units: tuple[int, ...] = option((64, 32), "Layers of a fusion expert (Eq. 2).")
+    num_shared_experts: int = option(
+        None,
+        "n_s, experts shared by all tasks, in the bottom and in the fusion. Default: of --size.",
+    )
+    num_task_experts: int = option(
+        None, "n_t, experts of each task, in the bottom and in the fusion. Default: of --size."
+    )
+    head_units: int = option(
+        None, "h, the width of a macro graph expert's head. Default: of --size."
+    )
+    fusion_units: tuple[int, ...] = option(
+        None, "Layers of a fusion expert (Eq. 2). Default: of --size."
+    )
     attention_query: str = option(
         "target",
         "Query of the macro attention (Eq. 16). target: the target node of the kind of the set's "
@@ -89,6 +109,9 @@ class MGOEOptions(GatedOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        for name, value in dataclasses.asdict(SIZES[self.size]).items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, value)  # as frozen dataclasses are completed
         require(self, "at least 1", ("head_units", "fusion_units"), lambda value: value >= 1)
         experts = ("num_shared_experts", "num_task_experts")
         require(self, "at least 0", experts, lambda value: value >= 0)
@@ -278,17 +301,7 @@ class MGOE(RankingModel):
         # nodes: x_u [R, D_u], x_i [B, D_i] and, where there is one, x_c [B, D_c]
         nodes = super().network_inputs({k: v for k, v in features.items() if k != USER_ROW}, sums)
         # neighbors: [T, R, D_i] of the user, [T, B, D_u] of the item
-        shape = [len(self.spec.tasks), -1, self.options.embedding_dim]
-        neighbors = {
-            owner: tf.concat(
-                [
-                    tf.reshape(sums[_of_neighbors(owner, column)], shape)
-                    for column in self.neighbor_columns(owner)
-                ],
-                axis=-1,
-            )
-            for owner in self._owners_of_neighbors
-        }
+        neighbors = {owner: self.near(owner, sums) for owner in self._owners_of_neighbors}
         if neighbors:
             neighbors["user"] = by_row(neighbors["user"], user_row, axis=1)
         inputs = {
@@ -309,6 +322,34 @@ class MGOE(RankingModel):
                 "item_macro": features[self._item_macro.name],
             }
         return inputs
+
+    def near(self, owner: str, sums: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """n^t of users, or of items, [T, V, D]."""
+        shape = [len(self.spec.tasks), -1, self.options.embedding_dim]
+        columns = self.neighbor_columns(owner)
+        return tf.concat([tf.reshape(sums[_of_neighbors(owner, c)], shape) for c in columns], -1)
+
+    def near_width(self, owner: str) -> int:
+        """The width of `near`; 0 without micro neighbours."""
+        columns = self.neighbor_columns(owner) if owner in self._owners_of_neighbors else ()
+        return len(columns) * self.options.embedding_dim
+
+    def adjustment_feature(self, owner: str) -> str:
+        """What the adjustment reads of users, or of items."""
+        return {"user": self._task_table, "item": self._item_macro}[owner].name
+
+    def node_network(self) -> NodeNetwork | None:
+        stages = (
+            (self.bottom, MacroGraphBottom),
+            (self.fusion, MacroMicroFusion),
+            (self.towers, PredictionTowers),
+            (self.towers, CascadingTowers),
+            (self.adjustment, TaskAdjustment),
+        )
+        # Of a stage that was injected nobody knows which part is a node's.
+        own = {type(stage) for stage, _ in stages} <= {of for _, of in stages} | {type(None)}
+        has_sizes = self.adjustment is None or self.bottom is not None
+        return MGOENodeNetwork(self) if own and has_sizes else None
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         fused = self.fusion(*self._of_fusion(inputs), training=training)

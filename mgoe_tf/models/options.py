@@ -24,6 +24,12 @@ class ModelOptions:
     def __post_init__(self) -> None:
         require(self, "at least 1", ("embedding_dim", "tower_units"), lambda value: value >= 1)
         require(self, "in [0, 1)", ("dropout",), lambda value: 0 <= value < 1)
+        for field in dataclasses.fields(self):  # a flag refuses them, a caller from Python does not
+            choices, value = field.metadata.get("choices"), getattr(self, field.name)
+            if choices and value not in choices:
+                raise ValueError(
+                    f"--{field.name}: must be one of {', '.join(choices)}, got {value!r}"
+                )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -52,8 +52,7 @@ def build_model(
     """Makes a model with all its weights, at their initial values.
 
     Args:
-      name: of a registered model, such as `mgoe`.
-      name: of a registered model, one of `MODELS`.
+      name: of a registered model, one of `MODELS`, such as `mgoe`.
       spec: of the data set, as `mgoe_tf.read_spec(data_dir)` reads it.
       options: of the model's `options_class`; None: its defaults.
       assets: local paths of the files that the model's `assets(spec)` names, by those names; few

@@ -1,7 +1,8 @@
 """Files of the data set that a model needs, kept beside its checkpoints.
 
 A model class names them (`RankingModel.assets`) by their paths below the data set directory;
-`<model_dir>/assets/` holds copies under the same paths, and config.json their SHA-256.
+`<model_dir>/assets/` holds copies under the same paths, and config.json their SHA-256; `made/`
+among them is what the model made of the others (`RankingModel.made_assets`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
 
 from input_pipeline.files import filesystem
 
@@ -36,6 +40,17 @@ def copy_assets(data_dir: str, model_dir: str, names: Sequence[str]) -> dict[str
         name: _copy(filesystem.join(data_dir, name), filesystem.join(model_dir, ASSETS_DIR, name))
         for name in names
     }
+
+
+def write_made(model_dir: str, made: Mapping[str, NDArray[Any]]) -> dict[str, str]:
+    """Writes arrays into the assets of a model directory; returns the SHA-256 of each file."""
+    checksums = {}
+    for name, array in made.items():
+        path = filesystem.join(model_dir, ASSETS_DIR, name)
+        filesystem.make_dirs(os.path.dirname(path))
+        filesystem.save_array(path, array)
+        checksums[name] = checksum(path)
+    return checksums
 
 
 def require_unchanged(folder: str, checksums: Mapping[str, str]) -> None:

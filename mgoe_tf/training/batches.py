@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from input_pipeline.dataset import Examples
+from input_pipeline.dataset import Encode, Examples
 from input_pipeline.records.example_parsing import Column
 from input_pipeline.records.request_parsing import expand_users
 from input_pipeline.spec import DatasetSpec
@@ -44,12 +44,14 @@ class TrainingBatches:
       lookup: raw ids -> embedding rows.
       spec: of the data set.
       options: sizes, seeds and rates.
+      part: which slice of each batch is given, of how many.
     """
 
     examples: Examples
     lookup: IdLookup
     spec: DatasetSpec
     options: TrainOptions
+    part: tuple[int, int] = (0, 1)
 
     @property
     def batch_size(self) -> int:
@@ -58,6 +60,21 @@ class TrainingBatches:
     @property
     def steps_per_epoch(self) -> int:
         return self.examples.num_rows // self.batch_size
+
+    @property
+    def encode(self) -> Encode:
+        """Raw columns -> encoded features and labels; equal for all epochs of a run."""
+        return _Encoder(self.lookup, tuple(self._labels.values()))
+
+    @property
+    def replaced(self) -> tuple[str, ...]:
+        """The features whose ids are replaced at random."""
+        names = self.lookup.names
+        return tuple(n for n in names if self.spec.feature(n).role in EMBEDDED_ROLES)
+
+    @property
+    def _labels(self) -> dict[str, str]:
+        return {task: f"label_{task}" for task in self.spec.task_names}
 
     @contextlib.contextmanager
     def epoch(self, number: int, first_batch: int = 0) -> Iterator[tf.data.Dataset]:
@@ -76,36 +93,53 @@ class TrainingBatches:
         self, epoch: int, first_batch: int = 0, scratch: str | None = None
     ) -> tf.data.Dataset:
         """The same; for `scratch` see `Examples.shuffled_batches`."""
-        options, lookup = self.options, self.lookup
-        replaced = [n for n in lookup.names if self.spec.feature(n).role in EMBEDDED_ROLES]
-        seeds = np.random.default_rng([options.seed, epoch, 1]).integers(2**31, size=len(replaced))
-        labels = {task: f"label_{task}" for task in self.spec.task_names}
-        of_user = {feature.name for feature in self.spec.select("user")}
+        options = self.options
+        size = len(self.replaced)
+        seeds = np.random.default_rng([options.seed, epoch, 1]).integers(2**31, size=size)
 
         @tf.autograph.experimental.do_not_convert
         def finish(number: tf.Tensor, columns: dict[str, tf.Tensor]) -> tuple[Any, Any]:
-            features = dict(columns)
-            batch_labels = {task: features.pop(name) for task, name in labels.items()}
-            for name, seed in zip(replaced, seeds, strict=True):
-                rows = features[name]
-                draws = tf.random.stateless_uniform(tf.shape(rows), tf.stack([seed, number]))
-                # what fills up a list stays
-                features[name] = tf.where(
-                    (draws < options.oov_rate) & (rows > 0), tf.zeros_like(rows), rows
-                )
-            if options.distribution == "mirrored":
-                # Replicas get a share of the rows each, and of every other axis in front.
-                features = expand_users(features, of_user=of_user)
-            return features, batch_labels
+            return self.finish(number, columns, list(seeds))
 
         batches = self.examples.shuffled_batches(
             self.batch_size,
             shuffle_rows=options.shuffle_rows,
             seed=options.seed,
             epoch=epoch,
-            encode=_Encoder(lookup, tuple(labels.values())),
+            encode=self.encode,
             first_batch=first_batch,
             scratch=scratch,
         )
         numbered = batches.enumerate(start=first_batch)
         return numbered.map(finish, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2)
+
+    def finish(
+        self, number: tf.Tensor, columns: dict[str, tf.Tensor], seeds: Sequence[Any]
+    ) -> tuple[Any, Any]:
+        """The features and labels of a batch.
+
+        Args:
+          number: of the batch, int64.
+          columns: what `encode` made, padded.
+          seeds: of the draws, one for each of `replaced`.
+        """
+        features = dict(columns)
+        batch_labels = {task: features.pop(name) for task, name in self._labels.items()}
+        for name, seed in zip(self.replaced, seeds, strict=True):
+            rows = features[name]
+            draws = tf.random.stateless_uniform(tf.shape(rows), tf.stack([seed, number]))
+            # what fills up a list stays
+            features[name] = tf.where(
+                (draws < self.options.oov_rate) & (rows > 0), tf.zeros_like(rows), rows
+            )
+        if self.options.distribution in ("mirrored", "multi_worker"):
+            # Replicas get a share of the rows each, and of every other axis in front.
+            of_user = {feature.name for feature in self.spec.select("user")}
+            features = expand_users(features, of_user=of_user)
+        index, count = self.part
+        if count > 1:
+            first, last = (self.batch_size * number // count for number in (index, index + 1))
+            features, batch_labels = tf.nest.map_structure(
+                lambda values: values[first:last], (features, batch_labels)
+            )
+        return features, batch_labels

@@ -1,11 +1,14 @@
 """The model directory: options, data set spec, vocabulary, checkpoints and metrics of one run.
 
+Long, because one module says how a directory is begun, checked and read.
+
 <model_dir>/
   config.json               model options, training options, checksums of the assets
   dataset_spec.json         of the data set that the model was trained on
   vocabulary/<name>.txt     the ids that have a row in an embedding table, one a line; none of
                             those that are hashed
-  assets/                   copies of what the model needs of the data set, if it needs anything
+  assets/                   copies of what the model needs of the data set, if it needs anything;
+                            made/, what it made of them
   checkpoints/latest/       what --resume goes on from
   checkpoints/best/         the model after its best epoch by validation
   events/                   TensorBoard logs
@@ -18,9 +21,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from input_pipeline.files import filesystem
 from input_pipeline.files.failures import FileError, reason
@@ -28,8 +33,9 @@ from input_pipeline.files.json_file import read_json
 from input_pipeline.files.literal_path import literal_path
 from input_pipeline.log import vocabulary
 from input_pipeline.spec import SPEC_FILE, DatasetSpec, read_spec
+from mgoe_tf.layers import row_order
 from mgoe_tf.layers.id_lookup import IdLookup
-from mgoe_tf.models.base import RankingModel
+from mgoe_tf.models.base import MADE, RankingModel
 from mgoe_tf.models.options import ModelOptions, from_json
 from mgoe_tf.models.registry import build_model, model_class
 from mgoe_tf.training import assets
@@ -93,9 +99,19 @@ def read_trained_spec(train_options: TrainOptions) -> DatasetSpec:
 
 
 def write_run(
-    model_dir: str, spec: DatasetSpec, model_options: ModelOptions, train_options: TrainOptions
+    model_dir: str,
+    spec: DatasetSpec,
+    model_options: ModelOptions,
+    train_options: TrainOptions,
+    made: Mapping[str, NDArray[Any]] | None = None,
 ) -> None:
-    """Begins a model directory; config.json comes last and makes it one."""
+    """Begins a model directory; config.json comes last and makes it one.
+
+    Args:
+      model_dir: local or remote.
+      spec, model_options, train_options: of the run.
+      made: `RankingModel.made_assets` of its model, for later constructions.
+    """
     folder = filesystem.join(model_dir, "vocabulary")
     filesystem.make_dirs(folder)
     hashed = {column.name for column in spec.vocabularies if column.hash_rows}
@@ -113,7 +129,8 @@ def write_run(
     config = {
         "model_options": dataclasses.asdict(model_options),
         "train_options": dataclasses.asdict(train_options),
-        "assets": assets.copy_assets(train_options.data_dir, model_dir, names),
+        "assets": assets.copy_assets(train_options.data_dir, model_dir, names)
+        | assets.write_made(model_dir, made or {}),
     }
     write_json(filesystem.join(model_dir, CONFIG_FILE), config)
 
@@ -236,14 +253,16 @@ def new_model(
     model_options: ModelOptions,
     train_options: TrainOptions,
     assets_dir: str | None = None,
+    made: Sequence[str] = (),
 ) -> RankingModel:
     """A new model with all its weights, of the run's precision.
 
     Args:
       spec, model_options, train_options: of the run.
       assets_dir: where the files lie that the model needs; None: in the run's data set.
+      made: names of `RankingModel.made_assets` that lie there too.
     """
-    names = model_class(train_options.model).assets(spec)
+    names = (*model_class(train_options.model).assets(spec), *made)
     policy = tf.keras.mixed_precision.global_policy()
     try:
         tf.keras.mixed_precision.set_global_policy(train_options.precision)
@@ -302,13 +321,18 @@ def load_model(model_dir: str, best: bool = True) -> LoadedModel:
     model_options, train_options = read_options(model_dir)
     spec = read_spec(model_dir)
     assets_dir = filesystem.join(model_dir, assets.ASSETS_DIR)
-    assets.require_unchanged(assets_dir, read_checksums(model_dir))
-    model = new_model(spec, model_options, train_options, assets_dir)
+    checksums = read_checksums(model_dir)
+    assets.require_unchanged(assets_dir, checksums)
+    made = [name for name in checksums if name.startswith(MADE)]
+    model = new_model(spec, model_options, train_options, assets_dir, made)
     lookup = make_lookup(model_dir, spec, model)
     checkpoint = tf.train.Checkpoint(model=model)
     path = manager(checkpoint, model_dir, "best" if best else "latest").latest_checkpoint
     if path is None:
         raise ValueError(f"--model_dir={model_dir} holds no checkpoint yet")
     restore(checkpoint, path).expect_partial()
+    tables = model.embeddings.tables
+    for name, a in row_order.recorded(path, [*tables]).items():
+        row_order.to_index_order(tables[name], a)
     metrics = read_metrics(model_dir, "validation")
     return LoadedModel(model, lookup, spec, model_options, train_options, metrics)

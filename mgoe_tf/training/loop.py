@@ -108,7 +108,7 @@ def train_steps(
                     for hook in hooks:
                         hook.before_epoch(run)
                 with source.epoch(position.epoch, position.batch) as batches:
-                    iterator = iter(strategy.experimental_distribute_dataset(batches))
+                    iterator = iter(_distributed(batches, strategy))
                     while not run.is_epoch_end:
                         losses, waited_seconds = take_step(iterator)
                         run.waited_seconds += float(waited_seconds)
@@ -116,13 +116,13 @@ def train_steps(
                         position.step += 1
                         for hook in hooks:
                             hook.after_step(run, losses)
-                        _exit_where_told(stop, run, hooks)
+                        exit_where_told(stop, run, hooks)
                     # the reader looks behind its last batch: files may hold more than they should
                     for _ in iterator:
                         raise AssertionError("the epoch has more batches than its source tells")
             for hook in hooks:
                 hook.after_epoch(run)
-            _exit_where_told(stop, run, hooks)
+            exit_where_told(stop, run, hooks)
     except BaseException:
         for hook in hooks:
             with contextlib.suppress(Exception):  # what went wrong first is told
@@ -132,7 +132,15 @@ def train_steps(
         hook.end(run)
 
 
-def _exit_where_told(stop: StopRequest, run: Run, hooks: Sequence[Hook]) -> None:
+def _distributed(batches: tf.data.Dataset, strategy: tf.distribute.Strategy) -> Any:
+    """Batches as the replicas of a strategy take them, whole ones or each process's slices."""
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return strategy.distribute_datasets_from_function(lambda context: batches)
+    return strategy.experimental_distribute_dataset(batches)
+
+
+def exit_where_told(stop: StopRequest, run: Run, hooks: Sequence[Hook]) -> None:
+    """Raises Interrupted where there was a request, once all hooks were told."""
     if stop.number is None:
         return
     for hook in hooks:

@@ -10,6 +10,9 @@ from mgoe_tf.models.options import require
 from mgoe_tf.training.schedules import SCHEDULES
 from mgoe_tf.training.weighting import WEIGHTINGS
 
+# Distributions over the processes of a cluster (`training/clusters`).
+CLUSTERED = ("parameter_server", "multi_worker")
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainOptions:
@@ -139,8 +142,17 @@ class TrainOptions:
     xla: bool = option(False, "Compile the training step with XLA.")
     distribution: str = option(
         "one_device",
-        "one_device, or mirrored: every GPU, or every logical device.",
-        ("one_device", "mirrored"),
+        "one_device; mirrored: every GPU, or every logical device; or over the processes that "
+        "TF_CONFIG names, each of which is this command. parameter_server: id tables in shards on "
+        "servers, and workers that train on a shard of the rows at a time without waiting for each "
+        "other; without TF_CONFIG this process does so alone. multi_worker: copies on all workers, "
+        "and a slice of each batch for each of them.",
+        ("one_device", "mirrored", *CLUSTERED),
+    )
+    min_shard_bytes: int = option(
+        256 * 2**10,
+        "With --distribution=parameter_server, the least bytes of a shard of an id table; there "
+        "are as many shards as servers at most.",
     )
     intra_op_threads: int = option(
         0,
@@ -173,7 +185,7 @@ class TrainOptions:
         require(
             self,
             "at least 1",
-            ("epochs", "batch_size", "shuffle_rows", "keep_checkpoints"),
+            ("epochs", "batch_size", "shuffle_rows", "keep_checkpoints", "min_shard_bytes"),
             lambda value: value >= 1,
         )
         require(

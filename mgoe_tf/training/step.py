@@ -88,6 +88,8 @@ class TrainingStep:
         """
         features, labels = batch
         labels = {task: labels[task] for task in self.model.spec.task_names}
+        if training:
+            labels = self.model.training_labels(labels)
         counts = self.task.count_labels(labels)
         embedded = self.model.embed(features, training=training)
         losses, sums, penalties = self._compiled_losses(embedded, labels, counts, training)
@@ -99,6 +101,16 @@ class TrainingStep:
         return losses, counts, share * tf.add_n([*penalties.values()])
 
     def __call__(self, batch: Batch) -> dict[str, tf.Tensor]:
+        self.take(batch)
+        return self.task.results()
+
+    def take(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        """Takes a step.
+
+        Returns:
+          This replica's share of the losses of the tasks before it, float32 [T], and how many rows
+          of the global batch carry each task's label, float32 [T].
+        """
         with tf.GradientTape(persistent=self.weighting.by_task) as tape:
             losses, counts, penalty = self.losses(batch, training=True)
             labelled = counts > 0.0
@@ -126,7 +138,7 @@ class TrainingStep:
                 ]
             gradients += of_tasks
         self.optimizer.apply_gradients(zip(gradients, [*plain, *revised], strict=True))
-        return self.task.results()
+        return losses, counts
 
     def evaluate(self, batch: Batch) -> dict[str, tf.Tensor]:
         """Adds the losses of a batch to the means so far, without a step."""

@@ -16,7 +16,7 @@ from input_pipeline.files import filesystem
 from input_pipeline.files.paths import require_apart
 from input_pipeline.spec import DatasetSpec, read_spec
 from mgoe_tf.evaluation.evaluator import Evaluator
-from mgoe_tf.models.base import RankingModel
+from mgoe_tf.models.base import MADE, RankingModel
 from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.reports import best_run, run_report
 from mgoe_tf.reports.run_facts import RunFacts
@@ -33,7 +33,7 @@ from mgoe_tf.training import (
 )
 from mgoe_tf.training.batches import WINDOWS, TrainingBatches
 from mgoe_tf.training.optimizers import LazyAdam
-from mgoe_tf.training.options import TrainOptions
+from mgoe_tf.training.options import CLUSTERED, TrainOptions
 from mgoe_tf.training.phases import Phases
 from mgoe_tf.training.position import Position
 from mgoe_tf.training.profile import Profile
@@ -59,6 +59,7 @@ _MAY_CHANGE = frozenset(
         "keep_checkpoints",
         "resume",
         "intra_op_threads",
+        "min_shard_bytes",
         "skip_bad_records",
         "evaluate_test",
         "report",
@@ -88,6 +89,11 @@ def train(
       Interrupted: the process was told to end; the run is saved and can be resumed.
     """
     require_apart({name: getattr(options, name) for name in ("model_dir", "data_dir")})
+    if options.distribution in CLUSTERED:
+        # in clusters alone, which nobody else imports
+        from mgoe_tf.training.clusters import roles
+
+        return roles.train(model_options, options)
     with contextlib.ExitStack() as held:
         with StopRequest().listening() as stop:
             spec = checkpoints.read_trained_spec(options)
@@ -110,20 +116,27 @@ def train(
                 step = make_step(model, options, num_steps=options.epochs * steps_per_epoch)
             # after everything that refuses options: a run that cannot begin takes no directory
             held.enter_context(run_lock(options.model_dir))
-            _begin_run(spec, model_options, options)
+            begin_run(model, options)
             lookup = checkpoints.make_lookup(options.model_dir, spec, model)
             source = TrainingBatches(examples, lookup, spec, options)
             _train(step, source, strategy, stop, model_options, trial)
-        return _evaluate_best(spec, options)
+        return evaluate_best(spec, options)
 
 
-def make_step(model: RankingModel, options: TrainOptions, *, num_steps: int) -> TrainingStep:
+def make_step(
+    model: RankingModel,
+    options: TrainOptions,
+    *,
+    num_steps: int,
+    task_class: type[MultiTask] = MultiTask,
+) -> TrainingStep:
     """The training step that some options describe, in the scope of the model's strategy.
 
     Args:
       model: with all its weights.
       options: of training.
       num_steps: of the whole run, which a schedule may end with.
+      task_class: of the loss.
     """
     names = model.spec.task_names
     schedule = make_schedule(
@@ -142,7 +155,7 @@ def make_step(model: RankingModel, options: TrainOptions, *, num_steps: int) -> 
     )
     if options.precision == "mixed_float16":
         optimizer = tf.keras.mixed_precision.LossScaleOptimizer(optimizer)
-    task = MultiTask(
+    task = task_class(
         task_names=names,
         task_weights=options.task_weights,
         label_smoothing=options.label_smoothing,
@@ -175,14 +188,17 @@ def make_strategy(options: TrainOptions) -> tf.distribute.Strategy:
     )
 
 
-def _begin_run(spec: DatasetSpec, model_options: ModelOptions, options: TrainOptions) -> None:
+def begin_run(model: RankingModel, options: TrainOptions) -> None:
     """Writes a new model directory, or checks that an old one may be resumed."""
     if not checkpoints.holds_checkpoint(options.model_dir):
         # also where a run ended before its first checkpoint: there is nothing to keep or to resume
         filesystem.remove_tree(filesystem.join(options.model_dir, "events"))
-        checkpoints.write_run(options.model_dir, spec, model_options, options)
+        checkpoints.write_run(
+            options.model_dir, model.spec, model.options, options, model.made_assets()
+        )
         days.begin(options.model_dir, options.warm_start)
         return
+    spec, model_options = model.spec, model.options
     if not options.resume:
         raise ValueError(
             f"--model_dir={options.model_dir} already holds a run: name another directory, or go "
@@ -204,7 +220,9 @@ def _begin_run(spec: DatasetSpec, model_options: ModelOptions, options: TrainOpt
                 f"--{name}={given[name]}: the run in {options.model_dir} was begun with "
                 f"{begun_with[name]}, and --resume goes on with the same"
             )
-    assets.require_unchanged(options.data_dir, checkpoints.read_checksums(options.model_dir))
+    checksums = checkpoints.read_checksums(options.model_dir).items()
+    taken = {name: checksum for name, checksum in checksums if not name.startswith(MADE)}
+    assets.require_unchanged(options.data_dir, taken)
 
 
 def _train(
@@ -227,7 +245,7 @@ def _train(
     )
     saved = RunCheckpoints(options.model_dir, step, keep=options.keep_checkpoints)
     position = saved.restore()
-    train_writer, validation_writer = _event_writers(options.model_dir, position)
+    train_writer, validation_writer = event_writers(options.model_dir, position)
     line = ProgressLine(batch_size=source.batch_size)
     if position.step:
         line.print(f"going on after step {position.step}, in epoch {position.epoch + 1}")
@@ -297,20 +315,28 @@ def _train(
     validation_writer.close()
 
 
-def _event_writers(
+def event_writers(
     model_dir: str, position: Position
 ) -> tuple[tf.summary.SummaryWriter, tf.summary.SummaryWriter]:
     """Writers of training and validation, whose curves end where the run stands."""
-    ends = {"train": position.logged_step, "validation": position.validated_step}
-    folders = {name: filesystem.join(model_dir, "events", name) for name in ends}
-    if position.step:
-        for name, last_step in ends.items():
-            event_files.cut_off(folders[name], last_step)
-    train_writer, validation_writer = map(tf.summary.create_file_writer, folders.values())
+    last = {"train": position.logged_step, "validation": position.validated_step}
+    train_writer, validation_writer = (
+        event_writer(model_dir, name, step if position.step else None)
+        for name, step in last.items()
+    )
     return train_writer, validation_writer
 
 
-def _evaluate_best(spec: DatasetSpec, options: TrainOptions) -> dict[str, Any]:
+def event_writer(model_dir: str, name: str, last_step: int | None) -> tf.summary.SummaryWriter:
+    """A writer of `train` or `validation`, whose curves end with a step; None: they begin."""
+    folder = filesystem.join(model_dir, "events", name)
+    if last_step is not None:
+        event_files.cut_off(folder, last_step)
+    return tf.summary.create_file_writer(folder)
+
+
+def evaluate_best(spec: DatasetSpec, options: TrainOptions) -> dict[str, Any]:
+    """Metrics of the best epoch on the window that the options tell, and what is written of it."""
     split = "test" if options.evaluate_test else "validation"
     loaded = checkpoints.load_model(options.model_dir)
     evaluator = Evaluator(

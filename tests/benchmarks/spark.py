@@ -122,6 +122,7 @@ def _prepare(options: SparkBenchmarkOptions, engine: str, events: int, log: str)
         "nodes": spec["counts"]["users"] + spec["counts"]["items"],
         "data_set_bytes": _size(data_dir),
         "peak_gigabytes": {kind: round(peak, 3) for kind, peak in watch.peaks.items()},
+        "cpu_seconds": {kind: round(cpu, 1) for kind, cpu in watch.cpu_seconds().items()},
         **shuffled(events_dir),
     }
 
@@ -155,6 +156,7 @@ class Watch:
 
     def __init__(self, pid: int):
         self.peaks = {"command": 0.0, "java": 0.0, "worker": 0.0}
+        self._cpu: dict[tuple[str, int], float] = {}
         self._pid = pid
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch)
@@ -165,10 +167,18 @@ class Watch:
         self._ended.set()
         self._thread.join()
 
+    def cpu_seconds(self) -> dict[str, float]:
+        """Of all processes by kind, which other programs on the machine hardly change."""
+        return {
+            kind: sum(cpu for (of, _), cpu in self._cpu.items() if of == kind)
+            for kind in self.peaks
+        }
+
     def _watch(self) -> None:
         while not self._ended.wait(_SAMPLE_SECONDS):
-            parents = {pid: parent for pid, parent, _, _ in _processes()}
-            for pid, _, name, peak in _processes():
+            processes = _processes()
+            parents = {pid: parent for pid, parent, *_ in processes}
+            for pid, _, name, peak, cpu in processes:
                 ancestor = pid
                 while ancestor in parents and ancestor != self._pid:
                     ancestor = parents[ancestor]
@@ -176,17 +186,22 @@ class Watch:
                     continue
                 kind = "command" if pid == self._pid else "java" if name == "java" else "worker"
                 self.peaks[kind] = max(self.peaks[kind], peak)
+                self._cpu[kind, pid] = cpu
 
 
-def _processes() -> list[tuple[int, int, str, float]]:
-    """Of every process, its number and its parent's, its name and its peak in gigabytes."""
+def _processes() -> list[tuple[int, int, str, float, float]]:
+    """Of every process: its number and its parent's, name, peak in gigabytes, and CPU seconds."""
     found = []
     for path in glob.glob("/proc/[0-9]*/status"):
         try:
             with open(path) as file:
                 fields = dict(line.split(":", 1) for line in file if ":" in line)
             peak = int(fields.get("VmHWM", "0 kB").split()[0]) * 1024 / 1e9
-            found.append((int(fields["Pid"]), int(fields["PPid"]), fields["Name"].strip(), peak))
+            with open(path.removesuffix("us")) as file:
+                times = file.read().rpartition(")")[2].split()[11:13]
+            cpu = sum(map(int, times)) / os.sysconf("SC_CLK_TCK")
+            name = fields["Name"].strip()
+            found.append((int(fields["Pid"]), int(fields["PPid"]), name, peak, cpu))
         except (OSError, ValueError, KeyError):  # it ended meanwhile
             continue
     return found
@@ -207,17 +222,20 @@ def _measure(options: SparkBenchmarkOptions) -> None:
         [
             f"{line['engine']} {line['events']:,}",
             f"{line['seconds']:,.0f}",
+            f"{sum(line['cpu_seconds'].values()):,.0f}",
             f"{line['rows']:,}",
             f"{line['shuffle_bytes'] / 1e6:,.0f}",
             *(f"{line['peak_gigabytes'][kind]:.2f}" for kind in ("command", "java", "worker")),
         ]
         for line in found
     ]
-    head = ["events", "s", "rows", "MB shuffled", "GB driver", "GB java", "GB worker"]
+    head = ["events", "s", "CPU s", "rows", "MB shuffled", "GB driver", "GB java", "GB worker"]
     print(table(head, rows))
     fitted = {}
     of_spark = [line for line in found if line["engine"] == "spark"]
-    for name in ("seconds", "shuffle_bytes") if len(of_spark) > 1 else ():
+    for line in of_spark:
+        line["all_cpu_seconds"] = sum(line["cpu_seconds"].values())
+    for name in ("seconds", "all_cpu_seconds", "shuffle_bytes") if len(of_spark) > 1 else ():
         fitted[name] = fit(of_spark, name)
         print(f"{name} = {fitted[name][0]:.4g} + {fitted[name][1]:.4g} events")
     if options.output:

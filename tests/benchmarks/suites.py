@@ -19,6 +19,7 @@ SUITES: dict[str, str] = {
     "infer": "tests.benchmarks.infer",
     "serve": "tests.benchmarks.serve",
     "evaluate": "tests.benchmarks.evaluate",
+    "ids": "tests.benchmarks.ids",
 }
 
 

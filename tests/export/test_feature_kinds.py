@@ -16,7 +16,7 @@ from export.client import Client
 from export.client import __main__ as command
 from export.client.client import Input
 from export.client.ranking import join
-from export.client.request_records import request_inputs
+from export.client.request_records import packing_beside, request_inputs
 from export.client.snapshot import GraphSnapshot
 from export.explain import ExplainOptions, explain
 from export.savedmodel import ExportOptions, export
@@ -27,6 +27,7 @@ from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import prepare
 from input_pipeline.records.example_parsing import parse_examples
 from input_pipeline.records.example_rows import examples_of_request
+from input_pipeline.records.packing import Packing
 from input_pipeline.spec import read_spec
 from mgoe_tf.training import checkpoints
 from tests.export.conftest import Run, write_model
@@ -487,9 +488,11 @@ def test_what_preparation_makes_is_exported(tmp_path, layout):
             name: Input(of.dtype.as_datatype_enum, (*(size or -1 for size in of.shape),))
             for name, of in wanted.items()
         }
-        rows = examples_of_request(record, {f.name for f in spec.features if f.optional})
+        packing = packing_beside(files[0])
+        assert packing == Packing.of(spec, data_dir)
+        rows = examples_of_request(record, packing)
         expected = ask(signatures_of(path)["examples"], {"examples": np.array(rows, object)})
-        requests = request_inputs(record, wanted)
+        requests = request_inputs(record, wanted, packing)
         assert sorted(np.concatenate([index for index, _ in requests])) == list(range(len(rows)))
         for index, request in requests:
             found = ask(signatures_of(path)["rank"], request)

@@ -49,5 +49,36 @@ def test_a_row_holds_what_the_node_is_embedded_to(tables, owner):
 
 def test_the_size_is_known_before_the_tables_are_made(tables):
     made, loaded, snapshot = tables
-    size = sum(4 * table._table.shape.num_elements() for table in made.values())
-    assert table_bytes(snapshot, loaded.model) == size
+    sizes = {name: size for table in made.values() for name, size in table.size_bytes.items()}
+    assert set(sizes) == {"user features", "item features"}
+    assert table_bytes(snapshot, loaded.model) == sizes
+
+
+@pytest.mark.parametrize("table_dtype", ["float32", "int8"])
+def test_states_are_those_of_the_network_and_their_size_is_known(tables, table_dtype):
+    _, loaded, snapshot = tables
+    network = loaded.model.node_network()
+    sizes = {}
+    for owner, ids in IDS.items():
+        made = GraphTables(
+            snapshot=snapshot,
+            owner=owner,
+            model=loaded.model,
+            lookup=loaded.lookup,
+            network=network,
+            table_dtype=table_dtype,
+        )
+        sizes |= made.size_bytes
+        found = made.states(tf.constant(ids))
+        raw = snapshot.features(owner, ids, loaded.model.feature_names)
+        encoded = loaded.lookup.encode({name: tf.constant(value) for name, value in raw.items()})
+        sums = loaded.model.sums(loaded.model.bags(encoded, owners=(owner,)))
+        expected = network.state(owner, encoded, sums)
+        assert set(found) == set(expected)
+        # of int8 half of a step of columns up to 7 wide
+        atol = {"float32": 1e-6, "int8": 0.5 * 7 / 255}[table_dtype]
+        for name, value in found.items():
+            np.testing.assert_allclose(value, expected[name], atol=atol, err_msg=name)
+    assert table_bytes(snapshot, loaded.model, network, table_dtype) == sizes
+    # only a model that explains itself has its inputs beside its states
+    assert ("user features" in sizes) is loaded.model.explains

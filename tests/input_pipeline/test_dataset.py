@@ -17,6 +17,7 @@ from input_pipeline.dataset import Examples, open_examples
 from input_pipeline.records.shard_files import example_files
 from input_pipeline.spec import MAX_CANDIDATES, RECORD_LAYOUTS, DatasetSpec
 from tests.data_sets import write_small_data_set
+from tests.packed_records import spelt_out
 
 READ = ("user_id", "item_id", "user_1hop", "user_neighbors_click", "user_neighbor_weights_click")
 
@@ -166,19 +167,20 @@ def without(record: bytes, spec: DatasetSpec, *names: str) -> bytes:
 
 
 def parsed(record: bytes, spec: DatasetSpec):
-    """The message, and its features or those of its context."""
-    if spec.record_layout == "example":
-        example = tf.train.Example.FromString(record)
-        return example, example.features.feature
-    request = tf.train.SequenceExample.FromString(record)
-    return request, request.context.feature
+    """The message and its features."""
+    example = tf.train.Example.FromString(record)
+    return example, example.features.feature
 
 
 def num_rows(record: bytes, spec: DatasetSpec) -> int:
-    message, _ = parsed(record, spec)
+    return 1 if spec.record_layout == "example" else len(spelt_out(record, spec.features)[1])
+
+
+def holders(spec: DatasetSpec, *names: str) -> list[str]:
+    """Which features of a record hold some features, the last one the values."""
     if spec.record_layout == "example":
-        return 1
-    return len(message.feature_lists.feature_list["item_id"].feature)
+        return list(names)
+    return [key for key, held in spec.record_packing.items() if set(names) & set(held)]
 
 
 def records_of(path: pathlib.Path) -> list[bytes]:
@@ -191,12 +193,12 @@ def read(examples: Examples) -> np.ndarray:
 
 
 FAULTS = {
-    r"not a tf.train.(Sequence)?Example \(2 bytes\)": lambda r, spec: b"\xff\xff",
-    r".*'user_1hop': expected 5 float values, found none": lambda r, spec: without(
-        r, spec, "user_1hop"
+    r"not a tf.train.Example \(2 bytes\)": lambda r, spec: b"\xff\xff",
+    r"feature '(user_1hop|user_float).*: expected \d+ float values, found none": (
+        lambda r, spec: without(r, spec, *holders(spec, "user_1hop"))
     ),
-    r".*'user_neighbors_click': expected at most 6 bytes": lambda r, spec: without(
-        r, spec, "user_neighbors_click"
+    r"feature '(user_neighbors_click|user_bytes_lists).*: expected .*\d+ bytes": (
+        lambda r, spec: without(r, spec, holders(spec, "user_neighbors_click")[-1])
     ),
 }
 
@@ -211,7 +213,7 @@ def test_a_bad_record_is_named_or_skipped(copied, message: str) -> None:
     index = max(
         i
         for i, record in enumerate(records)
-        if parsed(record, spec)[1]["user_neighbors_click"].bytes_list.value
+        if parsed(record, spec)[1][holders(spec, "user_neighbors_click")[-1]].bytes_list.value
     )
     lost = num_rows(records[index], spec)
     damage(path, lambda records: records.__setitem__(index, FAULTS[message](records[index], spec)))
@@ -247,7 +249,7 @@ def test_more_bad_records_than_allowed_are_an_error(copied, caplog) -> None:
 
 def test_a_list_left_out_of_every_row_is_found_at_once(copied) -> None:
     folder, spec = copied
-    names = ("user_neighbors_click", "user_neighbor_weights_click")
+    names = holders(spec, "user_neighbors_click", "user_neighbor_weights_click")
 
     def change(records: list[bytes]) -> None:
         records[:] = [without(record, spec, *names) for record in records]
@@ -373,6 +375,7 @@ def test_the_order_depends_on_neither_the_global_seed_nor_the_threads(prepared) 
 def test_block_sizes_do_not_change_what_is_read(prepared, monkeypatch) -> None:
     examples = open_all(*prepared)
     monkeypatch.setattr(dataset, "_SHARDS_PER_SLOT", 1)
-    monkeypatch.setattr(dataset, "_ROWS_PER_BLOCK", 100)
+    layout = dataclasses.replace(examples.layout, records_per_block=100)
+    examples = dataclasses.replace(examples, layout=layout)
     assert counted(rows_of(shuffled(examples))) <= counted(rows_of(ordered(examples)))
     assert len(rows_of(shuffled(examples))) == examples.num_rows // 64 * 64

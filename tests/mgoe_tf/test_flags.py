@@ -12,6 +12,7 @@ from absl import flags
 from input_pipeline.commands import options
 from input_pipeline.spec import read_spec
 from mgoe_tf import flags as train_flags
+from mgoe_tf.flagfiles import find_flagfiles
 from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.models.registry import MODELS, build_model
@@ -23,7 +24,7 @@ CONFIGS = pathlib.Path(train_flags.__file__).parent / "configs"
 
 def parsed(*arguments: str) -> flags.FlagValues:
     """As the command reads its arguments."""
-    argv = ["train", *train_flags.find_flagfiles(arguments)]
+    argv = ["train", *find_flagfiles(arguments)]
     model = train_flags.look_ahead(argv).model
     values = flags.FlagValues()
     flags.DEFINE_string("flagfile", "", "", flag_values=values)
@@ -95,7 +96,7 @@ def test_the_model_is_found_wherever_it_is_named(arguments, monkeypatch, tmp_pat
     monkeypatch.chdir(tmp_path)
     pathlib.Path("outer.flags").write_text("# nested\n--epochs=2\n--flagfile=inner.flags\n")
     pathlib.Path("inner.flags").write_text("--model=mmoe\n")
-    argv = ["train", *train_flags.find_flagfiles(arguments)]
+    argv = ["train", *find_flagfiles(arguments)]
     assert train_flags.look_ahead(argv) == train_flags.Choice("mmoe", wants_help=False)
     assert train_flags.look_ahead([*argv, "--help"]).wants_help
 
@@ -171,6 +172,13 @@ def test_values_reach_the_options() -> None:
     assert (preparation.source, preparation.cuts) == ("taobao", (0.1, 0.2, 0.3))
 
 
+def test_flags_win_over_the_size_wherever_they_stand() -> None:
+    model, _, _ = train_flags.read_train_flags(
+        parsed("--data_dir=d", "--model_dir=m", "--head_units=5", "--size=small")
+    )
+    assert (model.head_units, model.num_shared_experts) == (5, 0)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -206,7 +214,7 @@ def test_a_flagfile_that_exists_wins_over_a_packaged_one(monkeypatch, tmp_path) 
     monkeypatch.chdir(tmp_path)
     pathlib.Path("mmoe.flags").write_text("--model=mgoe\n")
     assert parsed("--flagfile", "mmoe.flags")["model"].value == "mgoe"
-    assert train_flags.find_flagfiles(["--flagfile=nothing.flags", "x"]) == [
+    assert find_flagfiles(["--flagfile=nothing.flags", "x"]) == [
         "--flagfile=nothing.flags",
         "x",
     ]

@@ -12,12 +12,13 @@ from pyspark.sql import functions as F
 from input_pipeline.engines import engine
 from input_pipeline.engines.spark import parts, shard_assembly, window_report
 from input_pipeline.engines.spark.cut_graph import CutGraph
+from input_pipeline.engines.spark.id_lists import appearances_of, lists_of, split_cells
 from input_pipeline.engines.spark.lines import ReadLines, read_lines
 from input_pipeline.engines.spark.node_columns import write_node_columns
 from input_pipeline.engines.spark.ordered_log import OrderedLog, order_log
 from input_pipeline.engines.spark.plan import Plan
 from input_pipeline.engines.spark.session import start_session
-from input_pipeline.engines.spark.vocabularies import NumberedIds, number_ids
+from input_pipeline.engines.spark.vocabularies import NumberedIds, appearances, number_ids
 from input_pipeline.engines.spark.window_records import write_records
 from input_pipeline.engines.spark.window_rows import make_rows
 from input_pipeline.engines.spark.workspace import SortedParts, Workspace
@@ -121,16 +122,28 @@ class SparkEngine(engine.Engine):
         named += [(f.name, f.owner, columns[f.name]) for f in layout.features
                   if f.kind != "numeric"]  # fmt: skip
         self._numbered: dict[str, NumberedIds] = {}
+        separators = {f.name: f.separator for f in layout.features if f.kind == "multi"}
+        lists: dict[str, DataFrame] = {}
+        lengths: dict[str, int] = {}
         frame = self._log.frame
         for name, owner, column in named:
             values = frame.select(F.col(column).alias("raw"), "window", "time")
+            first = appearances(values, num_windows)
+            if name in separators:
+                lists[name] = split_cells(first, name, separators[name], work)
+                first = appearances_of(lists[name])
             found = number_ids(
-                values, name, owner, num_windows, self.data_dir, options.min_count, work
+                first, name, owner, num_windows, self.data_dir, options.min_count, work
             )
             self._numbered[name] = found
         for name, _, column in named:
-            ids = self._numbered[name].frame
-            ids = ids.select(F.col("raw").alias(column), F.col("node").alias(f"_{column}"))
+            ids = self._numbered[name].frame.withColumnRenamed("raw", "cell")
+            if name in lists:
+                ids = lists_of(lists[name], self._numbered[name].frame)
+                ids = work.save(ids.withColumnRenamed("nodes", "node"), f"lists/{name}")
+                longest = ids.agg(F.max(F.size("node"))).collect()[0][0]
+                lengths[name] = max(1, longest or 0)
+            ids = ids.select(F.col("cell").alias(column), F.col("node").alias(f"_{column}"))
             frame = frame.join(ids, column, "left").drop(column)
             frame = frame.withColumnRenamed(f"_{column}", column)
         order = ["event", "window", "time", "timestamp", "user", "item", "positive", "unlabeled"]
@@ -138,12 +151,12 @@ class SparkEngine(engine.Engine):
         keys = ["user", "item", "event"]
         num_parts = work.num_parts(self._lines.num_lines)
         self._events: SortedParts = work.save_sorted(coded, "events", keys, num_parts, split=1)
-        work.remove("lines", "ranked", "ordered", "positions", "shares")
+        work.remove("lines", "cells", "lists", "ranked", "ordered", "positions", "shares")
         self._columns = columns
         return engine.IndexDescription(
             cut_times=self._log.windows.cut_times,
             vocabularies=tuple(found.entry for found in self._numbered.values()),
-            list_lengths={},
+            list_lengths=lengths,
             numbers={
                 f.name: (f.owner, f.transform) for f in layout.features if f.kind == "numeric"
             },

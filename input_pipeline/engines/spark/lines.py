@@ -69,9 +69,6 @@ def read_lines(session: SparkSession, options: PreparationOptions, work: Workspa
       ValueError: a column is missing, too many lines are malformed, or none is left.
     """
     layout = make_layout(options)
-    refused = [feature.name for feature in layout.features if feature.kind == "multi"]
-    if refused:
-        raise ValueError(f"--engine=spark: has no features of kind multi yet, got {refused}")
     unit = layout.timestamp_unit or options.timestamp_unit
     TimeRange.of(options, layout.timestamp_column, unit)  # refused here, not on an executor
     table = open_source(session, options, layout.columns)
@@ -159,16 +156,18 @@ def _parse(
     unit = layout.timestamp_unit or options.timestamp_unit
     times = TimeRange.of(options, layout.timestamp_column, unit)
     ids = {layout.user_column, layout.item_column}
-    ids |= {f.cells for f in layout.features if f.kind == "categorical"}
-    writer = CellWriter(unit, {}, frozenset(ids))
-    numbers = {path: number for number, path in enumerate(paths)}
+    ids |= {f.cells for f in layout.features if f.kind in ("categorical", "multi")}
+    separators = {f.column: f.separator for f in layout.features if f.kind == "multi"}
+    writer = CellWriter(unit, separators, frozenset(ids))
+    numbers = {
+        path if filesystem.is_remote(path) else os.path.abspath(path): number
+        for number, path in enumerate(paths)
+    }
     for batch in batches:
         names = batch.schema.names
         where = batch.column(names.index(PLACE[0])).dictionary_encode()
         told = [plain_path(path) for path in where.dictionary.to_pylist()]
-        files = np.array(
-            [numbers.get(path, numbers.get(os.path.relpath(path), 0)) for path in told]
-        )
+        files = np.array([numbers.get(path, 0) for path in told])
         files = files[where.indices.to_numpy()] if len(told) else np.zeros(len(batch), int)
         found = {}
         for place, column in enumerate(columns):

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from input_pipeline.engines.spark.array_file import ArrayFile
+from input_pipeline.engines.spark.array_file import ArrayFile, cumulated, write_npz
 from input_pipeline.engines.spark.plan import Plan, group_starts
 from input_pipeline.engines.spark.workspace import Workspace
 from input_pipeline.feature import Feature
@@ -41,6 +42,13 @@ def write_node_columns(plan: Plan, work: Workspace) -> dict[str, Moments]:
         )
     for owner in OWNERS:
         for feature in told(plan, owner):
+            if feature.ragged:
+                for cut in (0, *cuts):
+                    size = plan.known_at(owner, cut) if cut else plan.size(owner)
+                    ArrayFile.create(
+                        work.path("lists", feature.name, f"{cut}.npy"), (size,), np.int64
+                    )
+                continue
             dtype = np.int32 if feature.role == "side" else np.float32
             first = work.path("first", f"{feature.name}.npy")
             ArrayFile.create(first, (plan.size(owner),), dtype)
@@ -51,9 +59,14 @@ def write_node_columns(plan: Plan, work: Workspace) -> dict[str, Moments]:
             for cut in cuts:
                 shape = (plan.known_at(owner, cut), *feature.shape)
                 ArrayFile.create(plan.graph(cut, f"{feature.column}.npy"), shape, np.float32)
-        for found in work.run(functools.partial(_write, plan, owner), plan.histories[owner]):
+        tasks = list(enumerate(plan.histories[owner]))
+        for found in work.run(functools.partial(_write, plan, owner), tasks):
             for name, part in found.items():
                 moments.setdefault(name, Moments()).extend(part)
+        for feature in told(plan, owner):
+            if feature.ragged:
+                for cut in (0, *cuts):
+                    _join_lists(plan, feature, cut, len(tasks))
     return moments
 
 
@@ -75,13 +88,57 @@ def values_of(table: pa.Table, name: str, feature: Feature) -> NDArray[Any]:
     return array.fill_null(np.nan).to_numpy().astype(np.float32)
 
 
-def _write(plan: Plan, owner: str, path: str) -> dict[str, Moments]:
+def lists_of(table: pa.Table, name: str, rows: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Lists of a column of Spark's: their lengths [V], and their entries, int32."""
+    lists = table[name].combine_chunks().take(pa.array(rows))
+    lengths = pc.list_value_length(lists).fill_null(0).to_numpy().astype(np.int64)
+    return lengths, lists.flatten().to_numpy().astype(np.int32)
+
+
+def first_lists(plan: Plan, feature: Feature) -> str:
+    """Path of what the first event of each node tells by a feature of lists."""
+    return plan.path("first", f"{feature.name}.npz")
+
+
+def _lists_path(plan: Plan, feature: Feature, cut: int, part: int) -> str:
+    return plan.path("lists", feature.name, f"{cut}-{part:05d}.npy")
+
+
+def _join_lists(plan: Plan, feature: Feature, cut: int, num_parts: int) -> None:
+    """Puts the lists of all nodes at a cut together; cut 0 is that of their first events."""
+    lengths = ArrayFile(plan.path("lists", feature.name, f"{cut}.npy"))
+    paths = [_lists_path(plan, feature, cut, part) for part in range(num_parts)]
+    total = sum(int(block.sum()) for _, block in lengths.blocks())
+    os.makedirs(plan.path("first"), exist_ok=True)
+    target = plan.graph(cut, f"{feature.column}.npz") if cut else first_lists(plan, feature)
+    rows = (np.load(path) for path in paths if os.path.exists(path))
+    indptr = (np.int64, (len(lengths) + 1,), cumulated(lengths))
+    write_npz(target, {"indptr": indptr, "rows": (np.int32, (total,), rows)})
+
+
+def _save_lists(
+    plan: Plan,
+    feature: Feature,
+    cut: int,
+    part: int,
+    first: int,
+    found: tuple[NDArray[Any], NDArray[Any]],
+) -> None:
+    ArrayFile(plan.path("lists", feature.name, f"{cut}.npy")).write(first, found[0])
+    np.save(_lists_path(plan, feature, cut, part), found[1])
+
+
+def _write(plan: Plan, owner: str, task: tuple[int, str]) -> dict[str, Moments]:
+    part, path = task
     table = pq.ParquetFile(path).read()
     node, window = table["node"].to_numpy().astype(np.int64), table["window"].to_numpy()
     first = int(node[0])
     begins = group_starts(node)
     for feature in told(plan, owner):
         name = f"first_{plan.columns[feature.name]}"
+        if feature.ragged:
+            _save_lists(plan, feature, 0, part, first, lists_of(table, name, begins))
+            continue
         values = values_of(table, name, feature)[begins]
         ArrayFile(plan.path("first", f"{feature.name}.npy")).write(first, values)
     if owner == "item":
@@ -98,7 +155,11 @@ def _write(plan: Plan, owner: str, path: str) -> dict[str, Moments]:
         # The last row of each node before the cut.
         last = before[np.searchsorted(node[before], np.arange(known) + first, "right") - 1]
         for feature in told(plan, owner):
-            values = values_of(table, f"last_{plan.columns[feature.name]}", feature)[last]
+            name = f"last_{plan.columns[feature.name]}"
+            if feature.ragged:
+                _save_lists(plan, feature, cut, part, first, lists_of(table, name, last))
+                continue
+            values = values_of(table, name, feature)[last]
             ArrayFile(plan.graph(cut, f"{feature.column}.npy")).write(first, values)
         for feature in activity(plan, owner):
             values = _activity(plan, table, cut, node[before] - first, before, begins[:known], last)

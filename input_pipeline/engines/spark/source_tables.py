@@ -8,6 +8,7 @@ import urllib.parse
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.utils import AnalysisException
 
 from input_pipeline.files import filesystem
 from input_pipeline.preparation_options import PreparationOptions
@@ -59,9 +60,8 @@ def open_source(
     paths = _filtered(session, find_files(options.input), options.partition_filter)
     if options.source == "csv":
         return _of_csv(session, options, columns, paths)
-    read = session.read.parquet if options.source == "parquet" else session.read.orc
     # Folders called name=value are read from the paths, as the local engine reads them.
-    frame = read(*map(_uri, paths))
+    frame = session.read.format(options.source).load(list(map(_uri, paths)))
     cells = {path: partition_values(path) for path in paths}
     named = {name.strip(): name for name in frame.columns}
     found = headers.find_columns(paths[0], list(named), columns, cells[paths[0]])
@@ -139,13 +139,13 @@ def _selected(
     frame: DataFrame, columns: tuple[str, ...], places: dict[str, str], *more: str
 ) -> DataFrame:
     wanted = [F.col(f"`{places[c]}`").alias(f"c{n}") for n, c in enumerate(columns) if c in places]
-    return frame.select(
-        F.col("_metadata.file_path").alias("_path"),
-        F.col("_metadata.file_block_start").alias("_block"),
-        F.monotonically_increasing_id().alias("_line"),
-        *wanted,
-        *more,
-    )
+    line = F.monotonically_increasing_id().alias("_line")
+    told = [F.col("_metadata.file_path"), F.col("_metadata.file_block_start")]
+    try:
+        return frame.select(told[0].alias("_path"), told[1].alias("_block"), line, *wanted, *more)
+    except AnalysisException:  # A view, or files of a format of its own, is in no other order.
+        nowhere = F.lit("").alias("_path"), F.lit(0).cast("long").alias("_block")
+        return frame.select(*nowhere, line, *wanted, *more)
 
 
 def _filtered(session: SparkSession, paths: tuple[str, ...], condition: str) -> tuple[str, ...]:

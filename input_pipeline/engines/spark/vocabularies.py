@@ -64,8 +64,27 @@ class NumberedIds:
     frame: DataFrame
 
 
+def appearances(values: DataFrame, num_windows: int) -> DataFrame:
+    """When each raw value came first, and how many events have it by t_{n-1}.
+
+    Args:
+      values: `raw` (binary, null where there is none), `window` and `time` of every event.
+      num_windows: n + 1.
+    """
+    validation = num_windows - 2
+    found = (
+        values.where("raw is not null")
+        .groupBy("raw")
+        .agg(
+            F.min(F.struct("window", "time")).alias("_first"),
+            F.sum((F.col("window") < validation).cast("long")).alias("count"),
+        )
+    )
+    return found.select("raw", "_first.*", "count")
+
+
 def number_ids(
-    values: DataFrame,
+    first: DataFrame,
     name: str,
     owner: str,
     num_windows: int,
@@ -76,7 +95,7 @@ def number_ids(
     """Numbers the ids of a column and writes `vocabulary/`.
 
     Args:
-      values: `raw` (binary, null where there is none), `window` and `time` of every event.
+      first: `appearances` of the ids, each once.
       name, owner: of the column.
       num_windows: n + 1.
       data_dir: has a folder `vocabulary`.
@@ -86,16 +105,7 @@ def number_ids(
     Raises:
       ValueError: ids cannot be told apart as the local engine does.
     """
-    validation = num_windows - 2
-    first = (
-        values.where("raw is not null")
-        .groupBy("raw")
-        .agg(
-            F.min(F.struct("window", "time")).alias("_first"),
-            F.sum((F.col("window") < validation).cast("long")).alias("count"),
-        )
-    )
-    first = work.save(first.select("raw", "_first.*", "count"), f"distinct/{name}")
+    first = work.save(first, f"distinct/{name}")
     dtype, value = _type_of(first, name)
     first = first.withColumn("value", value)
     size = first.count()
@@ -108,7 +118,7 @@ def number_ids(
     by_window = {r["window"]: r["count"] for r in first.groupBy("window").count().collect()}
     known = np.cumsum([by_window.get(window, 0) for window in range(num_windows)])
     work.remove(f"distinct/{name}", f"by_value/{name}")
-    num_known = int(known[validation - 1])
+    num_known = int(known[num_windows - 3])
     embedded, checksum = _write(ordered, name, dtype, size, num_known, data_dir, min_count, work)
     entry = Vocabulary(
         name=name,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pyspark.sql import functions as F
 
 from input_pipeline.engines.spark.array_file import ArrayFile, ListFile
-from input_pipeline.engines.spark.node_columns import values_of
+from input_pipeline.engines.spark.node_columns import first_lists, lists_of, values_of
 from input_pipeline.engines.spark.plan import Plan
 from input_pipeline.engines.spark.shard_assembly import save_buckets
 from input_pipeline.engines.spark.workspace import Workspace
@@ -189,14 +189,18 @@ def tables_of(
         tables[owner] = node_table(plan, window, owner, nodes[owner])
     contexts = plan.spec.select("context")
     if contexts:
-        tables["context"] = {
-            f.column: DenseColumn(
-                values_of(table, plan.columns[f.name], f), -1 if f.role == "side" else np.nan
-            )
-            for f in contexts
-        }
+        tables["context"] = {f.column: _context(plan, f, table) for f in contexts}
         places["context"] = np.arange(len(rows))
     return tables, nodes, places
+
+
+def _context(plan: Plan, feature: Feature, table: pa.Table) -> Column:
+    """What rows tell of themselves by a feature."""
+    name = plan.columns[feature.name]
+    if feature.ragged:
+        lengths, rows = lists_of(table, name, np.arange(len(table)))
+        return ListColumn(np.concatenate([[0], np.cumsum(lengths)]), {"rows": rows})
+    return DenseColumn(values_of(table, name, feature), -1 if feature.role == "side" else np.nan)
 
 
 def node_table(plan: Plan, window: int, owner: str, nodes: NDArray[Any]) -> NodeTable:
@@ -224,8 +228,13 @@ def _column(
         lengths, arrays = np.zeros(0, np.int64), dict(empty.arrays)
         if len(known):
             lengths, arrays = ListFile(f"{path}.npz").take(known)
+        if feature.name in plan.columns and len(known) < len(nodes):
+            # Nodes first seen in the window read what their first event tells.
+            new, told = ListFile(first_lists(plan, feature)).take(nodes[len(known) :])
+            lengths = np.concatenate([lengths, new])
+            arrays = {"rows": np.concatenate([arrays["rows"], told["rows"]])}
         indptr = np.zeros(len(nodes) + 1, np.int64)
-        np.cumsum(np.pad(lengths, (0, len(nodes) - len(known))), out=indptr[1:])
+        np.cumsum(np.pad(lengths, (0, len(nodes) - len(lengths))), out=indptr[1:])
         return ListColumn(indptr, arrays)
     values = np.empty((len(nodes), *empty.values.shape[1:]), empty.values.dtype)
     values[len(known) :] = empty.missing
@@ -233,7 +242,6 @@ def _column(
         stored = ArrayFile(f"{path}.npy").take(known)
         values[: len(known)] = stored.reshape(len(known), *values.shape[1:])
     if feature.name in plan.columns:
-        # Nodes first seen in the window read what their first event tells.
         first = ArrayFile(plan.path("first", f"{feature.name}.npy"))
         values[len(known) :] = first.take(nodes[len(known) :])
     return DenseColumn(values, empty.missing)

@@ -196,18 +196,26 @@ def _sample_events(plan: Plan, share: float, path: str) -> dict[str, NDArray[Any
 def _ids(
     plan: Plan, events: DataFrame, name: str, owner: str, column: str, num_events: int
 ) -> IdsStatistics:
+    lengths = None
+    if plan.spec.feature(name).ragged:
+        size = F.when(F.col(column).isNull(), 0).otherwise(F.size(column)).alias("size")
+        by_size = {row["size"]: row["count"] for row in events.groupBy(size).count().collect()}
+        lengths = np.array([by_size.get(n, 0) for n in range(max(by_size) + 1)])
+        events = events.select(F.explode(column).alias(column))
     counts = events.groupBy(column).count().where(f"{column} >= 0")
     counts = counts.orderBy(F.desc("count"), column)
     top = counts.limit(_TOP).collect()
     there = counts.agg(F.sum("count")).collect()[0][0] or 0
-    missing = num_events - there
+    missing = num_events - there if lengths is None else int(lengths[0])
     rows = np.array([row[column] for row in top], np.int64)
     order = np.argsort(rows)
     values = as_array(plan.ids[name].take(rows[order]))[np.argsort(order)].tolist()
     frequent = [(value, row["count"] / num_events) for value, row in zip(values, top, strict=True)]
-    missing += sum(round(part * num_events) for value, part in frequent if value == b"")
-    size = plan.spec.vocabulary(name).size
-    return IdsStatistics(name, owner, size, missing / num_events, tuple(frequent))
+    if lengths is None:
+        missing += sum(round(part * num_events) for value, part in frequent if value == b"")
+    vocabulary = plan.spec.vocabulary(name)
+    share = missing / num_events
+    return IdsStatistics(name, owner, vocabulary.size, share, tuple(frequent), lengths)
 
 
 def _by_day(plan: Plan, events: DataFrame) -> tuple[NDArray[Any], NDArray[Any]] | None:

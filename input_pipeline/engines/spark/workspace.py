@@ -116,11 +116,12 @@ class Workspace:
     def run(self, function: Callable[[TaskT], ResultT], tasks: Iterable[TaskT]) -> list[ResultT]:
         """Calls a function for each task on the executors; the results in the order of the tasks.
 
-        Both are pickled. A task may run twice, so that what it writes must be the same again.
+        Both are pickled. A task may run twice, so that what it writes must be the same again. A
+        single one, of a part as large as any, runs in the driver: sending it takes longer.
         """
         listed = list(tasks)
-        if not listed:
-            return []
+        if len(listed) < 2:
+            return list(map(function, listed))
         context = self.session.sparkContext
         return context.parallelize(listed, len(listed)).map(function).collect()
 

@@ -53,8 +53,6 @@ class AITMOptions(ModelOptions):
         super().__post_init__()
         require(self, "at least 1", ("bottom_units",), lambda value: value >= 1)
         require(self, "at least 0", ("calibrator",), lambda value: value >= 0)
-        kinds = ("transfers", "all", "none")
-        require(self, f"one of {', '.join(kinds)}", ("batch_norm",), kinds.__contains__)
         pairs = [item.split(":") for item in self.calibrated_pairs]
         if self.calibrated_pairs != _LEVELS and any(len(pair) != 2 for pair in pairs):
             raise ValueError(
@@ -113,6 +111,7 @@ class AITM(RankingModel):
 
     options_class = AITMOptions
     options: AITMOptions
+    reads_concatenated = True
     explains = True
 
     def __init__(

@@ -32,6 +32,11 @@ class ESMMOptions(ModelOptions):
         "need the first task. chain: a task needs the last task of the level below its own. Else "
         "CHILD:PARENT,...; tasks that are no CHILD need none, and empty means that none does.",
     )
+    enforce_parent_label: bool = option(
+        False,
+        "Where a row's parent did not happen, train as if its children had not either. By default "
+        "labels are the data's: favourites without a click on record teach what they say.",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -93,12 +98,15 @@ class ESMM(RankingModel):
 
     Source: Ma et al., SIGIR 2018. Published defaults: d 18, towers 360-200-80; DeepCTR has
     256-128-64. Labels are the data's: where a log has favourites without clicks, their rows teach
-    the product 1 and the click 0. AUC and the rest are of the product over all rows; `explain` and
-    `diagnostics` tell the conditional probabilities. Args, input and output as `RankingModel`.
+    the product 1 and the click 0, unless `enforce_parent_label`, which makes the child's label 0 in
+    training (click AND conversion, as the paper has it). AUC and the rest are of the product over
+    all rows, by the data's labels; `explain` and `diagnostics` tell the conditional probabilities.
+    Args, input and output as `RankingModel`.
     """
 
     options_class = ESMMOptions
     options: ESMMOptions
+    reads_concatenated = True
     explains = True
 
     def __init__(
@@ -122,6 +130,23 @@ class ESMM(RankingModel):
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         return self.by_task(self.hierarchy(self._conditional(inputs, training)))
+
+    def training_labels(self, labels: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """The labels; with `enforce_parent_label` 0 where a task's label is 1 and its parent's 0.
+
+        A child of a child follows the label that its parent has then. A missing label stays, and
+        says nothing of a child's.
+        """
+        found = dict(labels)
+        if not self.options.enforce_parent_label:
+            return found
+        names, parents = self.spec.task_names, self.hierarchy.parents
+        for task in in_order(parents):
+            parent = parents[task]
+            if parent is not None:
+                label, above = found[names[task]], found[names[parent]]
+                found[names[task]] = tf.where((label > 0.0) & (above == 0.0), 0.0, label)
+        return found
 
     def explain(self, inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         """How likely each task is where its parent happens.

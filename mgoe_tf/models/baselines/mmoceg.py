@@ -16,6 +16,7 @@ from mgoe_tf.layers.expert_balance import load_imbalance
 from mgoe_tf.layers.expert_contrast import ExpertContrast
 from mgoe_tf.layers.gate_logits import GateLogits
 from mgoe_tf.layers.mlp_experts import MlpExperts
+from mgoe_tf.layers.split_rows import for_all_tasks
 from mgoe_tf.layers.task_gates import mix
 from mgoe_tf.layers.task_graph import TaskGraph
 from mgoe_tf.models.base import Features, RankingModel, concatenated
@@ -108,6 +109,7 @@ class MMoCEG(RankingModel):
 
     options_class = MMoCEGOptions
     options: MMoCEGOptions
+    reads_concatenated = True
 
     def __init__(
         self, *, spec: DatasetSpec, options: MMoCEGOptions | None = None, **kwargs: Any
@@ -194,7 +196,7 @@ class MMoCEG(RankingModel):
         """Logits by task, outputs of experts [X, B, H], logits of gates [T, B, X]."""
         x = concatenated(inputs)
         # outputs: [1, X, B, H]; mixed: [T, B, H]
-        outputs = self.experts(x[tf.newaxis], training=training)
+        outputs = self.experts(for_all_tasks(x), training=training)
         raw_gates = self.gates(x)
         mixed = mix(outputs, self._propagated(raw_gates))
         if self.options.shared_tower:

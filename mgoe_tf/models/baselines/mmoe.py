@@ -11,6 +11,7 @@ import tensorflow as tf
 from input_pipeline.commands.options import option
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.layers.mlp_experts import MlpExperts
+from mgoe_tf.layers.split_rows import for_all_tasks
 from mgoe_tf.layers.task_gates import TaskGates, mix
 from mgoe_tf.models.base import Features, RankingModel, concatenated
 from mgoe_tf.models.options import GatedOptions, require
@@ -32,11 +33,14 @@ class MMoE(RankingModel):
     """s_t = Tower_t(sum_e softmax_e(x W_t)_e MLP_e(x)) with x = [x_u ; x_i ; x_c].
 
     Source: Ma et al., KDD 2018. Experts are fed the same x by all tasks; gates have no bias and
-    no hidden layer, as in the original. Args, input and output as `RankingModel`.
+    no hidden layer, as in the original. Published: 8 experts of one layer of 16, towers of 8; in
+    public code 3 experts of 256-128 (DeepCTR), 8 of 512-256-128 (FuxiCTR). Args, input and output
+    as `RankingModel`.
     """
 
     options_class = MMoEOptions
     options: MMoEOptions
+    reads_concatenated = True
 
     def __init__(
         self, *, spec: DatasetSpec, options: MMoEOptions | None = None, **kwargs: Any
@@ -71,7 +75,7 @@ class MMoE(RankingModel):
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
         x = concatenated(inputs)
         # outputs: [1, X, B, H]; mixed: [T, B, H]
-        outputs = self.experts(x[tf.newaxis], training=training)
+        outputs = self.experts(for_all_tasks(x), training=training)
         mixed = mix(outputs, self.gates(x))
         return self.by_task(self.towers(mixed, training=training))
 

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
-from scipy import sparse
 
 from input_pipeline.commands.options import option
 from input_pipeline.feature import NODES, USER_ROW
-from input_pipeline.graph.merging_matrix import behavior_counts
+from input_pipeline.files import filesystem
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.layers.channel_fusion import ChannelFusion
 from mgoe_tf.layers.context_gates import ContextGates
@@ -21,14 +19,11 @@ from mgoe_tf.layers.mlp_experts import MlpExperts
 from mgoe_tf.layers.neighbor_attention import NeighborAttention
 from mgoe_tf.layers.task_gates import TaskGates, mix
 from mgoe_tf.layers.user_rows import by_row
-from mgoe_tf.models.base import Features, concatenated
+from mgoe_tf.models.base import MADE, Features, concatenated
 from mgoe_tf.models.baselines.graph_model import Embed, GraphModel, OfNodes, graph_lookup
-from mgoe_tf.models.cut_nodes import CutNodes
-from mgoe_tf.models.graph_assets import CutGraph
-from mgoe_tf.models.graph_neighbors import most_similar, sampled
+from mgoe_tf.models.channel_neighbors import CHANNELS, ChannelNeighbors, neighbor_kind
 from mgoe_tf.models.options import GatedOptions, require
 
-CHANNELS = ("bipartite", "similarity")
 _LAYERS = 2
 
 
@@ -78,20 +73,30 @@ class MoGENet(GraphModel):
     tells of a graph network of several channels (users and items, similar users, similar items)
     and of experts enhanced by it; there is no public code. Equations and sizes are this project's.
 
-    The vectors of layer 1 are computed once for every node that the batch reaches.
+    The vectors of layer 1 are computed once for every node that the batch reaches. Who is similar
+    to whom takes long to find, and is kept in the model directory.
 
     Args, input and output as `RankingModel`.
     """
 
     options_class = MoGENetOptions
     options: MoGENetOptions
+    explains = True
 
     def __init__(
         self, *, spec: DatasetSpec, options: MoGENetOptions | None = None, **kwargs: Any
     ) -> None:
         super().__init__(spec=spec, options=options, **kwargs)
         options = self.options
-        self._neighbors = _Neighbors(self.graphs, self.nodes, _levels(spec), options)
+        self._neighbors = ChannelNeighbors(
+            self.graphs,
+            self.nodes,
+            levels=[task.level for task in spec.tasks],
+            channels=options.graph_channels,
+            size=options.num_neighbors,
+            seed=options.neighbor_seed,
+            similar=read_similar(self.asset_paths),
+        )
         # by channel, layer and owner
         self.attentions = {
             channel: [
@@ -127,6 +132,10 @@ class MoGENet(GraphModel):
             name="gates",
         )
         self.towers = self.prediction_towers()
+
+    def made_assets(self) -> dict[str, NDArray[Any]]:
+        """Who is similar to whom, int32 [numbers, L] of users and of items."""
+        return {similar_name(owner): array for owner, array in self._neighbors.similar().items()}
 
     @property
     def last_shared_weights(self) -> tuple[tf.Variable, ...]:
@@ -200,6 +209,18 @@ class MoGENet(GraphModel):
         mixed = mix(tf.transpose(outputs, [1, 0, 2, 3]), self.gates(c))
         return self.by_task(self.towers(mixed, training=training))
 
+    def explain(self, inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        """Which experts the tasks use.
+
+        Args:
+          inputs: from `embed`.
+
+        Returns:
+          `gates_<task>`, float32 [B, E], the weights of `expert_names`.
+        """
+        gates = self.by_task(tf.cast(self.gates(concatenated(inputs)), tf.float32))
+        return {f"gates_{task}": gate for task, gate in gates.items()}
+
     def diagnostics(self, features: Features) -> dict[str, tf.Tensor]:
         """Means over a batch.
 
@@ -219,82 +240,14 @@ class MoGENet(GraphModel):
         return found
 
 
-def _levels(spec: DatasetSpec) -> list[int]:
-    return [task.level for task in spec.tasks]
+def similar_name(owner: str) -> str:
+    """Of the asset that holds who is similar to whom."""
+    return f"{MADE}similar_{owner}s.npy"
 
 
-def neighbor_kind(channel: str, owner: str) -> str:
-    """What the neighbours of users, or of items, are in a channel."""
-    if channel == "similarity":
-        return owner
-    return {"user": "item", "item": "user"}[owner]
-
-
-@dataclasses.dataclass(frozen=True)
-class _Reach:
-    """Nodes with their neighbours, each once, and where to find whose; by owner.
-
-    Attributes:
-      numbers: int32 [R], distinct.
-      own: int32 [N], the place of each node in those of its owner.
-      neighbors: int32 [N, L], the place of each neighbour in those of its kind.
-      present: bool [N, L], which neighbours there are.
-    """
-
-    numbers: dict[str, tf.Tensor]
-    own: dict[str, tf.Tensor]
-    neighbors: dict[str, tf.Tensor]
-    present: dict[str, tf.Tensor]
-
-
-class _Neighbors:
-    """Neighbours of all nodes by channel: apart from the model, as they are no weights.
-
-    Attributes:
-      rows: by owner, [numbers], the embedding row of each node, or its code.
-    """
-
-    def __init__(
-        self,
-        graphs: Sequence[CutGraph],
-        nodes: CutNodes,
-        levels: Sequence[int],
-        options: MoGENetOptions,
-    ) -> None:
-        self._size = options.num_neighbors
-        found: dict[tuple[str, str], list[NDArray[Any]]] = {
-            (channel, owner): [np.zeros((1, self._size), np.int32)]
-            for channel in options.graph_channels
-            for owner in NODES
-        }
-        for number, graph in enumerate(graphs):
-            random = np.random.default_rng([options.neighbor_seed, number])
-            ranks = graph.ranks
-            counts = sparse.csr_matrix(
-                (behavior_counts(ranks.data, levels), ranks.indices, ranks.indptr), ranks.shape
-            )
-            for owner, matrix in zip(NODES, (counts, counts.T.tocsr()), strict=True):
-                for channel in options.graph_channels:
-                    if channel == "bipartite":
-                        local = sampled(matrix, self._size, random)
-                    else:
-                        local = most_similar(matrix, self._size)
-                    start = nodes.starts[neighbor_kind(channel, owner)][number]
-                    found[channel, owner].append(np.where(local >= 0, local + start, 0))
-        with tf.init_scope():
-            # tensors that all traced functions share, in none of their graphs
-            self._lists = {k: tf.constant(np.concatenate(of), tf.int32) for k, of in found.items()}
-            self.rows = {owner: tf.constant(rows) for owner, rows in nodes.rows.items()}
-
-    def reach(self, channel: str, numbers: OfNodes) -> _Reach:
-        """Some nodes with their neighbours in a channel."""
-        listed = {o: tf.gather(self._lists[channel, o], numbers[o]) for o in NODES}
-        found = _Reach({}, {}, {}, {o: listed[o] > 0 for o in NODES})
-        for owner in NODES:
-            whose = neighbor_kind(channel, owner)  # the relation is symmetric
-            both = tf.concat([numbers[owner], tf.reshape(listed[whose], [-1])], axis=0)
-            found.numbers[owner], places = tf.unique(both)
-            size = tf.size(numbers[owner])
-            found.own[owner] = places[:size]
-            found.neighbors[whose] = tf.reshape(places[size:], [-1, self._size])
-        return found
+def read_similar(paths: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    """By owner, what `MoGENet.made_assets` gave, of paths by name; {} where it is not there."""
+    names = {owner: similar_name(owner) for owner in NODES}
+    return {
+        owner: filesystem.load_array(paths[name]) for owner, name in names.items() if name in paths
+    }

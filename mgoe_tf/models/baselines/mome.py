@@ -18,7 +18,7 @@ from mgoe_tf.models.options import GatedOptions, require
 
 @dataclasses.dataclass(frozen=True)
 class MoMEOptions(GatedOptions):
-    """Sizes and readings of MoME; published: 8 experts 512-256, d 128, dropout 0.2, M 10 of 50."""
+    """Sizes and readings of MoME; published: 8 experts 512-256, d 128, dropout 0.2, batch 2048."""
 
     num_experts: int = option(4, "Number of experts, masked copies of one network.")
     expert_units: tuple[int, ...] = option((64, 32), "Layers of that network.")

@@ -33,7 +33,9 @@ class PEPNetOptions(ModelOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.tower_units:
-            raise ValueError("--tower_units: must be one or more layers, whose units gates scale")
+            raise ValueError(
+                "--tower_units: must be one width or more, of units that gates scale, got []"
+            )
         require(self, "at least 0", ("gate_units",), lambda value: value >= 0)
         require(self, "above 0", ("gate_scale",), lambda value: value > 0)
 

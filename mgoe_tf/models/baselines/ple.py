@@ -52,6 +52,7 @@ class PLE(RankingModel):
 
     options_class = PLEOptions
     options: PLEOptions
+    reads_concatenated = True
 
     def __init__(
         self, *, spec: DatasetSpec, options: PLEOptions | None = None, **kwargs: Any

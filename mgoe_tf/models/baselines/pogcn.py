@@ -1,4 +1,7 @@
-"""POGCN, graph convolution over behaviours in a partial order."""
+"""POGCN, graph convolution over behaviours in a partial order.
+
+A little long: a model's file holds its options too, and this one has a loss of its own.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from scipy import sparse
 from input_pipeline.commands.options import option
 from input_pipeline.feature import NODES, USER_ROW
 from input_pipeline.spec import DatasetSpec
+from mgoe_tf.layers.id_embeddings import Bags
 from mgoe_tf.layers.light_propagation import LightPropagation
+from mgoe_tf.layers.pair_draws import PairDraws
 from mgoe_tf.layers.user_rows import by_row
 from mgoe_tf.models.base import Features, concatenated
 from mgoe_tf.models.baselines.graph_model import Embed, GraphModel, OfNodes, graph_lookup
@@ -41,11 +46,20 @@ class POGCNOptions(ModelOptions):
         "lowest level, as the authors' code has it, where everyone has done what is lowest.",
         CLASSES,
     )
+    bpr_weight: float = option(
+        0.0, "Of the ranking loss of pairs drawn from the graph beside the tasks' losses; 0: none."
+    )
+    bpr_sample_level: float = option(
+        1.0,
+        "Of that loss: pairs are drawn in proportion to their class's rank to this power; 0: all "
+        "alike.",
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self, "at least 1", ("graph_layers",), lambda value: value >= 1)
-        require(self, "at least 0", ("rank_level",), lambda value: value >= 0)
+        powers = ("rank_level", "bpr_weight", "bpr_sample_level")
+        require(self, "at least 0", powers, lambda value: value >= 0)
 
 
 def edge_weights(
@@ -75,8 +89,11 @@ class POGCN(GraphModel):
     neighbours has E^0 / (L + 1).
 
     Source: Zhang et al., KDD 2024, and the authors' code. Published: width 64, L = 3, level 1,
-    trained by BPR with negatives drawn at random. Here the tasks' losses train it, as all models,
-    and towers stand where the paper ranks by z_u . z_i.
+    batch 2048, learning rate 1e-3, trained by BPR alone. Here the tasks' losses train it, as all
+    models, and towers stand where the paper ranks by z_u . z_i; `bpr_weight` adds the mean over
+    rows of softplus(z_u . z_j - z_u . z_i) for a pair (u, i) and an item j that u did nothing on,
+    drawn for each row whose item is in a graph from that graph (see `PairDraws`). The authors'
+    penalty of |z|^2 is left to `--l2`.
 
     The classes are a partition of the pairs, where the authors' code, given tasks of equal level,
     has some pairs in two classes and in others pairs that do not belong there: it takes a symmetric
@@ -87,6 +104,7 @@ class POGCN(GraphModel):
 
     options_class = POGCNOptions
     options: POGCNOptions
+    explains = True
 
     def __init__(
         self, *, spec: DatasetSpec, options: POGCNOptions | None = None, **kwargs: Any
@@ -99,13 +117,26 @@ class POGCN(GraphModel):
             {owner: self.num_rows(owner) for owner in NODES},
         )
         self.towers = self.prediction_towers()
+        if options.bpr_weight:
+            self.pair_draws = PairDraws(
+                graphs=[self._weighted(graph, options.bpr_sample_level) for graph in self.graphs],
+                starts=self.nodes.starts,
+                name="pair_draws",
+            )
+
+    def _weighted(self, graph: CutGraph, level: float) -> sparse.csr_matrix:
+        """The ranks of the classes of pairs to a power."""
+        ranks, levels = graph.ranks, [task.level for task in self.spec.tasks]
+        weights = edge_weights(ranks.data, levels, level, self.options.rank_classes)
+        return sparse.csr_matrix((weights, ranks.indices, ranks.indptr), ranks.shape)
 
     def _walk(self, graph: CutGraph) -> LightPropagation:
-        options, ranks = self.options, graph.ranks
-        levels = [task.level for task in self.spec.tasks]
-        weights = edge_weights(ranks.data, levels, options.rank_level, options.rank_classes)
-        weighted = sparse.csr_matrix((weights, ranks.indices, ranks.indptr), ranks.shape)
-        return LightPropagation(weighted, options.graph_layers)
+        options = self.options
+        return LightPropagation(self._weighted(graph, options.rank_level), options.graph_layers)
+
+    @property
+    def penalty_names(self) -> tuple[str, ...]:
+        return ("bpr",) if self.options.bpr_weight else ()
 
     def propagated(self, graph: int, embed: Embed) -> dict[str, tf.Tensor]:
         """(E^1 + ... + E^L) / (L + 1) of all nodes of one of `graphs`."""
@@ -155,23 +186,93 @@ class POGCN(GraphModel):
                 found[owner].append(vectors)
         return {owner: tf.concat(parts, axis=0) for owner, parts in found.items()}
 
-    def _z(self, sums: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """z of each owner's nodes."""
-        layers = self.options.graph_layers + 1
-        return {
-            owner: sums[self.id_features[owner]] / layers + sums[graph_lookup(owner)]
-            for owner in NODES
+    def sums(
+        self, bags: Mapping[str, Bags], *, training: bool = False, served: bool = False
+    ) -> dict[str, tf.Tensor]:
+        """In training with `bpr_weight` also `margins`, z_u . (z_i - z_j) [B] of drawn pairs.
+
+        And `drawn` [B], 1 where there is a pair, else 0.
+        """
+        if not (training and self.options.bpr_weight):
+            return super().sums(bags, training=training, served=served)
+        drawn = self.pair_draws(bags[graph_lookup("item")].ids)
+        numbers = {
+            "user": drawn.users,
+            "item": tf.concat([drawn.positives, drawn.negatives], axis=0),
         }
+        longer = dict(bags)
+        for owner, of_owner in numbers.items():
+            rows = tf.gather(tf.constant(self.nodes.rows[owner]), of_owner)
+            for name, more in ((graph_lookup(owner), of_owner), (self.id_features[owner], rows)):
+                longer[name] = Bags.of_single_ids(tf.concat([bags[name].ids, more], axis=0))
+        # What was asked for comes first; own, neighbors: [M, D].
+        sums, vectors = super().sums(longer, training=True), {}
+        for owner, of_owner in numbers.items():
+            parts = {}
+            for name in (self.id_features[owner], graph_lookup(owner)):
+                asked = tf.shape(sums[name])[0] - tf.size(of_owner)
+                sums[name], parts[name] = sums[name][:asked], sums[name][asked:]
+            own, neighbors = parts.values()
+            vectors[owner] = own / (self.options.graph_layers + 1) + neighbors
+        positives, negatives = tf.split(vectors["item"], 2)
+        margins = tf.reduce_sum(vectors["user"] * (positives - negatives), axis=1)
+        return sums | {"margins": margins, "drawn": tf.cast(drawn.valid, tf.float32)}
 
     def network_inputs(self, features: Features, sums: Mapping[str, tf.Tensor]) -> dict[str, Any]:
-        z = self._z(sums)
+        """`rows`, what the towers read; `own` and `neighbors`, which z is the sum of; `pairs`."""
+        layers, user_row = self.options.graph_layers + 1, features.get(USER_ROW)
+        own = {owner: sums[self.id_features[owner]] / layers for owner in NODES}
+        neighbors = {owner: sums[graph_lookup(owner)] for owner in NODES}
+        z = {owner: own[owner] + neighbors[owner] for owner in NODES}
         of_ids = {self.id_features[owner]: vectors for owner, vectors in z.items()}
-        inputs = super().network_inputs(features, {**sums, **of_ids})
-        return {**inputs, "product": by_row(z["user"], features.get(USER_ROW)) * z["item"]}
+        rows = super().network_inputs(features, {**sums, **of_ids})
+        inputs = {
+            "rows": {**rows, "product": by_row(z["user"], user_row) * z["item"]},
+            **{
+                name: {"user": by_row(part["user"], user_row), "item": part["item"]}
+                for name, part in (("own", own), ("neighbors", neighbors))
+            },
+        }
+        if "margins" in sums:
+            inputs["pairs"] = {name: sums[name] for name in ("margins", "drawn")}
+        return inputs
 
     def network(self, inputs: Mapping[str, Any], training: bool = False) -> dict[str, tf.Tensor]:
-        x = concatenated(inputs)
+        x = concatenated(inputs["rows"])
         return self.by_task(self.towers(x[tf.newaxis], training=training))
+
+    def network_and_penalties(
+        self, inputs: Mapping[str, Any], training: bool = False
+    ) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        logits = self.network(inputs, training=training)
+        if "pairs" not in inputs:
+            return logits, {}
+        pairs = inputs["pairs"]
+        losses = pairs["drawn"] * tf.math.softplus(-pairs["margins"])
+        return logits, {"bpr": self.options.bpr_weight * tf.reduce_mean(losses)}
+
+    def explain(self, inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:
+        """How well user and item match, and what of it the graph says; float32 [B] each.
+
+        Args:
+          inputs: from `embed`.
+
+        Returns:
+          `affinity`, z_u . z_i, by which the paper ranks; `affinity_of_ids`, the same of what ids
+          say by themselves, E^0 / (L + 1); `from_neighbors_<owner>`, in [0, 1]: n / (n + o) with
+          the lengths n of what neighbours say of the user, or item, and o of what its id says.
+        """
+        own, neighbors = inputs["own"], inputs["neighbors"]
+        z = [own[owner] + neighbors[owner] for owner in NODES]
+        found = {
+            "affinity": tf.reduce_sum(z[0] * z[1], axis=1),
+            "affinity_of_ids": tf.reduce_sum(own["user"] * own["item"], axis=1),
+        }
+        for owner in NODES:
+            length = tf.norm(neighbors[owner], axis=1)
+            whole = length + tf.norm(own[owner], axis=1)
+            found[f"from_neighbors_{owner}"] = tf.math.divide_no_nan(length, whole)
+        return found
 
     def diagnostics(self, features: Features) -> dict[str, tf.Tensor]:
         """Means over a batch.

@@ -59,7 +59,8 @@ class STEM(RankingModel):
     gate, which sees x_t + x_s, has them twice.
 
     Published defaults: d 16, 8 shared experts and one a task of 512-512-512, gates 128-64, towers
-    128-64, batch 4096, learning rate 1e-3. Args, input and output as `RankingModel`.
+    128-64, batch 4096, learning rate 1e-3, L2 1e-6 on embeddings. Args, input and output as
+    `RankingModel`.
     """
 
     options_class = STEMOptions

@@ -20,7 +20,6 @@ from export.client.records import read_records
 from export.client.snapshot import GraphSnapshot
 from export.server.model_server import Server
 from export.server.options import ServeOptions
-from input_pipeline.records.example_rows import examples_of_request
 from input_pipeline.spec import read_spec
 
 
@@ -351,7 +350,11 @@ def test_records_of_the_request_layout_are_replayed(run, exported, target, tmp_p
     with tf.io.TFRecordWriter(str(records)) as writer:
         for _ in range(2):
             writer.write(request.SerializeToString())
-    examples = tf.constant(examples_of_request(request.SerializeToString(), ()))
+    for row in rows:
+        for feature in spec.select("user"):
+            of_user = rows[0].features.feature[feature.name]
+            row.features.feature[feature.name].CopyFrom(of_user)
+    examples = tf.constant([row.SerializeToString() for row in rows])
     expected = tf.saved_model.load(exported[0]).signatures["examples"](examples=examples)
     flags = [f"--target={target}", "--model_name=m", "--signature=rank", "--timeout_seconds=30"]
     header, *lines = _main(capsys, *flags, f"--examples={records}", "--top=5").splitlines()

@@ -55,6 +55,14 @@ def test_order_of_strings_that_share_long_beginnings():
     assert [values[n] for n in ByteStrings.of(values).distinct()[0]] == sorted(values)
 
 
+def test_what_all_begin_with_does_not_change_the_order():
+    digits = np.random.default_rng(0).integers(0, 10**6, 3000).tolist()
+    for values in ([b"user_%d" % n for n in digits], [b"user_"] * 3, [b"us", b"user_", b"us"]):
+        first, which = ByteStrings.of(values).distinct()
+        assert [values[n] for n in first] == sorted(set(values))
+        assert [sorted(set(values))[n] for n in which] == values
+
+
 @pytest.mark.parametrize("alphabet", [b"ab", b"\0a", b"0123456789"])
 def test_repeated_strings_are_one(alphabet):
     values = random_strings(alphabet, 5, count=300)
@@ -86,8 +94,32 @@ def test_equal_strings_have_equal_hashes_and_others_do_not():
     assert len(set(hashes.tolist())) == len(values)
     order = np.random.default_rng(4).permutation(len(values))
     assert (ByteStrings.of([values[n] for n in order]).hashes() == hashes[order]).all()
-    # FNV-1a of b"a", from its authors' table.
-    assert ByteStrings.of([b"a"]).hashes()[0] == 0xAF63DC4C8601EC8C
+    # As many bytes again of zeros, or of what follows in the same block, make another string.
+    values = [b"", b"\0", b"\0" * 8, b"\0" * 9, b"a", b"a\0", b"ab", b"abcdefgh", b"abcdefghi"]
+    assert len(set(ByteStrings.of(values).hashes().tolist())) == len(values)
+
+
+def test_hash_worked_out_in_whole_numbers():
+    def by_hand(text: bytes) -> int:
+        found = len(text)
+        for start in range(0, len(text), 8):
+            word = int.from_bytes(text[start : start + 8].rjust(8, b"\0"), "little")
+            mixed = (found ^ word) * 0x9E3779B97F4A7C15 % 2**64
+            found = mixed ^ mixed >> 32
+        return found
+
+    values = [b"a", b"user_1", b"12345678", b"1234567890123456", b"user_12345678901234567"]
+    assert ByteStrings.of(values).hashes().tolist() == [by_hand(value) for value in values]
+
+
+def test_long_strings_and_those_at_the_end_are_taken_alike(monkeypatch):
+    monkeypatch.setattr(byte_strings, "_BLOCK", 3)
+    values = [b"x" * 100, b"", b"ab", b"c" * 64, b"defg", b"", b"h"]
+    order = np.random.default_rng(0).integers(0, len(values), 50)
+    strings = ByteStrings.of(values)
+    assert strings[order].tolist() == [values[n] for n in order]
+    assert strings[np.array([1, 5])].tolist() == [b"", b""]
+    assert strings[np.ones(7, bool)] is strings
 
 
 def test_same_strings():

@@ -15,6 +15,7 @@ from input_pipeline.records.request_encoder import group_requests
 from input_pipeline.report import data_report as report
 from input_pipeline.spec import MAX_CANDIDATES, RECORD_LAYOUTS, DatasetSpec
 from tests.input_pipeline.logs import event_log, random_lines, write_log
+from tests.packed_records import spelt_out
 
 NUM_SHARDS = 2
 SPLITS = ("history", "train", "validation", "test")
@@ -60,23 +61,18 @@ def rows_of_example(record: bytes) -> list[frozenset]:
     return [frozenset((name, values_of(feature)) for name, feature in features.items())]
 
 
-def rows_of_request(record: bytes) -> list[frozenset]:
-    """Every candidate with the context, as an example would hold it."""
-    request = tf.train.SequenceExample.FromString(record)
-    context = {(name, values_of(feature)) for name, feature in request.context.feature.items()}
-    lists = request.feature_lists.feature_list
-    (count,) = {len(entries.feature) for entries in lists.values()}
-    assert 1 <= count <= MAX_CANDIDATES
+def rows_of_request(record: bytes, spec: DatasetSpec) -> list[frozenset]:
+    """Every row with the features of the user, as an example would hold it."""
+    user, rows = spelt_out(record, spec.features)
+    assert 1 <= len(rows) <= MAX_CANDIDATES
+    kinds = {feature.name: f"{feature.dtype}_list" for feature in spec.features}
     return [
         frozenset(
-            context
-            | {
-                (name, values_of(entries.feature[candidate]))
-                for name, entries in lists.items()
-                if not (name.startswith("label_") and not values_of(entries.feature[candidate])[1])
-            }
+            (name, (kinds[name], tuple(values)))
+            for name, values in {**user, **row}.items()
+            if not (name.startswith("label_") and values == [-1.0])
         )
-        for candidate in range(count)
+        for row in rows
     ]
 
 
@@ -98,7 +94,9 @@ def test_both_layouts_hold_the_same_rows(log: str, tmp_path) -> None:
     assert flat.fingerprint() == grouped.fingerprint()
     for split in SPLITS:
         examples = [row for r in records(tmp_path / "flat", split) for row in rows_of_example(r)]
-        requests = [row for r in records(tmp_path / "grouped", split) for row in rows_of_request(r)]
+        requests = [
+            row for r in records(tmp_path / "grouped", split) for row in rows_of_request(r, grouped)
+        ]
         assert len(examples) == len(requests) == flat.counts["rows"][split]
         assert collections.Counter(examples) == collections.Counter(requests)
 
@@ -117,29 +115,28 @@ def test_first_examples_are_rows_in_either_layout(tmp_path) -> None:
         first_examples(str(tmp_path / "example"), "nothing", 1)
 
 
-def test_tensorflow_reads_a_single_request(tmp_path) -> None:
+def test_numbers_and_lists_lie_side_by_side(tmp_path) -> None:
     spec = write(random_lines(0), tmp_path, "request")
+    assert spec.record_packing["rows_float"] == [
+        "item_1hop", "item_2hop", "label_click", "label_fav", "label_cart", "label_buy",
+    ]  # fmt: skip
     record = records(tmp_path, "train")[0]
-    context, lists = tf.io.parse_single_sequence_example(
+    found = tf.io.parse_single_example(
         record,
-        {"user_1hop": tf.io.FixedLenFeature([4], tf.float32)},
         {
-            "item_id": tf.io.FixedLenSequenceFeature([], tf.int64),
-            "item_2hop": tf.io.FixedLenSequenceFeature([4], tf.float32),
-            "label_buy": tf.io.FixedLenSequenceFeature([], tf.float32),
-            "timestamp": tf.io.FixedLenSequenceFeature([], tf.int64),
-            "item_neighbors_click": tf.io.VarLenFeature(tf.int64),
+            "user_float": tf.io.FixedLenFeature([4 + 3 + 4 * 4], tf.float32),
+            "rows_float": tf.io.FixedLenSequenceFeature([3 + 4 + 4], tf.float32, True),
+            "rows_int64": tf.io.FixedLenSequenceFeature([5], tf.int64, True),
         },
     )
-    assert spec.record_layout == "request"
-    expected = rows_of_request(record)
-    for n, row in enumerate(map(dict, expected)):
-        assert row["user_1hop"] == ("float_list", tuple(context["user_1hop"].numpy()))
-        assert row["item_id"] == ("int64_list", (lists["item_id"][n],))
-        assert row["item_2hop"] == ("float_list", tuple(lists["item_2hop"][n].numpy()))
-        assert row["label_buy"] == ("float_list", (lists["label_buy"][n],))
-        assert row["timestamp"] == ("int64_list", (lists["timestamp"][n],))
-    assert len(expected) == lists["item_neighbors_click"].shape[0]
+    rows = [dict(row) for row in rows_of_request(record, spec)]
+    np.testing.assert_array_equal(found["user_float"][:4], rows[0]["user_1hop"][1])
+    np.testing.assert_array_equal(
+        found["rows_float"][:, 3:7], [row["item_2hop"][1] for row in rows]
+    )
+    np.testing.assert_array_equal(found["rows_float"][:, 10:], [r["label_buy"][1] for r in rows])
+    np.testing.assert_array_equal(found["rows_int64"][:, :1], [row["item_id"][1] for row in rows])
+    np.testing.assert_array_equal(found["rows_int64"][:, 4:], [r["timestamp"][1] for r in rows])
 
 
 def test_the_bytes_do_not_depend_on_the_number_of_workers(tmp_path) -> None:

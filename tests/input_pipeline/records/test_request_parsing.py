@@ -1,5 +1,7 @@
 """Parsing of requests written by hand."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,8 +10,11 @@ from input_pipeline.feature import Feature, Transform
 from input_pipeline.records.checks import check_request
 from input_pipeline.records.example_parsing import padded, parse_examples
 from input_pipeline.records.example_rows import examples_of_request
+from input_pipeline.records.layouts import layout_of
+from input_pipeline.records.packing import pack
 from input_pipeline.records.request_parsing import expand_users, parse_requests
-from tests.encoded_rows import neighbor_lists
+from tests.encoded_rows import make_spec, neighbor_lists
+from tests.packed_records import packed, packing_of
 
 FEATURES = (
     Feature("user_id", "user", "id", "int64", vocabulary="user_id"),
@@ -19,47 +24,55 @@ FEATURES = (
     *neighbor_lists("item", "int64"),
 )
 LABELS = (Feature("label_click", "row", "label", "float", missing=-1.0, optional=True),)
-CONTEXT = {
+STORED = (*FEATURES, Feature("timestamp", "row", "timestamp", "int64"), *LABELS)
+PACKING = packing_of(STORED)
+USER = {
     "user_id": [7],
     "user_neighbors_click": [b"a", b"b"],
     "user_neighbor_weights_click": [3.0, 1.0],
 }
-LISTS = {
-    "item_id": [[b"x"], [b"y"]],
-    "item_1hop": [[0.5, 2.0], [0.0, 1.0]],
-    "item_neighbors_click": [[], [5, 6]],
-    "item_neighbor_weights_click": [[], [2.0, 1.0]],
-    "label_click": [[1.0], []],
-    "timestamp": [[5], [6]],
-}
+ROWS = (
+    {"item_id": [b"x"], "item_1hop": [0.5, 2.0], "label_click": [1.0], "timestamp": [5]},
+    {
+        "item_id": [b"y"],
+        "item_1hop": [0.0, 1.0],
+        "item_neighbors_click": [5, 6],
+        "item_neighbor_weights_click": [2.0, 1.0],
+        "timestamp": [6],
+    },
+)
 
 
-def fill(feature: tf.train.Feature, name: str, values: list) -> None:
-    kind = "float" if "weights" in name or name in ("item_1hop", "label_click") else "int64"
-    if name in ("item_id", "user_neighbors_click"):
-        kind = "bytes"
-    if values and isinstance(values[0], float):
-        kind = "float"
-    getattr(feature, f"{kind}_list").SetInParent()
-    getattr(feature, f"{kind}_list").value.extend(values)
+def request(user=None, rows=ROWS, **packs) -> bytes:
+    """A record of two rows as STORED says; a pack may be changed, or left out by None."""
+    return packed({**USER, **(user or {})}, rows, STORED, **packs)
 
 
-def request(**changes) -> bytes:
-    """A request of two candidates as FEATURES say; a change to None leaves the feature out."""
-    message = tf.train.SequenceExample()
-    for name, values in {**CONTEXT, **{n: v for n, v in changes.items() if n in CONTEXT}}.items():
-        if values is not None:
-            fill(message.context.feature[name], name, values)
-    for name, lists in {**LISTS, **{n: v for n, v in changes.items() if n in LISTS}}.items():
-        for values in lists or []:
-            fill(message.feature_lists.feature_list[name].feature.add(), name, values)
-    return message.SerializeToString()
+def parse(*records: bytes, features=FEATURES, labels=LABELS) -> dict:
+    return parse_requests(tf.constant(records), features, labels, packing=PACKING)
+
+
+def test_what_lies_side_by_side() -> None:
+    assert pack(STORED) == {
+        "user_int64": ["user_id"],
+        "user_lengths": ["user_neighbors_click"],
+        "user_bytes_lists": ["user_neighbors_click"],
+        "user_float_lists": ["user_neighbor_weights_click"],
+        "rows_bytes": ["item_id"],
+        "rows_float": ["item_1hop", "label_click"],
+        "rows_lengths": ["item_neighbors_click"],
+        "rows_int64_lists": ["item_neighbors_click"],
+        "rows_float_lists": ["item_neighbor_weights_click"],
+        "rows_int64": ["timestamp"],
+    }
+    found = tf.train.Example.FromString(request()).features.feature
+    assert found["rows_float"].float_list.value == [0.5, 2.0, 1.0, 0.0, 1.0, -1.0]
+    assert found["rows_lengths"].int64_list.value == [0, 2]
 
 
 def test_rows_follow_one_another_and_know_their_user() -> None:
-    one = {name: lists[:1] for name, lists in LISTS.items()}
-    second = request(user_id=[8], user_neighbors_click=[], user_neighbor_weights_click=[], **one)
-    columns = parse_requests(tf.constant([request(), second]), FEATURES, LABELS)
+    nothing = {"user_id": [8], "user_neighbors_click": [], "user_neighbor_weights_click": []}
+    columns = parse(request(), request(nothing, ROWS[:1]))
     np.testing.assert_array_equal(columns["user_id"], [7, 8])
     assert columns["user_neighbors_click"].to_list() == [[b"a", b"b"], []]
     np.testing.assert_array_equal(columns["user_row"], [0, 0, 1])
@@ -67,15 +80,30 @@ def test_rows_follow_one_another_and_know_their_user() -> None:
     np.testing.assert_array_equal(columns["item_id"], [b"x", b"y", b"x"])
     np.testing.assert_array_equal(columns["item_1hop"], [[0.5, 2.0], [0.0, 1.0], [0.5, 2.0]])
     assert columns["item_neighbors_click"].to_list() == [[], [5, 6], []]
+    assert columns["item_neighbor_weights_click"].to_list() == [[], [2.0, 1.0], []]
     np.testing.assert_array_equal(columns["label_click"], [1.0, -1.0, 1.0])
     assert "timestamp" not in columns
 
 
 def test_labels_alone_and_rows_without_any() -> None:
-    unlabeled = request(label_click=[[], []])
-    columns = parse_requests(tf.constant([unlabeled]), (), LABELS)
+    columns = parse(request(rows=ROWS[1:] * 2), features=())
+    assert sorted(columns) == ["label_click", "user_row"]
     np.testing.assert_array_equal(columns["label_click"], [-1.0, -1.0])
     np.testing.assert_array_equal(columns["user_row"], [0, 0])
+
+
+def test_what_is_not_wanted_is_not_looked_at() -> None:
+    record = request(user_int64=None, rows_int64_lists=[1] * 9)
+    wanted = [feature for feature in FEATURES if feature.name == "item_1hop"]
+    np.testing.assert_array_equal(parse(record, features=wanted)["item_1hop"][1], [0.0, 1.0])
+    assert check_request(record, wanted, LABELS, packing=PACKING) is None
+
+
+def test_records_of_the_old_layout_are_refused_with_the_remedy() -> None:
+    spec = dataclasses.replace(make_spec(), record_layout="request")
+    message = "data: its records are .* of version 0.4 and before, .* prepare the data set again"
+    with pytest.raises(ValueError, match=message):
+        layout_of(spec, "data")
 
 
 def test_expand_users_repeats_what_is_the_users() -> None:
@@ -96,60 +124,73 @@ def test_expand_users_repeats_what_is_the_users() -> None:
     )
 
 
+FLOATS = "feature 'rows_float', which holds item_1hop, label_click: expected"
+LISTED = "feature 'rows_int64_lists', which holds item_neighbors_click: expected"
 BAD = {
-    "feature 'user_id': expected 1 int64 value, found none": {"user_id": None},
-    "feature 'user_neighbor_weights_click': expected as many values as 'user_neighbors_click' has "
-    "(2), found 1": {"user_neighbor_weights_click": [1.0]},
+    "feature 'user_int64', which holds user_id: expected 1 int64 values, found none": {
+        "user_int64": None,
+    },
+    "feature 'user_int64', which holds user_id: expected 1 int64 values, found 1 of float": {
+        "rows_int64": None,
+        "user_int64": 1.5,
+    },
+    "feature 'user_float_lists', which holds user_neighbor_weights_click: expected 2 float values, "
+    "found 1 of float": {"user_float_lists": [1.0]},
     "feature 'user_neighbors_click': expected at most 3 bytes values, found 4 bytes values": {
-        "user_neighbors_click": [b"a"] * 4,
-        "user_neighbor_weights_click": [1.0] * 4,
+        "user": {
+            "user_neighbors_click": [b"a"] * 4,
+            "user_neighbor_weights_click": [1.0] * 4,
+        },
     },
-    "feature list 'item_1hop': expected 2 entries, found 0": {"item_1hop": None},
-    "feature list 'item_neighbors_click': expected 2 entries, found 3": {
-        "item_neighbors_click": [[]] * 3,
-    },
-    "feature list 'item_id': expected 1 entries, found 0": dict.fromkeys(LISTS),
-    "candidate 1 (counting from 0): feature 'item_1hop': expected 2 float values, found 3 float "
-    "values": {"item_1hop": [[1.0, 2.0], [1.0, 2.0, 3.0]]},
-    "candidate 0 (counting from 0): feature 'item_id': expected 1 bytes value, found 0 bytes "
-    "values": {"item_id": [[], [b"y"]]},
-    "candidate 0 (counting from 0): feature 'item_neighbor_weights_click': expected as many values "
-    "as 'item_neighbors_click' has (0), found 1": {
-        "item_neighbor_weights_click": [[1.0], [2.0] * 2]
-    },
+    f"{FLOATS} 6 float values, found none": {"rows_float": None},
+    f"{FLOATS} 6 float values, found 7 of float": {"rows_float": [1.0] * 7},
+    f"{LISTED} 2 int64 values, found 3 of int64": {"rows_int64_lists": [1] * 3},
+    f"{LISTED} 3 int64 values, found 2 of int64": {"rows_lengths": [1, 2]},
+    "feature 'rows_lengths', which holds lengths of item_neighbors_click: expected 2 int64 values, "
+    "found 1 of int64": {"rows_lengths": [2]},
+    "feature 'rows_lengths': expected lengths, found a negative one": {"rows_lengths": [3, -1]},
+    "feature 'rows_bytes', which holds item_id: expected those of 1 row or more bytes values, "
+    "found 0 of bytes": {"rows": ()},
+    "feature 'rows_bytes', which holds item_id: expected those of 1 row or more bytes values, "
+    "found none": {"rows_bytes": None},
     "candidate 1 (counting from 0): feature 'item_neighbors_click': expected at most 3 int64 "
     "values, found 4 int64 values": {
-        "item_neighbors_click": [[], [1] * 4],
-        "item_neighbor_weights_click": [[], [1.0] * 4],
+        "rows": (ROWS[0], {
+            **ROWS[1],
+            "item_neighbors_click": [1] * 4,
+            "item_neighbor_weights_click": [1.0] * 4,
+        }),
     },
-    "candidate 0 (counting from 0): feature 'label_click': expected 1 float value, found 2 float "
-    "values": {"label_click": [[1.0, 1.0], [0.0]]},
     "candidate 1 (counting from 0): label 'label_click': expected 0 or 1, found 0.7": {
-        "label_click": [[1.0], [0.7]]
+        "rows": (ROWS[0], {**ROWS[1], "label_click": [0.7]}),
     },
-}
+}  # fmt: skip
+
+
+def bad_request(changes: dict) -> bytes:
+    if changes.get("user_int64") != 1.5:
+        return request(**changes)
+    record = tf.train.Example.FromString(request())
+    record.features.feature["user_int64"].float_list.value.append(1.5)
+    return record.SerializeToString()
 
 
 @pytest.mark.parametrize("message", BAD)
 def test_bad_requests_fail_and_are_explained(message: str) -> None:
-    record = request(**BAD[message])
+    record = bad_request(BAD[message])
     with pytest.raises(tf.errors.InvalidArgumentError):
-        parse_requests(tf.constant([request(), record]), FEATURES, LABELS)
-    reason = check_request(record, FEATURES, LABELS)
-    assert reason == message
+        parse(request(), record)
+    assert check_request(record, FEATURES, LABELS, packing=PACKING) == message
 
 
 def test_good_requests_are_not_complained_about() -> None:
-    assert check_request(request(), FEATURES, LABELS) is None
-    assert check_request(request(label_click=[[], []]), FEATURES, LABELS) is None
+    for record in (request(), request(rows=ROWS[1:])):
+        assert check_request(record, FEATURES, LABELS, packing=PACKING) is None
 
 
-def test_garbage_and_missing_lists_are_explained() -> None:
-    message = "not a tf.train.SequenceExample (2 bytes)"
-    assert check_request(b"\xff\xff", FEATURES) == message
-    message = "feature 'user_neighbors_click': expected at most 3 bytes values, found none"
-    record = request(user_neighbors_click=None, user_neighbor_weights_click=None)
-    assert check_request(record, FEATURES) == message
+def test_garbage_is_explained() -> None:
+    message = "not a tf.train.Example (2 bytes)"
+    assert check_request(b"\xff\xff", FEATURES, packing=PACKING) == message
 
 
 MORE = (
@@ -164,43 +205,19 @@ MORE = (
             transform=Transform("none", (0.0, 0.0), (1.0, 1.0))),
     Feature("device", "context", "side", "bytes", vocabulary="device", missing="?", optional=True),
 )  # fmt: skip
-KINDS = {feature.name: feature.dtype for feature in MORE}
-
-
-def record_of(context: dict, lists: dict) -> bytes:
-    """A request of MORE; what is not given is left out."""
-    message = tf.train.SequenceExample()
-    for name, values in context.items():
-        of_kind = getattr(message.context.feature[name], f"{KINDS[name]}_list")
-        of_kind.SetInParent()
-        of_kind.value.extend(values)
-    for name, rows in lists.items():
-        for values in rows:
-            feature = message.feature_lists.feature_list[name].feature.add()
-            if values is not None:
-                getattr(feature, f"{KINDS[name]}_list").SetInParent()
-                getattr(feature, f"{KINDS[name]}_list").value.extend(values)
-    return message.SerializeToString()
-
-
 FIRST = (
     {"user_id": [7], "interests": [5], "age": [30.0]},
-    {
-        "tags": [[b"a"], []],
-        "price": [[], [2.5]],
-        "size": [[3.0, 4.0], []],
-        "device": [[b"ios"], None],
-    },
+    (
+        {"tags": [b"a"], "size": [3.0, 4.0], "device": [b"ios"]},
+        {"price": [2.5]},
+    ),
 )
-SECOND = (
-    {"user_id": [8], "interests": []},
-    {"tags": [[b"b", b"c"]], "price": [[0.5]], "size": [[]], "device": [[]]},
-)
+SECOND = ({"user_id": [8]}, ({"tags": [b"b", b"c"], "price": [0.5]},))
+RECORDS = [packed(*FIRST, MORE), packed(*SECOND, MORE)]
 
 
 def test_lists_of_ids_and_features_that_are_left_out() -> None:
-    records = [record_of(*FIRST), record_of(*SECOND)]
-    columns = parse_requests(tf.constant(records), MORE)
+    columns = parse_requests(tf.constant(RECORDS), MORE, packing=packing_of(MORE))
     assert columns["interests"].to_list() == [[5], []]
     assert columns["tags"].to_list() == [[b"a"], [], [b"b", b"c"]]
     dense = padded(columns, MORE)
@@ -211,26 +228,19 @@ def test_lists_of_ids_and_features_that_are_left_out() -> None:
     np.testing.assert_array_equal(dense["size"], [[3.0, 4.0], [-1.0, -1.0], [-1.0, -1.0]])
     np.testing.assert_array_equal(dense["device"], [b"ios", b"?", b"?"])
     np.testing.assert_array_equal(dense["user_row"], [0, 0, 1])
-    assert [check_request(record, MORE) for record in records] == [None, None]
-
-
-def test_a_list_that_is_neither_whole_nor_empty_is_explained() -> None:
-    context, lists = FIRST
-    record = record_of(context, {**lists, "size": [[3.0, 4.0], [1.0]]})
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        parse_requests(tf.constant([record]), MORE)
-    message = "feature 'size': expected 2 float values, found 1 float value"
-    assert check_request(record, MORE) == f"candidate 1 (counting from 0): {message}"
+    checked = [check_request(record, MORE, packing=packing_of(MORE)) for record in RECORDS]
+    assert checked == [None, None]
 
 
 def test_rows_are_the_same_in_both_layouts() -> None:
-    records = [record_of(*FIRST), record_of(*SECOND)]
-    optional = {feature.name for feature in MORE if feature.optional}
-    rows = [row for record in records for row in examples_of_request(record, optional)]
+    packing = packing_of(MORE)
+    rows = [row for record in RECORDS for row in examples_of_request(record, packing)]
+    first = tf.train.Example.FromString(rows[1]).features.feature
+    assert sorted(first) == ["age", "interests", "price", "tags", "user_id"]
     of_rows = parse_examples(tf.constant(rows), MORE)
     of_user = {feature.name for feature in MORE if feature.owner == "user"}
     of_requests = expand_users(
-        padded(parse_requests(tf.constant(records), MORE), MORE), of_user=of_user
+        padded(parse_requests(tf.constant(RECORDS), MORE, packing=packing), MORE), of_user=of_user
     )
     assert of_rows.keys() == of_requests.keys()
     for name, value in of_rows.items():

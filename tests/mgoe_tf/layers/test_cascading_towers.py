@@ -36,6 +36,14 @@ def test_equals_reference(num_tasks, units):
     np.testing.assert_allclose(towers(x), np.transpose(expected), rtol=1e-4, atol=1e-4)
 
 
+def test_in_training_it_is_the_same():
+    x = np.random.default_rng(0).normal(size=(3, 5, 4)).astype(np.float32)
+    towers = CascadingTowers(num_tasks=3, units=[4, 2])
+    towers.build(x.shape)
+    randomize(towers)
+    np.testing.assert_allclose(towers(x), towers(x, training=True), rtol=1e-5, atol=1e-5)
+
+
 def test_kernel_of_the_cascade_starts_within_the_limit_of_the_whole_kernel():
     towers = CascadingTowers(num_tasks=2, units=[47])
     towers.build([2, None, 12])

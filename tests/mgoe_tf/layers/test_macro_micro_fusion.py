@@ -52,15 +52,27 @@ def test_hand_worked_interactions():
     np.testing.assert_array_equal(f, [[[1, 2, 3, 2, 13, 5, 7, 11, 10, 21, 11]]])
 
 
-@pytest.mark.parametrize("interactions", [False, True])
-def test_equals_reference(interactions):
+@pytest.mark.parametrize(
+    ("interactions", "num_shared", "used"),
+    [
+        (False, 1, [(0, 1, 2), (0, 3, 4)]),
+        (True, 1, [(0, 1, 2), (0, 3, 4)]),
+        # one expert a task: nothing to mix
+        (True, 0, [(0,), (1,)]),
+        (True, 1, [(0,), (0,)]),
+    ],
+)
+def test_equals_reference(interactions, num_shared, used):
     fusion = MacroMicroFusion(
-        num_tasks=T, num_shared=1, num_task_experts=2, units=[6, 5], interactions=interactions
+        num_tasks=T,
+        num_shared=num_shared,
+        num_task_experts=len(used[0]) - num_shared,
+        units=[6, 5],
+        interactions=interactions,
     )
     targets, bottom, neighbors = inputs_of()
     fusion(targets, bottom, neighbors)
     randomize(fusion)
-    used = [(0, 1, 2), (0, 3, 4)]
     expected = np.zeros((T, B, 5))
     for task in range(T):
         for row in range(B):
@@ -72,6 +84,6 @@ def test_equals_reference(interactions):
                     interactions,
                 ),
                 [layers_of(fusion.experts, expert) for expert in used[task]],
-                fusion.gates.kernel[task].numpy(),
+                np.asarray(fusion.gates.kernel[task]),
             )
     np.testing.assert_allclose(fusion(targets, bottom, neighbors), expected, rtol=1e-4, atol=1e-4)

@@ -18,6 +18,14 @@ def test_hand_worked():
     np.testing.assert_allclose(adjusted[1], [19.85, 20.15, 20.0], rtol=1e-6)
 
 
+def test_terms_of_every_macro_node_end_with_a_cold_one():
+    table = np.array([[np.e - 1, 0, 0, np.e**3 - 1]], np.float32)
+    layer = TaskAdjustment(num_tasks=2)
+    layer.build(None)
+    expected = [[[0.05, -0.05, 0.0], [-0.15, 0.15, 0.0]]]
+    np.testing.assert_allclose(layer.terms_by_macro_node(table), expected, rtol=1e-6)
+
+
 def test_equals_reference():
     rng = np.random.default_rng(0)
     counts = rng.poisson(2.0, (6, 3, 4)).astype(np.float32)

@@ -49,6 +49,14 @@ def test_experts_of_one_bank_mixed_by_several_tasks():
     np.testing.assert_allclose(mix(outputs, gates), [[[1.0]], [[2.0]]])
 
 
+@pytest.mark.parametrize("shape", [(5, 4), (3, 5, 4)])
+def test_a_single_expert_weighs_one_and_nothing_is_learnt(shape):
+    gates = TaskGates(num_tasks=3, num_experts=1, use_bias=True, units=(6,))
+    np.testing.assert_array_equal(gates(tf.fill(shape, 7.0)), np.ones((3, 5, 1)))
+    np.testing.assert_array_equal(gates.logits(tf.fill(shape, 7.0)), np.zeros((3, 5, 1)))
+    assert gates.weights == []
+
+
 def test_refuses_no_experts():
     with pytest.raises(ValueError, match="num_experts: must be at least 1, got 0"):
         TaskGates(num_tasks=1, num_experts=0)

@@ -7,6 +7,7 @@ import tensorflow as tf
 from input_pipeline.spec import Task
 from mgoe_tf.models.baselines.esmm import ESMM, ESMMOptions, parents_of
 from mgoe_tf.models.registry import build_model
+from mgoe_tf.training.step import TrainingStep
 from tests import reference
 from tests.encoded_rows import as_tensors, make_spec, node_vectors, random_features, randomize
 from tests.formula_weights import fill, values
@@ -78,6 +79,31 @@ def test_parents_by_name():
     message = "--task_parents: must not go round in a circle, got buy:click,click:buy"
     with pytest.raises(ValueError, match=message):
         build_model("esmm", make_spec(), with_parents("buy:click", "click:buy"))
+
+
+def test_a_child_without_its_parent_may_be_taught_as_not_done():
+    # click -> like -> buy: what the click's label makes of the others goes on to the next
+    rows = {"click": [0, 1, 0, -1, 1], "like": [1, 1, 0, 1, 0], "buy": [1, 1, -1, 1, 1]}
+    labels = as_tensors({task: np.array(row, np.float32) for task, row in rows.items()})
+    plain = build_model("esmm", make_spec(), with_parents("chain")).training_labels(labels)
+    assert {task: label.numpy().tolist() for task, label in plain.items()} == rows
+    options = dataclasses.replace(with_parents("chain"), enforce_parent_label=True)
+    model = build_model("esmm", make_spec(), options)
+    found = {task: label.numpy().tolist() for task, label in model.training_labels(labels).items()}
+    assert found == {**rows, "like": [0, 1, 0, 1, 0], "buy": [0, 1, -1, 1, 0]}
+
+    # The loss of training is by these, that of evaluation by the data's.
+    features = as_tensors(random_features(model.spec, 5))
+    training, evaluation = (
+        TrainingStep(model).losses((features, labels), training=training)[0].numpy()
+        for training in (True, False)
+    )
+    logits = {task: logit.numpy() for task, logit in model(features).items()}
+    for losses, by in ((training, found), (evaluation, rows)):
+        for number, task in enumerate(model.spec.task_names):
+            label = np.array(by[task])
+            each = np.log1p(np.exp(-np.where(label > 0, 1, -1) * logits[task]))
+            assert losses[number] == pytest.approx(each[label >= 0].mean(), rel=1e-4)
 
 
 def test_no_child_is_likelier_than_its_parent():

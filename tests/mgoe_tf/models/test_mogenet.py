@@ -190,6 +190,37 @@ def test_diagnostics_tell_channels():
     assert {"gates/click", "gates_entropy/buy"} <= set(found)
 
 
+def test_similar_nodes_are_found_once(tmp_path, monkeypatch):
+    first, paths = make(), assets_of("mogenet", SPEC)
+    made = first.made_assets()
+    assert set(made) == {"made/similar_users.npy", "made/similar_items.npy"}
+    assert make(graph_channels=("bipartite",)).made_assets() == {}
+    for name, array in made.items():
+        paths[name] = str(tmp_path / name.replace("/", "-"))
+        np.save(paths[name], array)
+
+    def fail(*_):
+        raise AssertionError("made again")
+
+    monkeypatch.setattr("mgoe_tf.models.channel_neighbors.most_similar", fail)
+    second = build_model("mogenet", SPEC, OPTIONS["mogenet"], paths)
+    for key, neighbors in first._neighbors._lists.items():
+        np.testing.assert_array_equal(second._neighbors._lists[key], neighbors, err_msg=str(key))
+
+
+def test_explains_gates_row_by_row():
+    model = make()
+    features = as_tensors(random_features(SPEC, 5))
+    explained = model.explain(model.embed(features))
+    assert set(explained) == {f"gates_{task}" for task in SPEC.task_names}
+    found = model.diagnostics(features)
+    for task in SPEC.task_names:
+        gates = explained[f"gates_{task}"].numpy()
+        np.testing.assert_allclose(gates.sum(axis=1), np.ones(5), rtol=1e-5)
+        np.testing.assert_allclose(gates.mean(axis=0), found[f"gates/{task}"], rtol=1e-5)
+        assert gates.std(axis=0).max() > 1e-3  # rows differ
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

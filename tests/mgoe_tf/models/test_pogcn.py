@@ -178,9 +178,78 @@ def test_nodes_that_did_nothing_are_in_no_gradient(tmp_path):
         np.testing.assert_allclose(logits[task], logit, rtol=1e-4, atol=1e-5)
 
 
+def test_explains_what_the_graph_says():
+    model = make()
+    features = as_tensors(random_features(model.spec, 7))
+    inputs = model.embed(features)
+    explained = {name: value.numpy() for name, value in model.explain(inputs).items()}
+    sums = {name: value.numpy() for name, value in model.sums(model.bags(features)).items()}
+    own = [sums[f"{owner}_id"] / (LAYERS + 1) for owner in ("user", "item")]
+    neighbors = [sums[f"{owner}_graph"] for owner in ("user", "item")]
+    z = [one + other for one, other in zip(own, neighbors, strict=True)]
+    np.testing.assert_allclose(explained["affinity"], np.sum(z[0] * z[1], axis=1), rtol=1e-4)
+    of_ids = np.sum(own[0] * own[1], axis=1)
+    np.testing.assert_allclose(explained["affinity_of_ids"], of_ids, rtol=1e-4)
+    for owner, one, other in zip(("user", "item"), own, neighbors, strict=True):
+        lengths = np.linalg.norm(other, axis=1), np.linalg.norm(one, axis=1)
+        share = explained[f"from_neighbors_{owner}"]
+        np.testing.assert_allclose(share, lengths[0] / sum(lengths), rtol=1e-4)
+        assert share[0] == 0.0  # of row 0 no graph knows anything
+        assert share.max() > 0.1
+
+
+def test_bpr_is_of_drawn_pairs():
+    """By z that is worked out from dense matrices, of the pairs that the layer says it drew."""
+    model = make(bpr_weight=0.5, rank_level=0.0)
+    assert model.penalty_names == ("bpr",)
+    features = as_tensors(random_features(model.spec, 40))
+    drawn, draw = [], model.pair_draws.call
+    model.pair_draws.call = lambda items: drawn.append(draw(items)) or drawn[-1]
+    inputs = model.embed(features, training=True)
+    logits, penalties = model.network_and_penalties(inputs, training=True)
+    whole = {"user": [np.zeros((1, 3))], "item": [np.zeros((1, 3))]}
+    for cut, graph in enumerate(model.graphs, start=1):
+        vectors = propagated(model, cut, graph.ranks.astype(bool).astype(float))
+        for owner, table in (("user", "user_id"), ("item", "item_id")):
+            own = model.embeddings.tables[table].numpy()[graph.rows[owner]]
+            whole[owner].append((own + vectors[owner]) / (LAYERS + 1))
+    z = {owner: np.concatenate(parts) for owner, parts in whole.items()}
+    users, positives, negatives, valid = (part.numpy() for part in drawn[0])
+    assert 20 < valid.sum() < 40  # row 0 has no graph
+    margins = np.sum(z["user"][users] * (z["item"][positives] - z["item"][negatives]), axis=1)
+    expected = 0.5 * np.sum(np.log1p(np.exp(-margins[valid]))) / 40
+    assert float(penalties["bpr"]) == pytest.approx(expected, rel=1e-3)
+    # What was drawn beside changes no logit, and without training nothing is drawn.
+    plain = model(features)
+    for task, logit in plain.items():
+        np.testing.assert_allclose(logits[task], logit, rtol=1e-3, atol=1e-4)
+    assert len(drawn) == 1
+    assert model.network_and_penalties(model.embed(features))[1] == {}
+
+
+def test_bpr_alone_ranks_what_was_done_first():
+    """Steps of the penalty alone raise z_u . z_i of pairs above that of others."""
+    model = make(bpr_weight=1.0)
+    features = as_tensors(random_features(model.spec, 64))
+    tables = [model.embeddings.tables[name] for name in ("user_id", "item_id")]
+    optimizer = tf.keras.optimizers.Adam(0.05)
+
+    def step() -> float:
+        with tf.GradientTape() as tape:
+            inputs = model.embed(features, training=True)
+            loss = model.network_and_penalties(inputs, training=True)[1]["bpr"]
+        gradients = tape.gradient(loss, tables)
+        optimizer.apply_gradients(zip(gradients, tables, strict=True))
+        return float(loss)
+
+    losses = [step() for _ in range(25)]
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        ({"bpr_weight": -0.5}, "--bpr_weight: must be at least 0, got -0.5"),
         ({"graph_layers": 0}, "--graph_layers: must be at least 1, got 0"),
         ({"rank_level": -1.0}, "--rank_level: must be at least 0, got -1.0"),
     ],

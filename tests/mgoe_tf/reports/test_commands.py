@@ -38,6 +38,10 @@ def test_training_is_read_back_from_its_command() -> None:
     assert parsed(command, MGOEOptions) == model_options
     assert "--nocascade" in command
     assert "--seed" not in command
+    # what the size gave is not repeated
+    assert "--head_units" not in command
+    model_options = MGOEOptions(size="small", head_units=4)
+    assert parsed(train_command(options, model_options), MGOEOptions) == model_options
 
 
 def test_preparation_is_read_back_from_its_command() -> None:

@@ -1,10 +1,12 @@
 """A model that needs an array of the data set: where the array goes, and what is refused."""
 
+import dataclasses
 import hashlib
 import json
 import pathlib
 import shutil
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from scipy import sparse
@@ -18,6 +20,7 @@ from tests.encoded_rows import make_spec
 from tests.model_options import OPTIONS
 
 MATRIX = "graph/3/merging_matrix.npz"
+MEAN = "made/mean.npy"
 
 
 class Toy(MMoE):
@@ -36,6 +39,22 @@ class Toy(MMoE):
     def network(self, inputs, training=False):
         logits = super().network(inputs, training=training)
         return {task: logit + self.start for task, logit in logits.items()}
+
+
+class Maker(Toy):
+    """Keeps the mean, which it makes once."""
+
+    made = 0
+
+    def __init__(self, **kwargs) -> None:
+        super().__init__(**kwargs)
+        if MEAN in self.asset_paths:
+            self.start = float(np.load(self.asset_paths[MEAN]))
+        else:
+            type(self).made += 1
+
+    def made_assets(self):
+        return {MEAN: np.array(self.start)}
 
 
 @pytest.fixture
@@ -87,6 +106,24 @@ def test_a_run_is_resumed_with_its_own_array_alone(toy):
     path = change_matrix(toy.data_dir)
     with pytest.raises(ValueError, match=rf"{path}: must have the SHA-256"):
         train(OPTIONS["mmoe"], toy)
+
+
+def test_what_a_model_made_is_kept_with_it(toy, monkeypatch):
+    monkeypatch.setitem(MODELS, "toy", Maker)
+    monkeypatch.setattr(Maker, "made", 0)
+    metrics = train(OPTIONS["mmoe"], toy)
+    assert Maker.made == 1  # and not again for the best epoch
+    kept = pathlib.Path(toy.model_dir, "assets", MEAN)
+    checksums = checkpoints.read_checksums(toy.model_dir)
+    assert set(checksums) == {MATRIX, MEAN}
+    assert checksums[MEAN] == hashlib.sha256(kept.read_bytes()).hexdigest()
+    assert checkpoints.load_model(toy.model_dir).model.start == float(np.load(kept))
+    assert Maker.made == 1
+    # A data set has nothing of it, and a run goes on.
+    assert train(OPTIONS["mmoe"], dataclasses.replace(toy, resume=True)) == metrics
+    np.save(kept, np.array(1.0))
+    with pytest.raises(ValueError, match=rf"{kept}: must have the SHA-256 \w{{64}}, got \w{{64}}"):
+        checkpoints.load_model(toy.model_dir)
 
 
 def test_a_data_set_without_the_array_is_refused(toy):

@@ -44,3 +44,22 @@ def test_without_a_deviation_it_reads_as_one(windows, mean):
 def test_none_leaves_numbers_as_they_are():
     found = moments([1.0, 9.0]).complete(Transform("none"))
     assert found == Transform("none")
+
+
+def test_numbers_that_count_several_times():
+    values = np.array([[1.0, np.nan], [4.0, 2.0], [-3.0, 5.0]])
+    times = np.array([3, 1, 2])
+    weighted, repeated, joined = Moments(), Moments(), Moments()
+    weighted.add(values[:1], times[:1, np.newaxis])
+    weighted.add(values[1:], times[1:, np.newaxis])
+    repeated.add(np.repeat(values, times, axis=0))
+    joined.extend(weighted)
+    transform = Transform("standard", (0.0, 0.0), (1.0, 1.0))
+    # The mean of 1, 1, 1, 4, -3, -3 is 1/6; of 2, 5, 5 it is 4.
+    expected = repeated.complete(transform)
+    np.testing.assert_allclose(expected.mean, (1 / 6, 4.0))
+    for moments in (weighted, joined):
+        found = moments.complete(transform)
+        np.testing.assert_allclose(found.mean, expected.mean)
+        np.testing.assert_allclose(found.deviation, expected.deviation)
+        assert found.has_missing

@@ -6,7 +6,6 @@ import json
 import os
 import pathlib
 import shutil
-import sys
 
 import numpy as np
 import pytest
@@ -14,8 +13,11 @@ import tensorflow as tf
 
 from input_pipeline.engines.registry import make_engine
 from input_pipeline.preparation_options import PreparationOptions
+from input_pipeline.records.example_rows import examples_of_request
+from input_pipeline.records.packing import Packing
 from input_pipeline.report import data_report as report
 from tests.input_pipeline.contract import CUTS, check_data_set, prepare_lines, read_spec
+from tests.input_pipeline.engines.spark.sessions import SPARK, small_session
 from tests.input_pipeline.logs import TRANSFORMS, random_lines, with_features
 
 pytest.importorskip("pyspark", reason="the extra `spark` is not installed")
@@ -23,32 +25,17 @@ if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
     pytest.skip("there is no Java", allow_module_level=True)
 pytestmark = pytest.mark.slow
 
-SPARK = {
-    "engine": "spark",
-    "spark_master": "local[2]",
-    "spark_conf": (
-        "spark.ui.enabled=false",
-        "spark.sql.shuffle.partitions=2",
-        "spark.default.parallelism=2",
-    ),
-}
-
 
 @pytest.fixture(autouse=True)
 def _no_figures(monkeypatch):
     monkeypatch.setattr(report, "render", lambda *_: "")
-    monkeypatch.setenv("PYSPARK_PYTHON", sys.executable)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _session():
     """One session for all data sets: its start takes longer than most of them."""
-    from input_pipeline.engines.spark.session import start_session
-
-    os.environ["PYSPARK_PYTHON"] = sys.executable
-    session = start_session(PreparationOptions(source="csv", **SPARK))
-    yield
-    session.stop()
+    with small_session():
+        yield
 
 
 def records_of(data_dir, split):
@@ -98,7 +85,7 @@ def test_exposures_with_features_in_order_from_parquet(tmp_path):
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    lines = [without_lists(line) for line in with_features(random_lines(4, exposures=True), 4)]
+    lines = with_features(random_lines(4, exposures=True), 4)
     local = {"record_layout": "request", "transforms": TRANSFORMS, "split": "order"}
     prepare_lines(lines, tmp_path / "first", **local)
     log = pathlib.Path(tmp_path, "first.csv")
@@ -132,32 +119,14 @@ def test_exposures_with_features_in_order_from_parquet(tmp_path):
     assert requests[0] == requests[1]
 
 
-def without_lists(line):
-    import dataclasses
-
-    return dataclasses.replace(
-        line,
-        **{
-            f"{owner}_features": tuple(
-                (name, value)
-                for name, value in getattr(line, f"{owner}_features")
-                if not isinstance(value, tuple)
-            )
-            for owner in ("user", "item", "context")
-        },
-    )
-
-
 def candidates_of(data_dir):
     """By split, the rows of its requests as Examples, sorted."""
-    from input_pipeline.records.example_rows import examples_of_request
-
-    optional = {f.name for f in read_spec(data_dir).features if f.optional}
+    packing = Packing.of(read_spec(data_dir), str(data_dir))
     found = {}
     for split in ("history", "train", "validation", "test"):
         rows = []
         for record in records_of(data_dir, split):
-            for row in examples_of_request(record, optional):
+            for row in examples_of_request(record, packing):
                 features = tf.train.Example.FromString(row).features.feature
                 rows.append(sorted((n, f.SerializeToString()) for n, f in features.items()))
         found[split] = sorted(rows)
@@ -176,9 +145,5 @@ def test_what_is_not_offered_is_refused_by_name(tmp_path):
         engine(min_user_events=2)
     with engine(source="taobao", spark_conf=("x",)) as made, pytest.raises(
         ValueError, match="--spark_conf: expected key=value, got 'x'"
-    ):  # fmt: skip
-        made.read()
-    with engine(user_feature_columns=("tags:multi",)) as made, pytest.raises(
-        ValueError, match=r"no features of kind multi yet, got \['tags'\]"
     ):  # fmt: skip
         made.read()

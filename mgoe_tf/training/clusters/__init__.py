@@ -1,0 +1,1 @@
+"""Training on several machines; imported by runs that ask for it alone."""
