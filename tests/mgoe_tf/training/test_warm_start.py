@@ -220,9 +220,16 @@ def test_refuses_models_that_do_not_fit(two_days, first, tmp_path):
     wider = dataclasses.replace(OPTIONS["mmoe"], embedding_dim=9)
     refused("--embedding_dim=9: the model in", model_options=wider, warm_start=first.model_dir)
     refused("holds no trained model", warm_start=str(tmp_path))
+    clustered = tmp_path / "clustered"
+    shutil.copytree(first.model_dir, clustered)
+    text = (clustered / "config.json").read_text()
+    (clustered / "config.json").write_text(text.replace("one_device", "parameter_server"))
+    refused("was trained with --distribution=parameter_server", warm_start=str(clustered))
     options = _options(two_days.before, tmp_path / "x", warm_start=first.model_dir)
     with pytest.raises(ValueError, match="does not keep the newest training window apart"):
         train(OPTIONS["mmoe"], options)
+    with pytest.raises(ValueError, match="--distribution: must be one_device or mirrored with"):
+        _options(two_days.after, tmp_path, warm_start="x", distribution="multi_worker")
     with pytest.raises(ValueError, match="--schedule: cosine has come to its end"):
         _options(two_days.after, tmp_path, warm_start=first.model_dir, schedule="cosine")
     # backwards there is no going on
