@@ -100,7 +100,7 @@ class MGOEKernels:
 
     @property
     def item_widths(self) -> list[int]:
-        """Of what an item brings to a task: to heads and to the bottom's gates, and what is read."""
+        """Of what an item brings to a task: to heads, to the bottom's gates, and what is read."""
         reads = sum(self.read_widths)
         if self._bottom is None:
             return [reads]
