@@ -132,58 +132,82 @@ class MGOENodeNetwork(NodeNetwork):
         return full
 
     def logits(self, user: State, items: State, context: tf.Tensor | None = None) -> tf.Tensor:
-        kernels = self._first
-        # size: B and N
         shape = tf.shape(items["of_task"])
-        size = (shape[0], shape[2])
+        size = (shape[0], shape[2])  # B and N
+        with tf.name_scope("bottom"):
+            of_heads, gates, item_reads = self._gated(user, items, context)
+        # reads: [B, T, N, F] in all, what the fusion's first layer reads of a pair; fixed: the rows
+        # of its kernel, [T, Y, F, C], that are the same for all users
+        reads, fixed = [], []
+        if self._bottom is not None:
+            with tf.name_scope("heads"):
+                reads += self._heads(user, items, of_heads, gates, size)
+            fixed += [self._first[s] for s in self._head_sets]
+        if self._has_match:
+            with tf.name_scope("bottom"):
+                match = tf.math.log(tf.matmul(items["alphas"], user["match"]))[:, tf.newaxis]
+                reads.append(tf.tile(match, [1, self._num_tasks, 1, 1]))
+            fixed.append(self._first["match"])
+        with tf.name_scope("kernel"):
+            kernel = self._kernel(user, fixed, context, size[0])
+        with tf.name_scope("fusion"):
+            fused = self._fused(tf.concat([*reads, gates, item_reads], axis=-1), kernel)
+            # by_task: [T, B N, H]
+            by_task = tf.reshape(
+                tf.transpose(fused, [1, 0, 2, 3]), [self._num_tasks, -1, fused.shape[-1]]
+            )
+        with tf.name_scope("towers"):
+            logits = tf.reshape(self._towers(by_task), [self._num_tasks, *size])
+        if self._adjustment is not None:
+            with tf.name_scope("adjustment"):
+                terms = tf.gather(user["levels"], items["macro"], axis=2, batch_dims=1)
+                logits += tf.transpose(terms, [1, 0, 2])
+        return logits
+
+    def _gated(
+        self, user: State, items: State, context: tf.Tensor | None
+    ) -> tuple[tf.Tensor | None, tf.Tensor, tf.Tensor]:
+        """What items bring of heads, the gates g [B, T, N, X], and what is read of items."""
         *parts, item_reads = tf.split(items["of_task"], self._item_widths(), axis=-1)
+        if self._bottom is None:
+            return None, tf.ones_like(item_reads[..., :1]), item_reads
+        of_heads, of_gate = parts
+        logits = user["gate"][:, :, tf.newaxis] + of_gate
+        if context is not None:
+            of_context = tf.einsum("bd,tdx->btx", context, self._gate["context"])
+            logits += of_context[:, :, tf.newaxis]
+        return of_heads, _gates(logits, axis=-1), item_reads
+
+    def _kernel(
+        self,
+        user: State,
+        fixed: list[NDArray[Any]],
+        context: tf.Tensor | None,
+        users: tf.Tensor,
+    ) -> tf.Tensor:
+        """The kernel of the fusion's first layer, of every user: [B, T, Y, F, C].
+
+        Args:
+          user, context: of `logits`.
+          fixed: the rows that are the same for all users.
+          users: B.
+        """
         # of_user: [B, T, Y, X, C]
         of_user = user["first"]
         if context is not None:
-            of_context = tf.einsum("bd,tydc->btyc", context, kernels["context"])
+            of_context = tf.einsum("bd,tydc->btyc", context, self._first["context"])
             of_user += of_context[:, :, :, tf.newaxis]
-        # reads: [B, T, N, F] in all, what the first layer reads of a pair; fixed: the rows of its
-        # kernel, [T, Y, F, C], that are the same for all users
-        reads, fixed = [], []
-        if self._bottom is None:
-            # gates: [B, T, N, 1]
-            gates = tf.ones_like(items["of_task"][..., :1])
-        else:
-            of_heads, of_gate = parts
-            logits = user["gate"][:, :, tf.newaxis] + of_gate
-            if context is not None:
-                of_context = tf.einsum("bd,tdx->btx", context, self._gate["context"])
-                logits += of_context[:, :, tf.newaxis]
-            # gates: [B, T, N, X]
-            gates = _gates(logits, axis=-1)
-            reads += self._heads(user, items, of_heads, gates, size)
-            fixed += [kernels[s] for s in self._head_sets]
-        if self._has_match:
-            match = tf.math.log(tf.matmul(items["alphas"], user["match"]))[:, tf.newaxis]
-            reads.append(tf.tile(match, [1, self._num_tasks, 1, 1]))
-            fixed.append(kernels["match"])
-        kernel = [of_user, self._scaled(user)]
+        rows = [of_user, self._scaled(user)]
         if fixed:
-            rows = np.concatenate(fixed, axis=2)
-            kernel.insert(0, tf.broadcast_to(rows, [size[0], *rows.shape]))
-        fused = self._fused(
-            tf.concat([*reads, gates, item_reads], axis=-1), tf.concat(kernel, axis=3)
-        )
-        # by_task: [T, B N, H]
-        by_task = tf.reshape(
-            tf.transpose(fused, [1, 0, 2, 3]), [self._num_tasks, -1, fused.shape[-1]]
-        )
-        logits = tf.reshape(self._towers(by_task), [self._num_tasks, *size])
-        if self._adjustment is not None:
-            terms = tf.gather(user["levels"], items["macro"], axis=2, batch_dims=1)
-            logits += tf.transpose(terms, [1, 0, 2])
-        return logits
+            same = np.concatenate(fixed, axis=2)
+            rows.insert(0, tf.broadcast_to(same, [users, *same.shape]))
+        return tf.concat(rows, axis=3)
 
     def _heads(
         self,
         user: State,
         items: State,
-        of_heads: tf.Tensor,
+        of_heads: tf.Tensor | None,
         gates: tf.Tensor,
         size: tuple[tf.Tensor, tf.Tensor],
     ) -> list[tf.Tensor]:

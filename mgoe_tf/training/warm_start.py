@@ -52,6 +52,12 @@ def require_startable(
             f"--warm_start={options.warm_start}: is a model {trained.model}, got "
             f"--model={options.model}"
         )
+    if trained.distribution == "parameter_server":
+        raise ValueError(
+            f"--warm_start={options.warm_start}: was trained with --distribution=parameter_server, "
+            "which keeps what the optimizer knows of rows in shards; got a run of "
+            f"{options.distribution}"
+        )
     if trained.hash_rows != options.hash_rows:
         raise ValueError(
             f"--hash_rows={options.hash_rows}: the model in --warm_start={options.warm_start} was "
