@@ -52,6 +52,12 @@ def require_startable(
             f"--warm_start={options.warm_start}: is a model {trained.model}, got "
             f"--model={options.model}"
         )
+    if trained.distribution == "parameter_server":
+        raise ValueError(
+            f"--warm_start={options.warm_start}: was trained with --distribution=parameter_server, "
+            "which keeps what the optimizer knows of rows in shards; got a run of "
+            f"{options.distribution}"
+        )
     if trained.hash_rows != options.hash_rows:
         raise ValueError(
             f"--hash_rows={options.hash_rows}: the model in --warm_start={options.warm_start} was "
@@ -173,8 +179,10 @@ def _earlier_step(model_dir: str, make_step: MakeStep) -> TrainingStep:
     model_options, options = checkpoints.read_options(model_dir)
     spec = read_spec(model_dir)
     assets_dir = filesystem.join(model_dir, assets.ASSETS_DIR)
-    assets.require_unchanged(assets_dir, checkpoints.read_checksums(model_dir))
-    model = checkpoints.new_model(spec, model_options, options, assets_dir)
+    checksums = checkpoints.read_checksums(model_dir)
+    assets.require_unchanged(assets_dir, checksums)
+    made = assets.made_names(checksums)
+    model = checkpoints.new_model(spec, model_options, options, assets_dir, made)
     step = make_step(model, options, num_steps=1)
     saved = RunCheckpoints(model_dir, step, keep=options.keep_checkpoints)
     position = saved.restore()

@@ -25,8 +25,6 @@ from tests.mgoe_tf.training.test_resume import KilledError, assert_same_runs, ki
 from tests.model_options import OPTIONS
 from tests.refreshed_data import Days, make_days
 
-FAST = ("mmoe", "mgoe")
-
 
 @pytest.fixture(scope="module")
 def two_days(tmp_path_factory: pytest.TempPathFactory) -> Days:
@@ -59,11 +57,7 @@ def _ids(model_dir: str, name: str) -> list[bytes]:
     return pathlib.Path(model_dir, "vocabulary", f"{name}.txt").read_bytes().split(b"\n")[:-1]
 
 
-@pytest.mark.parametrize(
-    "model",
-    [name if name in FAST else pytest.param(name, marks=pytest.mark.slow) for name in MODELS],
-)
-@pytest.mark.parametrize("ema_decay", [0.0, pytest.param(0.9, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("model", "ema_decay"), [("mmoe", 0.9), *((name, 0.0) for name in MODELS)])
 def test_every_weight_and_moment_follows_its_id(two_days, tmp_path, model, ema_decay):
     changes = {"model": model, "ema_decay": ema_decay}
     old_options = _options(two_days.before, tmp_path / "old", **changes)
@@ -226,9 +220,16 @@ def test_refuses_models_that_do_not_fit(two_days, first, tmp_path):
     wider = dataclasses.replace(OPTIONS["mmoe"], embedding_dim=9)
     refused("--embedding_dim=9: the model in", model_options=wider, warm_start=first.model_dir)
     refused("holds no trained model", warm_start=str(tmp_path))
+    clustered = tmp_path / "clustered"
+    shutil.copytree(first.model_dir, clustered)
+    text = (clustered / "config.json").read_text()
+    (clustered / "config.json").write_text(text.replace("one_device", "parameter_server"))
+    refused("was trained with --distribution=parameter_server", warm_start=str(clustered))
     options = _options(two_days.before, tmp_path / "x", warm_start=first.model_dir)
     with pytest.raises(ValueError, match="does not keep the newest training window apart"):
         train(OPTIONS["mmoe"], options)
+    with pytest.raises(ValueError, match="--distribution: must be one_device or mirrored with"):
+        _options(two_days.after, tmp_path, warm_start="x", distribution="multi_worker")
     with pytest.raises(ValueError, match="--schedule: cosine has come to its end"):
         _options(two_days.after, tmp_path, warm_start=first.model_dir, schedule="cosine")
     # backwards there is no going on
