@@ -1,4 +1,7 @@
-"""Prepares a data set: python -m input_pipeline.prepare --source=... --input=... --data_dir=..."""
+"""Prepares a data set: python -m input_pipeline.prepare --source=... --input=... --data_dir=...
+
+A little long, to keep the stages of a run and what they tell of it in one place.
+"""
 
 from __future__ import annotations
 
