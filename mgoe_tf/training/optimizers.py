@@ -70,8 +70,10 @@ class LazyAdam(tf.keras.optimizers.Adam):
         self.ema_decay = ema_decay
         self._exempt: frozenset[str] = frozenset()
         self._tables: frozenset[str] = frozenset()
-        self._moments: list[list[tf.Variable]] = []
-        self._averages: list[tf.Variable] = []
+        # Checkpoints have them by Keras's own list of variables, where a table in shards is one: by
+        # these lists too, they would fit as many shards only.
+        self._moments: list[list[tf.Variable]] = self._no_dependency([])
+        self._averages: list[tf.Variable] = self._no_dependency([])
 
     def add_tables(self, variables: Iterable[tf.Variable]) -> None:
         """Names tables [V, D], whose gradients are rows.
@@ -88,9 +90,9 @@ class LazyAdam(tf.keras.optimizers.Adam):
         """Makes the moments: of a table both in one, [V, 2 D], as a row is read from memory."""
         super(tf.keras.optimizers.Adam, self).build(var_list)
         if not self._moments:
-            self._moments = [self._new_moments(variable) for variable in var_list]
+            self._moments.extend([self._new_moments(variable) for variable in var_list])
             if self.ema_decay:
-                self._averages = [self._new_average(variable) for variable in var_list]
+                self._averages.extend([self._new_average(variable) for variable in var_list])
 
     def _new_moments(self, variable: tf.Variable) -> list[tf.Variable]:
         if self._var_key(variable) in self._tables:

@@ -45,9 +45,10 @@ def train(model_options: ModelOptions, options: TrainOptions, place: Place) -> d
       ClusterLost: a worker is gone; what was saved before can be resumed.
     """
     with contextlib.ExitStack() as held:
-        heard = held.enter_context(StopRequest().listening())
         held.enter_context(noticing_loss("a worker"))
         strategy = _make_strategy(place)
+        # after TensorFlow, which takes SIGTERM for itself when it connects
+        heard = held.enter_context(StopRequest().listening())
         spec = checkpoints.read_trained_spec(options)
         require_trained_tasks(spec, options)
         tf.keras.utils.set_random_seed(options.seed)

@@ -41,8 +41,6 @@ class PlainSGD(tf.keras.optimizers.SGD):
 
 
 OPTIMIZERS = {"sgd": lambda: PlainSGD(0.05), "lazy_adam": lambda: LazyAdam(0.01, l2=1e-4)}
-# The second one reads its tables for neighbours too.
-MODELS = {"sgd": "mmoe", "lazy_adam": "mgoe"}
 
 
 def whole(table) -> np.ndarray:
@@ -63,9 +61,7 @@ def run(name: str, options: TrainOptions, strategy, workers, begin=None):
     spec = read_spec(options.data_dir)
     tf.keras.utils.set_random_seed(1)
     with strategy.scope():
-        model_name = MODELS[name]
-        wide = dataclasses.replace(OPTIONS[model_name], embedding_dim=16)
-        model = build_model(model_name, spec, wide)
+        model = build_model("mmoe", spec, dataclasses.replace(OPTIONS["mmoe"], embedding_dim=16))
     orders = row_orders(model)
     model.embeddings.row_orders = orders.by_table()
     if begin is not None:
