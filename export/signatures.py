@@ -259,16 +259,19 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         tf.raw_ops.Assert(condition=users == of_items, data=[text, users, of_items])
         valid, checked = self._check("context", features)
         context = self._of_context(checked, self._sums(checked, ("context",)))
-        user = self._tables["user"].states(user_id)
+        with tf.name_scope("tables"):
+            user = self._tables["user"].states(user_id)
+            items = self._tables["item"].states(item_id)
         # logits: [T, B, N]
-        logits = logits_of(user, self._tables["item"].states(item_id), context)
-        probabilities = tf.unstack(tf.math.sigmoid(logits), len(self._task_names))
-        outputs = dict(zip(self._task_names, probabilities, strict=True))
-        # log_sigmoid(x) = -softplus(-x). by_task: [T, B N]
-        by_task = tf.reshape(tf.math.softplus(-logits), [len(self._task_names), -1])
-        logs = tf.matmul([[-weight for weight in self._weights]], by_task)
-        outputs[SCORE] = tf.reshape(tf.exp(logs), tf.shape(item_id))
-        return nan_unless(valid, outputs)
+        logits = logits_of(user, items, context)
+        with tf.name_scope("outputs"):
+            probabilities = tf.unstack(tf.math.sigmoid(logits), len(self._task_names))
+            outputs = dict(zip(self._task_names, probabilities, strict=True))
+            # log_sigmoid(x) = -softplus(-x). by_task: [T, B N]
+            by_task = tf.reshape(tf.math.softplus(-logits), [len(self._task_names), -1])
+            logs = tf.matmul([[-weight for weight in self._weights]], by_task)
+            outputs[SCORE] = tf.reshape(tf.exp(logs), tf.shape(item_id))
+            return nan_unless(valid, outputs)
 
     def explain(self, features: Tensors) -> dict[str, tf.Tensor]:
         """What the model attends to for the same inputs; see the model's `explain`."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import input_pipeline  # noqa: F401  (sets how much TensorFlow prints, before it is imported)
 
-__version__ = "0.4.0"
+__version__ = "0.5.0"
 
 if TYPE_CHECKING:
     from input_pipeline.spec import read_spec

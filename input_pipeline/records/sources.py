@@ -101,4 +101,6 @@ def in_parallel(batches: tf.data.Dataset) -> tf.data.Dataset:
     # speeds, a quarter apart.
     options = tf.data.Options()
     options.autotune.enabled = False
+    # Rewriting the graph of the datasets takes as long as an epoch's first batches, and gains none.
+    options.experimental_optimization.apply_default_optimizations = False
     return batches.prefetch(tf.data.AUTOTUNE).with_options(options)

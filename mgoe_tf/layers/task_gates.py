@@ -122,7 +122,9 @@ class TaskGates(tf.keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor, kernel: tf.Tensor | None = None) -> tf.Tensor:
         if self.num_experts == 1:
-            return tf.ones([self.num_tasks, tf.shape(inputs)[-2], 1])
+            split = isinstance(inputs, SplitRows)
+            rows = tf.size(inputs.items[..., 0]) if split else tf.shape(inputs)[-2]
+            return tf.ones([self.num_tasks, rows, 1])
         logits = self.logits(inputs, kernel)
         return tf.nn.softmax(logits if self.temperature == 1 else logits / self.temperature)
 

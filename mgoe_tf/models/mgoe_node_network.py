@@ -1,5 +1,7 @@
 """What of MGOE's network depends on one node alone, and the rest of it.
 
+A little long: states and the network that goes on from them have to agree.
+
 Axes: V nodes, B users with N candidates each, T tasks, X experts of the bottom, Y of the fusion, K
 macro nodes, H units of a head, C units of the fusion's first layer and one more for its gate, D
 widths of embeddings, F what that layer reads of a pair.
@@ -14,12 +16,10 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from input_pipeline.spec import INPUT_OWNERS
 from mgoe_tf.layers.macro_match import MATCHES, edge_totals
-from mgoe_tf.layers.neighbor_sets import NEIGHBOR_SETS, NODES, OWNERS
+from mgoe_tf.layers.neighbor_sets import NEIGHBOR_SETS, OWNERS
+from mgoe_tf.models.mgoe_kernels import MGOEKernels
 from mgoe_tf.models.node_network import NodeNetwork, State
-
-Kernels = Mapping[str, NDArray[Any]]
 
 
 class MGOENodeNetwork(NodeNetwork):
@@ -32,8 +32,7 @@ class MGOENodeNetwork(NodeNetwork):
     first layer's kernel that read it. The bottom's gates sum up to 1, so that what they weigh can
     hold whatever else the first layer has of the user. Gates of two experts are sigmoids.
 
-    Everything is float32. What weights alone tell is computed in the constructor: a server's
-    optimizer does not multiply out what is as large as these kernels.
+    Everything is float32.
 
     Args:
       model: an `MGOE` of stages of its own.
@@ -47,29 +46,16 @@ class MGOENodeNetwork(NodeNetwork):
         self._towers, self._adjustment = model.towers, model.adjustment
         self._has_match = model.macro_match is not None
         self._num_tasks = len(model.spec.tasks)
-        self._widths = {owner: model.input_width(owner) for owner in INPUT_OWNERS}
-        self._widths |= {f"near_{owner}": model.near_width(owner) for owner in ("user", "item")}
-        near, item = self._widths["near_item"], self._widths["item"]
-        # How the item's part of what the first layer reads is made up.
-        self._read_widths = (near, item, 2 * self._has_match)
-        self._first = _as_arrays(self._first_kernels())
-        experts = self._fusion.experts
-        self._later = [
-            (experts.by_task(kernel).numpy(), experts.by_task(bias).numpy())
-            for kernel, bias in zip(experts.kernels[1:], experts.biases[1:], strict=True)
-        ]
-        self._gate = {} if self._bottom is None else _as_arrays(self._gate_kernels())
-        self._values = _as_arrays({s: self._set_values(s) for s in self._all_sets})
-        self._head_matrix = self._make_head_matrix()
+        self._kernels = MGOEKernels(model)
 
     def state(
         self, owner: str, features: Mapping[str, tf.Tensor], sums: Mapping[str, tf.Tensor]
     ) -> dict[str, tf.Tensor]:
         model = self._model
         own: dict[str, tf.Tensor] = {"x": model.node_inputs(owner, features, sums)}
-        if self._widths[f"near_{owner}"]:
+        if self._kernels.widths[f"near_{owner}"]:
             own["near"] = tf.transpose(model.near(owner, sums), [1, 0, 2])
-        for name in (s for s in self._all_sets if OWNERS[s] == owner):
+        for name in (s for s in self._kernels.all_sets if OWNERS[s] == owner):
             own[f"alpha/{name}"] = self._bottom.macro_weights(features[name])
         if self._has_match:
             own["totals"] = edge_totals(features[f"{owner}_1hop"])
@@ -86,20 +72,20 @@ class MGOENodeNetwork(NodeNetwork):
     def _of_items(self, own: State) -> dict[str, tf.Tensor]:
         parts = []
         if self._bottom is not None:
-            heads = [self._attention(s, own) for s in self._sets("user", "item")]
-            heads += [self._value(s, own) for s in self._sets("item", "item")]
+            heads = [self._attention(s, own) for s in self._kernels.sets("user", "item")]
+            heads += [self._value(s, own) for s in self._kernels.sets("item", "item")]
             parts += [_flat(tf.concat(heads, axis=-1)), self._gate_logits("item", own)]
         if "near" in own:
             parts.append(own["near"])
         of_all_tasks = tf.concat([own[name] for name in ("x", "totals") if name in own], axis=-1)
         parts.append(tf.tile(of_all_tasks[:, tf.newaxis], [1, self._num_tasks, 1]))
         full = {"of_task": tf.concat(parts, axis=-1)}
-        if alphas := [own[f"alpha/{s}"] for s in self._item_alphas]:
+        if alphas := [own[f"alpha/{s}"] for s in self._kernels.item_alphas]:
             full["alphas"] = tf.concat(alphas, axis=-1)
         return full
 
     def _of_users(self, own: State) -> dict[str, tf.Tensor]:
-        kernels, full = self._first, {}
+        kernels, full = self._kernels.first, {}
         # first: [V, T, Y, C], what the fusion's first layer has of the user alone
         first = kernels["bias"] + tf.einsum("vd,tydc->vtyc", own["x"], kernels["user"])
         if "near" in own:
@@ -108,20 +94,20 @@ class MGOENodeNetwork(NodeNetwork):
             first += tf.einsum("vd,tydc->vtyc", own["totals"], kernels["user_totals"])
             full["match"] = self._match_columns(own)
         # by_expert: [V, T, Y, X, C], the same and what each expert of the bottom brings
-        by_expert = tf.tile(first[:, :, :, tf.newaxis], [1, 1, 1, self._num_experts, 1])
-        for s in self._sets("user", "user"):
+        by_expert = tf.tile(first[:, :, :, tf.newaxis], [1, 1, 1, self._kernels.num_experts, 1])
+        for s in self._kernels.sets("user", "user"):
             by_expert += tf.einsum("vtxh,tyhc->vtyxc", self._value(s, own), kernels[s])
         full["first"] = by_expert
         if self._bottom is not None:
             full["gate"] = self._gate_logits("user", own)
-        if alphas := [own[f"alpha/{s}"] for s in self._sets("user", "item")]:
+        if alphas := [own[f"alpha/{s}"] for s in self._kernels.sets("user", "item")]:
             # What a candidate's attention is multiplied with; its values are left as they are.
-            ones = tf.ones([tf.shape(own["x"])[0], self._own_units])
+            ones = tf.ones([tf.shape(own["x"])[0], self._kernels.own_units])
             full["alphas"] = tf.concat([*alphas, ones], axis=-1)
-        for s in self._sets("item", "user"):
+        for s in self._kernels.sets("item", "user"):
             full[f"attention/{s}"] = _flat(self._attention(s, own))
         if self._fusion.interactions:
-            near, item, totals = self._read_widths
+            near, item, totals = self._kernels.read_widths
             x = own["x"]
             scale = [_fitted(x, near), _fitted(x, item), _fitted(x[:, :0], totals)]
             full["scale"] = tf.concat(scale, axis=-1)
@@ -132,58 +118,82 @@ class MGOENodeNetwork(NodeNetwork):
         return full
 
     def logits(self, user: State, items: State, context: tf.Tensor | None = None) -> tf.Tensor:
-        kernels = self._first
-        # size: B and N
         shape = tf.shape(items["of_task"])
-        size = (shape[0], shape[2])
-        *parts, item_reads = tf.split(items["of_task"], self._item_widths(), axis=-1)
+        size = (shape[0], shape[2])  # B and N
+        with tf.name_scope("bottom"):
+            of_heads, gates, item_reads = self._gated(user, items, context)
+        # reads: [B, T, N, F] in all, what the fusion's first layer reads of a pair; fixed: the rows
+        # of its kernel, [T, Y, F, C], that are the same for all users
+        reads, fixed = [], []
+        if self._bottom is not None:
+            with tf.name_scope("heads"):
+                reads += self._heads(user, items, of_heads, gates, size)
+            fixed += [self._kernels.first[s] for s in self._kernels.head_sets]
+        if self._has_match:
+            with tf.name_scope("bottom"):
+                match = tf.math.log(tf.matmul(items["alphas"], user["match"]))[:, tf.newaxis]
+                reads.append(tf.tile(match, [1, self._num_tasks, 1, 1]))
+            fixed.append(self._kernels.first["match"])
+        with tf.name_scope("kernel"):
+            kernel = self._kernel(user, fixed, context, size[0])
+        with tf.name_scope("fusion"):
+            fused = self._fused(tf.concat([*reads, gates, item_reads], axis=-1), kernel)
+            # by_task: [T, B N, H]
+            by_task = tf.reshape(
+                tf.transpose(fused, [1, 0, 2, 3]), [self._num_tasks, -1, fused.shape[-1]]
+            )
+        with tf.name_scope("towers"):
+            logits = tf.reshape(self._towers(by_task), [self._num_tasks, *size])
+        if self._adjustment is not None:
+            with tf.name_scope("adjustment"):
+                terms = tf.gather(user["levels"], items["macro"], axis=2, batch_dims=1)
+                logits += tf.transpose(terms, [1, 0, 2])
+        return logits
+
+    def _gated(
+        self, user: State, items: State, context: tf.Tensor | None
+    ) -> tuple[tf.Tensor | None, tf.Tensor, tf.Tensor]:
+        """What items bring of heads, the gates g [B, T, N, X], and what is read of items."""
+        *parts, item_reads = tf.split(items["of_task"], self._kernels.item_widths, axis=-1)
+        if self._bottom is None:
+            return None, tf.ones_like(item_reads[..., :1]), item_reads
+        of_heads, of_gate = parts
+        logits = user["gate"][:, :, tf.newaxis] + of_gate
+        if context is not None:
+            of_context = tf.einsum("bd,tdx->btx", context, self._kernels.gate["context"])
+            logits += of_context[:, :, tf.newaxis]
+        return of_heads, _gates(logits, axis=-1), item_reads
+
+    def _kernel(
+        self,
+        user: State,
+        fixed: list[NDArray[Any]],
+        context: tf.Tensor | None,
+        users: tf.Tensor,
+    ) -> tf.Tensor:
+        """The kernel of the fusion's first layer, of every user: [B, T, Y, F, C].
+
+        Args:
+          user, context: of `logits`.
+          fixed: the rows that are the same for all users.
+          users: B.
+        """
         # of_user: [B, T, Y, X, C]
         of_user = user["first"]
         if context is not None:
-            of_context = tf.einsum("bd,tydc->btyc", context, kernels["context"])
+            of_context = tf.einsum("bd,tydc->btyc", context, self._kernels.first["context"])
             of_user += of_context[:, :, :, tf.newaxis]
-        # reads: [B, T, N, F] in all, what the first layer reads of a pair; fixed: the rows of its
-        # kernel, [T, Y, F, C], that are the same for all users
-        reads, fixed = [], []
-        if self._bottom is None:
-            # gates: [B, T, N, 1]
-            gates = tf.ones_like(items["of_task"][..., :1])
-        else:
-            of_heads, of_gate = parts
-            logits = user["gate"][:, :, tf.newaxis] + of_gate
-            if context is not None:
-                of_context = tf.einsum("bd,tdx->btx", context, self._gate["context"])
-                logits += of_context[:, :, tf.newaxis]
-            # gates: [B, T, N, X]
-            gates = _gates(logits, axis=-1)
-            reads += self._heads(user, items, of_heads, gates, size)
-            fixed += [kernels[s] for s in self._head_sets]
-        if self._has_match:
-            match = tf.math.log(tf.matmul(items["alphas"], user["match"]))[:, tf.newaxis]
-            reads.append(tf.tile(match, [1, self._num_tasks, 1, 1]))
-            fixed.append(kernels["match"])
-        kernel = [of_user, self._scaled(user)]
+        rows = [of_user, self._scaled(user)]
         if fixed:
-            rows = np.concatenate(fixed, axis=2)
-            kernel.insert(0, tf.broadcast_to(rows, [size[0], *rows.shape]))
-        fused = self._fused(
-            tf.concat([*reads, gates, item_reads], axis=-1), tf.concat(kernel, axis=3)
-        )
-        # by_task: [T, B N, H]
-        by_task = tf.reshape(
-            tf.transpose(fused, [1, 0, 2, 3]), [self._num_tasks, -1, fused.shape[-1]]
-        )
-        logits = tf.reshape(self._towers(by_task), [self._num_tasks, *size])
-        if self._adjustment is not None:
-            terms = tf.gather(user["levels"], items["macro"], axis=2, batch_dims=1)
-            logits += tf.transpose(terms, [1, 0, 2])
-        return logits
+            same = np.concatenate(fixed, axis=2)
+            rows.insert(0, tf.broadcast_to(same, [users, *same.shape]))
+        return tf.concat(rows, axis=3)
 
     def _heads(
         self,
         user: State,
         items: State,
-        of_heads: tf.Tensor,
+        of_heads: tf.Tensor | None,
         gates: tf.Tensor,
         size: tuple[tf.Tensor, tf.Tensor],
     ) -> list[tf.Tensor]:
@@ -195,7 +205,7 @@ class MGOENodeNetwork(NodeNetwork):
           gates: g, [B, T, N, X].
           size: B and N.
         """
-        tasks, experts = self._num_tasks, self._num_experts
+        tasks, experts = self._num_tasks, self._kernels.num_experts
         found = []
 
         def weighed(values: tf.Tensor, width: int) -> tf.Tensor:
@@ -203,48 +213,30 @@ class MGOENodeNetwork(NodeNetwork):
             product = gates[..., tf.newaxis] * values
             return tf.reshape(product, [size[0], tasks, size[1], experts * width])
 
-        if len(self._head_matrix):
-            width, columns = self._head_matrix.shape[2:]
+        if len(self._kernels.head_matrix):
+            same = self._kernels.head_matrix
+            width, columns = same.shape[2:]
             values = tf.reshape(of_heads, [size[0], tasks, size[1], experts, width])
-            matrix = tf.broadcast_to(self._head_matrix, [size[0], *self._head_matrix.shape])
+            matrix = tf.broadcast_to(same, [size[0], *same.shape])
             if "alphas" in user:
                 alphas = user["alphas"][:, tf.newaxis, tf.newaxis, :, tf.newaxis]
-                matrix = alphas * self._head_matrix
+                matrix = alphas * same
             flat = tf.reshape(matrix, [-1, tasks, experts * width, columns])
             found.append(tf.matmul(weighed(values, width), flat))
-        sizes = [self._size(s) for s in self._item_alphas]
+        sizes = [self._kernels.size(s) for s in self._kernels.item_alphas]
         split = tf.split(items["alphas"], sizes, axis=-1) if sizes else []
-        of_items = dict(zip(self._item_alphas, split, strict=True))
-        for s in self._sets("item", "user"):
-            width = self._size(s)
-            flat = self._values[s].reshape(tasks, experts * width, -1)
+        of_items = dict(zip(self._kernels.item_alphas, split, strict=True))
+        for s in self._kernels.sets("item", "user"):
+            width = self._kernels.size(s)
+            flat = self._kernels.values[s].reshape(tasks, experts * width, -1)
             matrix = user[f"attention/{s}"][..., tf.newaxis] * flat
             alphas = of_items[s][:, tf.newaxis, :, tf.newaxis]
             found.append(tf.matmul(weighed(alphas, width), matrix))
         return found
 
-    def _make_head_matrix(self) -> NDArray[Any]:
-        """From what items bring of heads to heads: [T, X, W, H of all].
-
-        From attention, the values of macro nodes; from values, these themselves.
-        """
-        if self._bottom is None:
-            return np.zeros(0)
-        units, row = self._bottom.units, 0
-        mixed = self._sets("user", "item")
-        rows = sum(self._size(s) for s in mixed) + self._own_units
-        columns = units * len(mixed) + self._own_units
-        found = np.zeros([self._num_tasks, self._num_experts, rows, columns], np.float32)
-        for number, s in enumerate(mixed):
-            end = row + self._size(s)
-            found[:, :, row:end, number * units : (number + 1) * units] = self._values[s]
-            row = end
-        found[:, :, row:, units * len(mixed) :] = np.eye(self._own_units)
-        return found
-
     def _scaled(self, user: State) -> tf.Tensor:
         """The kernel's rows that read the item, of every user: [B, T, Y, F, C]."""
-        kernels, (near, item, totals) = self._first, self._read_widths
+        kernels, (near, item, totals) = self._kernels.first, self._kernels.read_widths
         names = ("near_item", "item", "item_totals")
         rows = np.concatenate([kernels[name] for name in names if name in kernels], axis=2)
         if not self._fusion.interactions:
@@ -272,63 +264,17 @@ class MGOENodeNetwork(NodeNetwork):
         gates = _gates(tf.matmul(gate[..., 0], reads, transpose_b=True), axis=2)
         # hidden: [B, T, Y, N, C]
         hidden = tf.nn.relu(tf.matmul(reads[:, :, tf.newaxis], first))
-        for weight, bias in self._later:
+        for weight, bias in self._kernels.later:
             hidden = tf.nn.relu(tf.matmul(hidden, weight) + bias)
         return tf.reduce_sum(hidden * gates[..., tf.newaxis], axis=2)
 
-    # What weights alone tell
-
-    def _first_kernels(self) -> dict[str, tf.Tensor]:
-        """The rows of the fusion's first layer by what they read: [T, Y, rows, C]."""
-        fusion, widths = self._fusion, self._widths
-        kernel = fusion.experts.by_task(fusion.experts.kernels[0])
-        # The logit of an expert's gate is one more unit of its first layer.
-        gate = tf.transpose(fusion.gates.kernel, [0, 2, 1])[..., tf.newaxis]
-        gate = _gate_logits_of(gate / fusion.gate_temperature, axis=1)
-        kernel = tf.concat([kernel, gate], axis=-1)
-        bias = fusion.experts.by_task(fusion.experts.biases[0])[:, :, 0]
-        sizes = {name: widths[name] for name in ("user", "item", "context")}
-        if self._has_match:
-            sizes |= {"match": 2, "user_totals": 2, "item_totals": 2}
-        near = ("near_user", "near_item") if widths["near_item"] else ()
-        if fusion.interactions:
-            sizes["user*item"] = min(widths["user"], widths["item"])
-        if self._bottom is not None:
-            sizes |= dict.fromkeys(NEIGHBOR_SETS, self._bottom.units)
-        sizes |= {name: widths[name] for name in near}
-        if fusion.interactions and near:
-            sizes["item*near_user"] = min(widths["item"], widths["near_user"])
-            sizes["user*near_item"] = min(widths["user"], widths["near_item"])
-        parts = tf.split(kernel, list(sizes.values()), axis=2)
-        found = dict(zip(sizes, parts, strict=True))
-        return found | {"bias": tf.pad(bias, [[0, 0], [0, 0], [0, 1]])}
-
-    def _gate_kernels(self) -> dict[str, tf.Tensor]:
-        """The rows of the bottom's gates, of a set those of alpha: [T, rows, X]."""
-        widths = [self._widths[name] for name in ("user", "item", "context")]
-        kernel = self._bottom.gates.kernel / self._bottom.gate_temperature
-        kernel = _gate_logits_of(kernel, axis=2)
-        own, *by_set = tf.split(kernel, self._bottom.gate_parts, axis=1)
-        tables = self._bottom.tables()
-        found = dict(zip(("user", "item", "context"), tf.split(own, widths, axis=1), strict=True))
-        for (name, nodes), part in zip(NODES.items(), by_set, strict=True):
-            found[name] = tf.matmul(tables[nodes], part)
-        return found
-
     def _gate_logits(self, owner: str, state: State) -> tf.Tensor:
         """A node's part of the logits of the bottom's gates: [V, T, X]."""
-        kernels = self._gate
+        kernels = self._kernels.gate
         logits = tf.einsum("vd,tdx->vtx", state["x"], kernels[owner])
         for name in (s for s in NEIGHBOR_SETS if OWNERS[s] == owner):
             logits += tf.einsum("vk,tkx->vtx", state[f"alpha/{name}"], kernels[name])
         return logits
-
-    def _set_values(self, name: str) -> tf.Tensor:
-        """K z_m W_V of a set: [T, X, K, H]."""
-        values = self._bottom.experts.project(self._bottom.tables())[name].values
-        experts = self._bottom.experts
-        shape = [self._num_tasks, experts.experts_of_task, self._size(name), experts.units]
-        return tf.reshape(values, shape)
 
     def _attention(self, name: str, state: State) -> tf.Tensor:
         """r of a set, of the node that is its query: [V, T, X, K]."""
@@ -340,7 +286,7 @@ class MGOENodeNetwork(NodeNetwork):
     def _value(self, name: str, state: State) -> tf.Tensor:
         """v of a set whose edges and query are of the same node: [V, T, X, H]."""
         weights = self._attention(name, state) * state[f"alpha/{name}"][:, tf.newaxis, tf.newaxis]
-        return tf.einsum("vtxk,txkh->vtxh", weights, self._values[name])
+        return tf.einsum("vtxk,txkh->vtxh", weights, self._kernels.values[name])
 
     def _match_columns(self, state: State) -> tf.Tensor:
         """What items' alphas are multiplied with, of every user: [V, K of all, 2]."""
@@ -348,62 +294,12 @@ class MGOENodeNetwork(NodeNetwork):
         columns = []
         for user_set, _ in MATCHES:
             parts = []
-            for item_set in self._item_alphas:
+            for item_set in self._kernels.item_alphas:
                 alpha = state[f"alpha/{of_item[item_set]}"]
                 scale = float(alpha.shape[-1]) if of_item[item_set] == user_set else 0.0
                 parts.append(scale * alpha)
             columns.append(tf.concat(parts, axis=-1))
         return tf.stack(columns, axis=-1)
-
-    # Sizes
-
-    @property
-    def _num_experts(self) -> int:
-        """X; 1 without a bottom."""
-        count: int = 1 if self._bottom is None else self._bottom.experts.experts_of_task
-        return count
-
-    @property
-    def _head_sets(self) -> list[str]:
-        """The sets whose heads depend on the item, in the order that the first layer reads."""
-        return [*self._sets("user", "item"), *self._sets("item", "item"),
-                *self._sets("item", "user")]  # fmt: skip
-
-    @property
-    def _own_units(self) -> int:
-        """How many units heads have that an item brings itself."""
-        return 0 if self._bottom is None else self._bottom.units * len(self._sets("item", "item"))
-
-    @property
-    def _all_sets(self) -> list[str]:
-        return [] if self._bottom is None else list(NEIGHBOR_SETS)
-
-    @property
-    def _item_alphas(self) -> list[str]:
-        """The sets whose alpha an item brings."""
-        if self._has_match:
-            return [s for s in NEIGHBOR_SETS if OWNERS[s] == "item"]
-        return self._sets("item", "user")
-
-    def _sets(self, owner: str, query: str) -> list[str]:
-        """The neighbour sets with the edges of one node and the attention of another."""
-        if self._bottom is None:
-            return []
-        query_of = self._bottom.experts.query_of
-        return [s for s in NEIGHBOR_SETS if OWNERS[s] == owner and query_of[s] == query]
-
-    def _size(self, name: str) -> int:
-        """K of a set."""
-        size: int = self._bottom.num_macro_nodes[NODES[name]]
-        return size
-
-    def _item_widths(self) -> list[int]:
-        """Of the parts of an item's `of_task`."""
-        reads = sum(self._read_widths)
-        if self._bottom is None:
-            return [reads]
-        heads = sum(self._size(s) for s in self._sets("user", "item")) + self._own_units
-        return [heads * self._num_experts, self._num_experts, reads]
 
 
 def _flat(values: tf.Tensor) -> tf.Tensor:
@@ -419,17 +315,8 @@ def _fitted(values: tf.Tensor, width: int) -> tf.Tensor:
     return tf.pad(values, padding)
 
 
-def _gate_logits_of(values: tf.Tensor, axis: int) -> tf.Tensor:
-    """What `_gates` takes of logits, or of a kernel that gives them: of two their differences."""
-    return values - tf.reverse(values, [axis]) if values.shape[axis] == 2 else values
-
-
 def _gates(logits: tf.Tensor, axis: int) -> tf.Tensor:
     """The softmax of logits, of which two are as `_gate_logits_of` gives them."""
     if logits.shape[axis] == 2:
         return tf.sigmoid(logits)
     return tf.nn.softmax(logits, axis=axis)
-
-
-def _as_arrays(tensors: Mapping[str, tf.Tensor]) -> dict[str, NDArray[Any]]:
-    return {name: value.numpy() for name, value in tensors.items()}

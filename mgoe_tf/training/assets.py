@@ -11,12 +11,13 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from numpy.typing import NDArray
 
 from input_pipeline.files import filesystem
+from mgoe_tf.models.base import MADE
 
 ASSETS_DIR = "assets"
 _BLOCK_BYTES = 1 << 24
@@ -51,6 +52,11 @@ def write_made(model_dir: str, made: Mapping[str, NDArray[Any]]) -> dict[str, st
         filesystem.save_array(path, array)
         checksums[name] = checksum(path)
     return checksums
+
+
+def made_names(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of some assets that a model made itself."""
+    return tuple(name for name in names if name.startswith(MADE))
 
 
 def require_unchanged(folder: str, checksums: Mapping[str, str]) -> None:

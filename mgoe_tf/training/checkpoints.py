@@ -35,7 +35,7 @@ from input_pipeline.log import vocabulary
 from input_pipeline.spec import SPEC_FILE, DatasetSpec, read_spec
 from mgoe_tf.layers import row_order
 from mgoe_tf.layers.id_lookup import IdLookup
-from mgoe_tf.models.base import MADE, RankingModel
+from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.options import ModelOptions, from_json
 from mgoe_tf.models.registry import build_model, model_class
 from mgoe_tf.training import assets
@@ -323,7 +323,7 @@ def load_model(model_dir: str, best: bool = True) -> LoadedModel:
     assets_dir = filesystem.join(model_dir, assets.ASSETS_DIR)
     checksums = read_checksums(model_dir)
     assets.require_unchanged(assets_dir, checksums)
-    made = [name for name in checksums if name.startswith(MADE)]
+    made = assets.made_names(checksums)
     model = new_model(spec, model_options, train_options, assets_dir, made)
     lookup = make_lookup(model_dir, spec, model)
     checkpoint = tf.train.Checkpoint(model=model)

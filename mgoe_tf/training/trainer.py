@@ -16,7 +16,7 @@ from input_pipeline.files import filesystem
 from input_pipeline.files.paths import require_apart
 from input_pipeline.spec import DatasetSpec, read_spec
 from mgoe_tf.evaluation.evaluator import Evaluator
-from mgoe_tf.models.base import MADE, RankingModel
+from mgoe_tf.models.base import RankingModel
 from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.reports import best_run, run_report
 from mgoe_tf.reports.run_facts import RunFacts
@@ -220,8 +220,9 @@ def begin_run(model: RankingModel, options: TrainOptions) -> None:
                 f"--{name}={given[name]}: the run in {options.model_dir} was begun with "
                 f"{begun_with[name]}, and --resume goes on with the same"
             )
-    checksums = checkpoints.read_checksums(options.model_dir).items()
-    taken = {name: checksum for name, checksum in checksums if not name.startswith(MADE)}
+    checksums = checkpoints.read_checksums(options.model_dir)
+    made = assets.made_names(checksums)
+    taken = {name: checksum for name, checksum in checksums.items() if name not in made}
     assets.require_unchanged(options.data_dir, taken)
 
 

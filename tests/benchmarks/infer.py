@@ -1,4 +1,4 @@
-"""Suite `infer`: the exported `serving_default`, called in process."""
+"""Suite `infer`: the exported `serving_default` and `rank_ids`, called in process."""
 
 from __future__ import annotations
 
@@ -8,20 +8,27 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from export.client.snapshot import GraphSnapshot
 from export.savedmodel import ExportOptions, export
 from input_pipeline.files import filesystem
+from input_pipeline.log.raw_ids import as_array
+from mgoe_tf.models.node_network import NODE_STATES
 from tests.benchmarks.context import Context
 from tests.benchmarks.line import Goal, Line
 from tests.benchmarks.measure import alternate
+from tests.benchmarks.operations import executed
 from tests.benchmarks.runs import Run, parsed_batches
 
 _BATCH_SIZES = (100, 1024)
+_CANDIDATES = 100
+_MODELS = ("mgoe", "mmoe")
 
 
 def run(context: Context) -> list[Line]:
     """Milliseconds of a call by model and batch size, and the 99th percentile of them."""
     data_dir = context.data_dir()
-    signatures = {name: exported(name, data_dir) for name in ("mgoe", "mmoe")}
+    paths = {name: exported(name, data_dir) for name in _MODELS}
+    signatures = {name: called(path, "serving_default") for name, path in paths.items()}
     requests = {
         size: parsed_batches(data_dir, "validation", size, context.scale.steps)
         for size in _BATCH_SIZES
@@ -46,18 +53,69 @@ def run(context: Context) -> list[Line]:
                  [float(np.percentile(measured, 99))], goal=goal,
                  details={"calls": len(measured), "median": float(np.median(measured))})
         )  # fmt: skip
+    return [*lines, *_ranked(context, paths, signatures["mmoe"], requests[_CANDIDATES])]
+
+
+def _ranked(
+    context: Context, paths: dict[str, str], flat: Callable[..., object], rows: list
+) -> list[Line]:
+    """CPU of `rank_ids` beside that of MMoE's flat rows, and what a request of it executes."""
+    ids = _requests(context.data_dir(), len(rows))
+    measures = {"flat": _cpu_of_calls(flat, rows)}
+    for name in _MODELS:
+        for state in NODE_STATES:
+            path = exported(name, context.data_dir(), state) if state == "none" else paths[name]
+            measures[f"{name} {state}"] = _cpu_of_calls(called(path, "rank_ids"), ids)
+    samples = alternate(measures, context.scale.rounds, warm_ups=1)
+    goal = Goal("ratio", at_most=1)
+    lines = [
+        Line(f"{name}: CPU of rank_ids, {_CANDIDATES} candidates, node state {state}", "ms",
+             samples[f"{name} {state}"], samples["flat"], f"{_CANDIDATES} flat rows of MMoE",
+             goal if (name, state) == ("mgoe", "full") else None)
+        for name in _MODELS for state in NODE_STATES
+    ]  # fmt: skip
+    for name in _MODELS:
+        inputs = {key: value.numpy() for key, value in ids[0].items()}
+        parts = executed(paths[name], "rank_ids", inputs)
+        lines += [
+            Line(f"{name}: operations of a rank_ids, {part}", "1", [float(of.operations)],
+                 details={"bytes written": of.bytes, "microseconds": of.microseconds})
+            for part, of in parts.items()
+        ]  # fmt: skip
     return lines
 
 
-def exported(name: str, data_dir: str) -> Callable[..., object]:
-    """`serving_default` of a new export of an initialized model."""
+def _requests(data_dir: str, count: int) -> list[dict[str, tf.Tensor]]:
+    """A random user with random candidates each."""
+    snapshot, random = GraphSnapshot(data_dir), np.random.default_rng(0)
+    users, items = (as_array(snapshot.known_ids(owner)) for owner in ("user", "item"))
+    return [
+        {
+            "user_id": tf.constant(random.choice(users, 1)),
+            "item_id": tf.constant(random.choice(items, (1, _CANDIDATES))),
+        }
+        for _ in range(count)
+    ]
+
+
+def exported(name: str, data_dir: str, node_state: str = "full") -> str:
+    """A new export of an initialized model."""
     run = Run.of(name, data_dir)
-    base = filesystem.join(f"{run.model_dir}-exports")
-    path = export(
-        ExportOptions(model_dir=run.model_dir, export_base=base, model_name=name, data_dir=data_dir)
+    return export(
+        ExportOptions(
+            model_dir=run.model_dir,
+            export_base=filesystem.join(f"{run.model_dir}-exports-{node_state}"),
+            model_name=name,
+            data_dir=data_dir,
+            node_state=node_state,
+        )
     )
+
+
+def called(path: str, name: str) -> Callable[..., object]:
+    """A signature of an export, of inputs of which it takes its own."""
     loaded = tf.saved_model.load(path)
-    signature = loaded.signatures["serving_default"]
+    signature = loaded.signatures[name]
     names = set(signature.structured_input_signature[1])
 
     def call(rows: dict[str, tf.Tensor]) -> object:
@@ -66,6 +124,18 @@ def exported(name: str, data_dir: str) -> Callable[..., object]:
     # the signature does not keep its model alive
     call.loaded = loaded  # type: ignore[attr-defined]
     return call
+
+
+def _cpu_of_calls(signature: Callable[..., object], requests: list) -> Callable[[], float]:
+    """What calls with every request and returns the mean CPU of a call, in milliseconds."""
+
+    def measure() -> float:
+        start = time.process_time()
+        for rows in requests:
+            signature(rows)
+        return (time.process_time() - start) * 1000 / len(requests)
+
+    return measure
 
 
 def _mean_of_calls(

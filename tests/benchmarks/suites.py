@@ -20,6 +20,7 @@ SUITES: dict[str, str] = {
     "serve": "tests.benchmarks.serve",
     "evaluate": "tests.benchmarks.evaluate",
     "ids": "tests.benchmarks.ids",
+    "cluster": "tests.benchmarks.cluster",
 }
 
 

@@ -19,7 +19,10 @@ def context(tmp_path_factory: pytest.TempPathFactory) -> Context:
 
 @pytest.mark.parametrize(
     "suite",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name in ("serve", "ids"))) for name in SUITES],
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in ("serve", "ids", "cluster")))
+        for name in SUITES
+    ],
 )
 def test_suite_runs(suite: str, context: Context) -> None:
     lines = run_suite(suite, context)

@@ -30,7 +30,12 @@ def exported_of(run, folder, name, **changes):
 
 
 @pytest.mark.parametrize(
-    ("name", "id_table_dtype"), [("mgoe", "float32"), ("mmoe", "float16"), ("pogcn", "float32")]
+    ("name", "id_table_dtype"),
+    [
+        pytest.param("mgoe", "float32", marks=pytest.mark.slow),
+        ("mmoe", "float16"),
+        ("pogcn", "float32"),
+    ],
 )
 def test_new_ids_have_the_embedding_that_they_are_hashed_to(run, tmp_path, name, id_table_dtype):
     """That known ids answer as the Keras model says is what an export has to pass."""

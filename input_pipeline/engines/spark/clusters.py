@@ -138,7 +138,7 @@ def sum_scores(baseline: float, path: str, task: SideTask) -> Shared:
 def _copreference(totals: str, path: str, task: SideTask) -> Shared:
     slab = Slab.load(task.slab)
     file = ArrayFile(totals)
-    found = times_file(slab.matrix, file, 1, lambda _, band: band[:, np.newaxis])[:, 0]
+    found = times_file(slab.matrix, file, 1, lambda band: band[:, np.newaxis])[:, 0]
     found -= squared_lengths(slab.matrix)
     return write_sums(task.plan, task.owner, task.part, slab.first, found, path)
 

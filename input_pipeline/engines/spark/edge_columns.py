@@ -70,7 +70,7 @@ def _hop(hops: int, width: int, path: str, task: SideTask) -> Shared:
     slab = Slab.load(task.slab)
     if hops == 1:
         macro = ArrayFile(plan.path("macro", f"{other}.npy"))
-        found = times_file(slab.matrix, macro, width, lambda _, band: _one_hot(band, width))
+        found = times_file(slab.matrix, macro, width, lambda band: _one_hot(band, width))
     else:
         edges = ArrayFile(plan.path("edges", f"{other}_1hop.npy"))
         found = times_file(slab.matrix, edges, width)

@@ -65,7 +65,7 @@ def _place(macro: str, places: str, task: SideTask) -> Shared:
             (matrix.data * scale[where], matrix.indices, matrix.indptr), matrix.shape
         )
     vectors = ArrayFile(plan.path("projection", f"{other}.npy"))
-    found = times_file(matrix, vectors, vectors.shape[1], lambda _, band: band.astype(np.float64))
+    found = times_file(matrix, vectors, vectors.shape[1], lambda band: band.astype(np.float64))
     found = np.concatenate([found, squared_lengths(matrix)[:, np.newaxis]], axis=1)
     return write_sums(plan, task.owner, task.part, slab.first, found, places)
 

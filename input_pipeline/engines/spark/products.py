@@ -1,4 +1,4 @@
-"""Sparse parts of S times thin dense matrices in files, a band of these at a time.
+"""Sparse parts of S times thin dense matrices in files, some rows of these at a time.
 
 Axes: V nodes of a part, W nodes of the other owner, K columns.
 """
@@ -15,7 +15,7 @@ from scipy import sparse
 
 from input_pipeline.engines.spark.array_file import ArrayFile
 
-# Numbers of a band, of 8 bytes.
+# Numbers of the rows that are read at once, of 8 bytes.
 _BAND_NUMBERS = 1 << 24
 
 
@@ -55,30 +55,29 @@ def times_file(
     matrix: sparse.csr_matrix,
     dense: ArrayFile,
     width: int,
-    changed: Callable[[int, NDArray[Any]], NDArray[Any]] = lambda _, band: band,
+    changed: Callable[[NDArray[Any]], NDArray[Any]] = lambda rows: rows,
 ) -> NDArray[Any]:
-    """matrix @ dense, float64 [V, K].
+    """matrix @ dense, float64 [V, K]; rows that no entry meets are not read.
 
     Args:
       matrix: CSR [V, W'].
       dense: of at least W' rows.
       width: K.
-      changed: from the number of its first row and a band of the file, [W', ...], to [W', K].
+      changed: from some rows of the file, [M, ...], to [M, K].
     """
-    size = matrix.shape[1]
+    columns, place = np.unique(matrix.indices, return_inverse=True)
     rows = max(1, _BAND_NUMBERS // max(1, width))
-    if size <= rows:
-        return np.asarray(matrix @ changed(0, dense.read(0, size)), np.float64)
+    if len(columns) <= rows:
+        entries = matrix.data, place, matrix.indptr
+        met = sparse.csr_matrix(entries, shape=(matrix.shape[0], len(columns)))
+        return np.asarray(met @ changed(dense.take(columns)), np.float64)
     product = np.zeros((matrix.shape[0], width))
-    order = np.argsort(matrix.indices, kind="stable")
-    columns = matrix.indices[order]
+    order = np.argsort(place, kind="stable")
     nodes = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))[order]
-    data = matrix.data[order]
-    for low in range(0, size, rows):
-        part = slice(*np.searchsorted(columns, [low, low + rows]))
-        if part.start == part.stop:
-            continue
-        band = changed(low, dense.read(low, min(low + rows, size)))
-        entries = data[part], (nodes[part], columns[part] - low)
-        product += sparse.csr_matrix(entries, shape=(matrix.shape[0], len(band))) @ band
+    data, place = matrix.data[order], place[order]
+    for low in range(0, len(columns), rows):
+        band = changed(dense.take(columns[low : low + rows]))
+        part = slice(*np.searchsorted(place, [low, low + rows]))
+        parts = data[part], (nodes[part], place[part] - low)
+        product += sparse.csr_matrix(parts, shape=(matrix.shape[0], len(band))) @ band
     return product

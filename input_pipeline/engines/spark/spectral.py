@@ -220,7 +220,7 @@ def _multiply(product: _Product) -> Shared:
     file = ArrayFile(product.source)
     width = file.shape[1]
     if through.size:
-        found = times_file(matrix, file, width, lambda _, band: band @ through)
+        found = times_file(matrix, file, width, lambda band: band @ through)
     else:
         found = times_file(matrix, file, width)
     return write_sums(task.plan, task.owner, task.part, slab.first, found, product.target)

@@ -58,15 +58,17 @@ class AgreedStop(StopRequest):
         self._heard = heard
         self._agreement = agreement
         self._asked = 0
+        self._agreed: int | None = None
 
     @property
     def number(self) -> int | None:  # type: ignore[override]
         """The signal, of this process or another."""
         self._asked += 1
-        if self._asked % _VOTE_EVERY:
-            return None
-        (votes,) = self._agreement.total(float(self._heard.number is not None))
-        return (self._heard.number or signal.SIGTERM) if votes else None
+        if self._agreed is None and self._asked % _VOTE_EVERY == 0:
+            (votes,) = self._agreement.total(float(self._heard.number is not None))
+            if votes:
+                self._agreed = self._heard.number or signal.SIGTERM
+        return self._agreed
 
 
 class AgreedValidation(Hook):

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from input_pipeline.files.failures import FileError
 from mgoe_tf.training.clusters.place import ClusterLost, Place
 from mgoe_tf.training.stopping import Interrupted, StopRequest
 
@@ -64,11 +65,19 @@ def noticing_loss(kind: str) -> Iterator[None]:
     try:
         yield
     except _ERRORS as error:
-        first = str(error.message).strip().splitlines()[0] if error.message else ""
-        print(
-            f"{kind} was lost, and what it held: start all processes again with --resume, which "
-            f"goes on from the latest checkpoint ({type(error).__name__}: {first})",
-            file=sys.stderr,
-            flush=True,
-        )
-        raise ClusterLost from error
+        raise _told(kind, error) from error
+    except FileError as error:  # of a checkpoint, which the servers write
+        if isinstance(error.__cause__, _ERRORS):
+            raise _told(kind, error.__cause__) from error
+        raise
+
+
+def _told(kind: str, error: tf.errors.OpError) -> ClusterLost:
+    first = str(error.message).strip().splitlines()[0] if error.message else ""
+    print(
+        f"{kind} was lost, and what it held: start all processes again with --resume, which goes "
+        f"on from the latest checkpoint ({type(error).__name__}: {first})",
+        file=sys.stderr,
+        flush=True,
+    )
+    return ClusterLost()

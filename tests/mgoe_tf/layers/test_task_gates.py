@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mgoe_tf.layers.split_rows import SplitRows
 from mgoe_tf.layers.task_gates import TaskGates, mix
 from tests import reference
 from tests.encoded_rows import randomize
@@ -55,6 +56,8 @@ def test_a_single_expert_weighs_one_and_nothing_is_learnt(shape):
     np.testing.assert_array_equal(gates(tf.fill(shape, 7.0)), np.ones((3, 5, 1)))
     np.testing.assert_array_equal(gates.logits(tf.fill(shape, 7.0)), np.zeros((3, 5, 1)))
     assert gates.weights == []
+    rows = SplitRows(tf.ones([2, 1]), tf.ones([2, 4, 3]))
+    np.testing.assert_array_equal(gates(rows), np.ones((3, 8, 1)))
 
 
 def test_refuses_no_experts():

@@ -50,7 +50,7 @@ def test_products_in_bands(tmp_path, monkeypatch):
     file = ArrayFile(str(tmp_path / "d.npy"))
     for numbers in (4, 28, 1 << 20):
         monkeypatch.setattr(products, "_BAND_NUMBERS", numbers)
-        found = products.times_file(matrix, file, 4, lambda first, band: band + first * 0)
+        found = products.times_file(matrix, file, 4, lambda rows: rows * 1.0)
         np.testing.assert_array_equal(found, matrix.toarray() @ dense)
 
 
