@@ -162,6 +162,8 @@ def _write(engine: DayEngine, before: DatasetSpec, earlier: str, *, regroup: boo
     stages.begin("numbering users and items")
     index = engine.index(before.rows, before.split)
     spec, facts = describe(log, index, engine.preparation, before.rows, before.split)
+    # the day's records are read beside those of before, and lie as they do
+    spec = dataclasses.replace(spec, record_packing=before.record_packing)
     _link_graphs(before, spec, earlier, data_dir, grouping=not regroup)
     engine.begin(spec, facts)
     stages.begin("rows")

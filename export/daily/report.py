@@ -111,9 +111,9 @@ def render(days: Sequence[Mapping[str, Any]], figure: Figure, served: str) -> st
     text = (
         "AUC of each day's rows, of models that had not seen the day: one of day 0 with the graph "
         "of that time, the same with the graph up to the day before, one that went on with each "
-        "new day, and one that was trained anew on all days. The latter two are trained up to "
-        "three days before and validated on the next; lines are means of "
-        f"{_SMOOTHED} days, dots single days."
+        "new day, and one that was trained anew on all days. The latter two are trained up to two "
+        f"days before, and chosen on the day between; lines are means of {_SMOOTHED} days, dots "
+        "single days."
     )
     versions = (
         f"{len(days) - len(refused)} of {len(days)} days published a version to "
