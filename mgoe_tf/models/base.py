@@ -66,7 +66,8 @@ def concatenated(inputs: Mapping[str, tf.Tensor]) -> tf.Tensor | SplitRows:
 
     Of users [B, D_u] with candidates [B, N, D_i] it is `SplitRows`.
     """
-    if len(inputs["item"].shape) > len(inputs["user"].shape):
+    ranks = {len(part.shape) for part in inputs.values()}
+    if len(ranks) > 1:
         return SplitRows(inputs["user"], inputs["item"], inputs.get("context"))
     return tf.concat([*inputs.values()], axis=-1)
 
