@@ -118,7 +118,7 @@ class PreparationOptions:
     )
     cut_times: tuple[int, ...] | None = option(
         None,
-        "The times themselves at which windows end, in place of --cuts: at least three, ascending, "
+        "In place of --cuts, the times themselves at which windows end: at least three, ascending, "
         "numbers in the unit of the data set; an event at one is the last of its window. With "
         "--split=time.",
     )

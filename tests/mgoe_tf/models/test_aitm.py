@@ -201,7 +201,7 @@ def test_equals_public_code():
         ({"calibrated_pairs": ("buy:buy",)}, "two different tasks of .*, got buy:buy"),
         ({"calibrated_pairs": ("buy:sell",)}, "two different tasks of .*, got buy:sell"),
         ({"calibrated_pairs": ("buy",)}, "must be levels, or CHILD:PARENT,..., got buy"),
-        ({"batch_norm": "some"}, "--batch_norm: must be one of transfers, all, none, got some"),
+        ({"batch_norm": "some"}, "--batch_norm: must be one of transfers, all, none, got 'some'"),
         ({"calibrator": -1.0}, "--calibrator: must be at least 0, got -1.0"),
         ({"bottom_units": (0,)}, r"--bottom_units: must be at least 1, got \[0\]"),
     ],
