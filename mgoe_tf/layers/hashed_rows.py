@@ -57,7 +57,11 @@ def _shifted(numbers: tf.Tensor, bits: int) -> tf.Tensor:
 
 
 def rows_of_codes(codes: tf.Tensor) -> tf.Tensor:
-    """Both rows of codes [...]: int32 [..., 2]."""
+    """Both rows of codes [...]: int32 [..., 2].
+
+    >>> rows_of_codes(tf.constant([3 * 2**32 + 5, 0], tf.int64)).numpy().tolist()
+    [[3, 5], [0, 0]]
+    """
     codes = tf.cast(codes, tf.int64)
     return tf.cast(tf.stack([codes // _HALF, codes % _HALF], axis=-1), tf.int32)
 

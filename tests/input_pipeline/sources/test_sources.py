@@ -15,7 +15,7 @@ from input_pipeline.files import filesystem
 from input_pipeline.log.events import Categorical, EventLog
 from input_pipeline.preparation_options import SOURCES as SOURCE_FLAG
 from input_pipeline.preparation_options import PreparationOptions
-from input_pipeline.sources import SOURCES, read_events
+from input_pipeline.sources import OF_ENGINES, SOURCES, read_events
 from tests.s3_server import S3Bucket, s3_bucket  # noqa: F401
 
 TAOBAO = b"1,20,300,pv,1511544070\n1,21,301,buy,1511544071\n2,20,300,fav,1511544072\n"
@@ -43,7 +43,7 @@ def raw(column: Categorical) -> list:
 
 
 def test_the_registry_and_the_flag_name_the_same_sources() -> None:
-    assert tuple(SOURCES) == SOURCE_FLAG
+    assert {*SOURCES, *OF_ENGINES} == {*SOURCE_FLAG}
     with pytest.raises(ValueError, match=r"--source: must be one of .*, got ''"):
         read("x", source="")
 

@@ -217,7 +217,7 @@ def window(log: EventLog, world: World) -> Window:
         np.unique(pair),
         num_items,
         4,
-        np.random.default_rng(0),
+        (0, 0),
     )
     row, _ = np.nonzero(negatives >= 0)
     user = np.concatenate([touched // num_items, (touched // num_items)[row]])
