@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn.metrics import roc_auc_score
 
 from input_pipeline.log.events import EventLog
-from input_pipeline.log.negatives import sample_negatives
+from input_pipeline.log.negatives import CandidateArrays, sample_negatives
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.sources import read_events
 from input_pipeline.sources.synthetic import planted_log, truth
@@ -212,8 +212,8 @@ def window(log: EventLog, world: World) -> Window:
     shown = np.flatnonzero(counts).astype(np.int32)
     negatives = sample_negatives(
         (touched // num_items).astype(np.int32),
-        shown,
-        counts[shown] ** 0.75,
+        (touched % num_items).astype(np.int32),
+        CandidateArrays(shown, counts[shown] ** 0.75),
         np.unique(pair),
         num_items,
         4,
