@@ -102,9 +102,11 @@ def test_a_flag_of_another_model_is_refused(tmp_path) -> None:
     assert done.stderr.splitlines()[-1].startswith(message)
 
 
-def test_next_commands_hold_the_paths_of_the_run(tmp_path) -> None:
-    (tmp_path / "a/vocabulary").mkdir(parents=True)
-    (tmp_path / "a/vocabulary/user_id.txt").write_text("user 1\nuser 2\n")
+def test_next_commands_hold_the_paths_of_the_run(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    vocabulary = pathlib.Path("d/vocabulary/user_id.txt")
+    vocabulary.parent.mkdir(parents=True)
+    vocabulary.write_text("user 1\nuser 2\n")
     options = TrainOptions(data_dir="d", model_dir=f"{tmp_path}/a/", model="mgoe")
     repeated = ["--data_dir=d", "--epochs=3"]
     text = train.next_commands(options, repeated)
@@ -123,7 +125,7 @@ def test_next_commands_hold_the_paths_of_the_run(tmp_path) -> None:
     (tmp_path / "mmoe").mkdir()
     (tmp_path / "mmoe/config.json").touch()
     assert "mgoe_tf.train" not in train.next_commands(options, repeated)
-    (tmp_path / "a/vocabulary/user_id.txt").write_bytes(b"caf\xe9\n")  # Latin-1
+    vocabulary.write_bytes(b"caf\xe9\n")  # Latin-1
     assert train.next_commands(options, repeated).endswith(r"$'--user_id=caf\xe9'")
 
 
