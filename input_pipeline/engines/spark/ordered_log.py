@@ -65,10 +65,10 @@ def order_log(
     sizes = [counts.get(window, 0) for window in range(len(cuts) + 1)]
     bounds = np.concatenate([[0], np.cumsum(sizes)])
     windows = Windows(np.zeros(0, np.int64), np.zeros(0, np.int64), bounds, cut_times)
-    for window, size in enumerate(sizes):
+    for number, size in enumerate(sizes):
         if not size:
             raise ValueError(
-                f"--cuts: every window needs events, but {windows.describe(window)} has none of "
+                f"--cuts: every window needs events, but {windows.describe(number)} has none of "
                 f"the {num_lines} events: take other --cuts"
             )
     last_time = frame.agg(F.max("time")).collect()[0][0]

@@ -6,9 +6,9 @@ import dataclasses
 import os
 import urllib.parse
 
+from pyspark.errors import AnalysisException
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.utils import AnalysisException
 
 from input_pipeline.files import filesystem
 from input_pipeline.preparation_options import PreparationOptions
@@ -83,7 +83,9 @@ def _of_catalogue(
     found = headers.find_columns(name, frame.columns, columns, {})
     if options.partition_filter:
         frame = frame.where(options.partition_filter)
-    places = {column: frame.columns[place] for column, place in found.items() if place != b""}
+    places = {
+        column: frame.columns[place] for column, place in found.items() if isinstance(place, int)
+    }
     paths = tuple(sorted(map(plain_path, frame.inputFiles())))
     return SourceTable(_selected(frame, columns, places), columns, paths, {})
 
