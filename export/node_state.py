@@ -137,7 +137,12 @@ class _Table(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         return size
 
     def __call__(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        leading = [-1] if rows.shape.rank == 1 else [-1, tf.shape(rows)[1]]
+        leading: list[Any] = [-1]
+        if rows.shape.rank == 2:
+            # B and N by themselves: there may be no rows, or an axis of one too many.
+            shape = tf.shape(rows)
+            leading = [shape[0], shape[1]]
+            rows = tf.reshape(rows, leading)
         if self._tasks:
             # rows: [B, T, N] or [B, T]
             rows = rows[:, tf.newaxis] * self._tasks

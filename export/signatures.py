@@ -270,7 +270,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
             # log_sigmoid(x) = -softplus(-x). by_task: [T, B N]
             by_task = tf.reshape(tf.math.softplus(-logits), [len(self._task_names), -1])
             logs = tf.matmul([[-weight for weight in self._weights]], by_task)
-            outputs[SCORE] = tf.reshape(tf.exp(logs), tf.shape(item_id))
+            outputs[SCORE] = tf.reshape(tf.exp(logs), tf.shape(logits)[1:])
             return nan_unless(valid, outputs)
 
     def explain(self, features: Tensors) -> dict[str, tf.Tensor]:
