@@ -80,11 +80,18 @@ def next_commands(options: TrainOptions, repeated: Sequence[str]) -> str:
     serve = [*_module("export.serve"), name, f"--model_base_path={served}", "--port=8500"]
     ask = [*_module("export.client"), "--target=localhost:8500", name, data]
     user_id = _first_line(filesystem.join(options.data_dir, "vocabulary", "user_id.txt"))
-    steps = {
-        f"compare with {other}, trained on the same rows": (
-            *(() if checkpoints.holds_run(other_dir) else (train_other,)),
-            compare,
-        ),
+    # what goes on from a model of another day has no peer that begins there
+    comparison = (
+        {}
+        if options.warm_start
+        else {
+            f"compare with {other}, trained on the same rows": (
+                *(() if checkpoints.holds_run(other_dir) else (train_other,)),
+                compare,
+            )
+        }
+    )
+    steps = comparison | {
         "see curves in TensorBoard": (["tensorboard", f"--logdir={model_dir}"],),
         "export": ([*export, f"--export_base={exports}", name],),
         "serve, and call from another terminal": (serve, [*ask, f"--user_id={user_id}"]),

@@ -1,5 +1,6 @@
 """The train command from flags to its last words, in a process of its own."""
 
+import dataclasses
 import json
 import pathlib
 import subprocess
@@ -125,6 +126,8 @@ def test_next_commands_hold_the_paths_of_the_run(tmp_path, monkeypatch) -> None:
     (tmp_path / "mmoe").mkdir()
     (tmp_path / "mmoe/config.json").touch()
     assert "mgoe_tf.train" not in train.next_commands(options, repeated)
+    warm = dataclasses.replace(options, model_dir=f"{tmp_path}/b/mgoe", warm_start="a")
+    assert "compare" not in train.next_commands(warm, [*repeated, "--warm_start=a"])
     vocabulary.write_bytes(b"caf\xe9\n")  # Latin-1
     assert train.next_commands(options, repeated).endswith(r"$'--user_id=caf\xe9'")
 
