@@ -1,6 +1,7 @@
 """Searches options: `python -m mgoe_tf.tune --study_dir=study --data_dir=... --models=mgoe,mmoe`.
 
-Every model gets the same number of trials, stopped at the same epochs. Trials are model directories
+Every model gets the same number of trials, stopped at the same epochs; the first has the default
+flags, where the space holds them. Trials are model directories
 <study_dir>/<model>/trial-0007 and are compared by the mean AUC of the validation window alone; the
 test window is not looked at. <study_dir>/<model>/best.flags is a flagfile for mgoe_tf.train. The
 same command goes on with a search that was stopped or killed.

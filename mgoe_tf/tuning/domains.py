@@ -27,6 +27,9 @@ class Domain(Protocol):
     def at(self, share: float) -> Any:
         """The value at a share of the domain in [0, 1)."""
 
+    def holds(self, value: Any) -> bool:
+        """Whether the flag may be this."""
+
     def described(self) -> Any:
         """As a space file has it."""
 
@@ -44,12 +47,26 @@ class Choices:
     def at(self, share: float) -> Any:
         return self.values[int(share * len(self.values))]
 
+    def holds(self, value: Any) -> bool:
+        return value in self.values
+
     def described(self) -> Any:
         return [list(value) if isinstance(value, tuple) else value for value in self.values]
 
 
 @dataclasses.dataclass(frozen=True)
-class Uniform:
+class _Range:
+    """From one number to a higher one, both included."""
+
+    low: Any
+    high: Any
+
+    def holds(self, value: Any) -> bool:
+        return value is not None and bool(self.low <= value <= self.high)
+
+
+@dataclasses.dataclass(frozen=True)
+class Uniform(_Range):
     """low + share (high - low)."""
 
     low: float
@@ -63,7 +80,7 @@ class Uniform:
 
 
 @dataclasses.dataclass(frozen=True)
-class LogUniform:
+class LogUniform(_Range):
     """low (high / low)^share, with low above 0."""
 
     low: float
@@ -78,7 +95,7 @@ class LogUniform:
 
 
 @dataclasses.dataclass(frozen=True)
-class Integer:
+class Integer(_Range):
     """A whole number from low to high, both included, each as likely."""
 
     low: int

@@ -56,6 +56,9 @@ def make_plan(
 ) -> Plan:
     """Draws the trials and checks them.
 
+    The first one has the default flags, where the space holds them: a search of few trials ends
+    with no worse than these.
+
     Args:
       spaces: by model.
       spec: of the data set.
@@ -75,6 +78,7 @@ def make_plan(
         sampled = [
             {name: domain.at(point[name]) for name, domain in space.items()} for point in points
         ]
+        sampled[0] |= _defaults(model, space)
         flags[model] = [_with_end(values, spec, stops[-1]) for values in sampled]
         for number, values in enumerate(flags[model]):
             try:
@@ -99,6 +103,13 @@ def options_of(model: str, values: Mapping[str, Any]) -> tuple[Any, TrainOptions
         model_class(model).options_class(**{k: v for k, v in values.items() if k in own}),
         TrainOptions(model=model, **{k: v for k, v in values.items() if k not in own}),
     )
+
+
+def _defaults(model: str, space: Space) -> dict[str, Any]:
+    """The flags whose defaults the space holds."""
+    model_options, options = options_of(model, {})
+    defaults = vars(options) | vars(model_options)
+    return {name: defaults[name] for name in space if space[name].holds(defaults[name])}
 
 
 def _with_end(values: Mapping[str, Any], spec: DatasetSpec, epochs: int) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 from mgoe_tf.models.registry import MODELS
 from mgoe_tf.tuning.domains import Choices, Integer, Uniform
 from mgoe_tf.tuning.flag_types import flag_types
-from mgoe_tf.tuning.plan import make_plan
+from mgoe_tf.tuning.plan import make_plan, options_of
 from mgoe_tf.tuning.space import SET_BY_SEARCH, built_in_text, described, parse_spaces, read_spaces
 from tests.data_sets import write_small_data_set
 
@@ -134,6 +134,19 @@ def test_trials_of_a_number_share_what_their_models_share(spec) -> None:
         for ours, theirs in zip(flags["mgoe"], flags["mmoe"], strict=True):
             assert theirs.items() <= ours.items()
         assert len({values["temperature"] for values in flags["mgoe"]}) == 8
+
+
+def test_the_first_trial_has_the_defaults_that_the_space_holds(spec) -> None:
+    built_in = read_spaces("", sorted(MODELS))
+    for model, (first, *others) in _plan(built_in, spec, sampler="halton").flags.items():
+        assert options_of(model, first) == options_of(model, {})
+        assert first not in others
+    spaces = _parse(
+        shared={"learning_rate": [0.5, 0.25], "dropout": {"uniform": [0, 0.3]}, "l2": 0}
+    )
+    first = _plan(spaces, spec).flags["mgoe"][0]
+    assert (first["dropout"], first["l2"]) == (options_of("mgoe", {})[0].dropout, 0.0)
+    assert first["learning_rate"] in (0.5, 0.25)
 
 
 def test_a_cosine_ends_with_a_whole_trial(spec) -> None:
