@@ -15,13 +15,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from input_pipeline.dataset import open_examples
 from input_pipeline.files import filesystem
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.evaluation.evaluator import Evaluator
 from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.training import board_layout, checkpoints, hooks, loop, summaries
-from mgoe_tf.training.batches import WINDOWS, TrainingBatches
+from mgoe_tf.training.batches import TrainingBatches, open_training_rows
 from mgoe_tf.training.clusters.agreement import AgreedStop, AgreedValidation, Agreement
 from mgoe_tf.training.clusters.lost import noticing_loss
 from mgoe_tf.training.clusters.place import Place
@@ -54,13 +53,7 @@ def train(model_options: ModelOptions, options: TrainOptions, place: Place) -> d
         tf.keras.utils.set_random_seed(options.seed)
         with strategy.scope():
             model = checkpoints.new_model(spec, model_options, options)
-        examples = open_examples(
-            options.data_dir,
-            spec,
-            WINDOWS[options.train_rows],
-            model.feature_names,
-            skip_bad_records=options.skip_bad_records,
-        )
+        examples = open_training_rows(spec, options, model.feature_names)
         batch_size = min(options.batch_size, examples.num_rows)
         count = strategy.num_replicas_in_sync
         if batch_size < count:

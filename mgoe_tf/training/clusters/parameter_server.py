@@ -12,11 +12,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from input_pipeline.dataset import open_examples
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.training import board_layout, checkpoints, summaries
-from mgoe_tf.training.batches import WINDOWS, TrainingBatches
+from mgoe_tf.training.batches import TrainingBatches, open_training_rows
 from mgoe_tf.training.clusters.coordinator import (
     RemoteWorkers,
     ThisProcess,
@@ -107,13 +106,7 @@ def train(
                 model = checkpoints.new_model(spec, model_options, options)
             orders = row_orders(model)
             model.embeddings.row_orders = orders.by_table()
-            examples = open_examples(
-                options.data_dir,
-                spec,
-                WINDOWS[options.train_rows],
-                model.feature_names,
-                skip_bad_records=options.skip_bad_records,
-            )
+            examples = open_training_rows(spec, options, model.feature_names)
             units = WorkUnits(examples, options)
             num_steps = options.epochs * units.steps_per_epoch
             with strategy.scope():
