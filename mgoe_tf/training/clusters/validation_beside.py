@@ -49,7 +49,8 @@ class EpochValidation:
         report: Callable[[str], None],
     ) -> None:
         model = checkpoints.new_model(spec, model_options, options)
-        self._step = make_step(model, options, num_steps=1)
+        # none is taken
+        self._step = make_step(model, options, num_steps=options.warmup_steps + 1)
         self._orders = row_orders(model)
         self._saved = ClusterCheckpoints(options.model_dir, self._step, self._orders)
         self._epochs = options.epochs
