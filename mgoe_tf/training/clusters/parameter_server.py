@@ -41,9 +41,6 @@ from mgoe_tf.training.tasks import MultiTask
 from mgoe_tf.training.trained_tasks import require_trained_tasks
 from mgoe_tf.training.trainer import begin_run, evaluate_best, event_writer, make_step
 
-# For how long a process that was told to end waits for the evaluator.
-_EXIT_SECONDS = 20.0
-
 
 class UncountedTask(MultiTask):
     """Keeps no means: those of all workers in one place would cost calls at every step.
@@ -118,7 +115,7 @@ def train(
                 lookup = checkpoints.make_lookup(options.model_dir, spec, model)
             source = TrainingBatches(examples, lookup, spec, options)
             saved = ClusterCheckpoints(
-                options.model_dir, step, orders, keep=options.keep_checkpoints
+                options.model_dir, step, orders, keep=options.keep_checkpoints, stop=stop
             )
             chief = _Chief(
                 spec,
@@ -162,7 +159,7 @@ class _Chief:
     def train(self, stop: StopRequest) -> None:
         saved, line, options = self._saved, self._line, self._options
         position = saved.restore()
-        saved.write_finished(None)
+        saved.remove_finished()
         run = Run(position, len(self._units), options.epochs)
         hooks = self._hooks(position)
         units = UnitRun(
@@ -191,7 +188,7 @@ class _Chief:
             exit_where_told(stop, run, ())
         for hook in hooks:
             hook.end(run)
-        saved.write_finished(position.epoch)
+        saved.write_finished(position.epoch, options)
         line.clear()
 
     def _hooks(self, position: Position) -> list[Hook]:
@@ -237,4 +234,4 @@ class _SaveAtExit(Hook):
         self._saved = saved
 
     def before_exit(self, run: Run) -> None:
-        self._saved.save(run.position, wait_seconds=_EXIT_SECONDS)
+        self._saved.save(run.position)
