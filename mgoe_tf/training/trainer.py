@@ -273,8 +273,6 @@ def _train(
         report=line.print,
     )
     metrics_file = filesystem.join(options.model_dir, "metrics_validation.json")
-    folder = filesystem.join(options.model_dir, "events", "profile")
-    profile = [Profile(folder, *options.profile_steps)] if options.profile_steps else []
     loop.train_steps(
         step,
         source,
@@ -292,7 +290,7 @@ def _train(
             ),
             hooks.Checkpoints(saved, log, train_writer, every_steps=options.checkpoint_steps),
             line,
-            *profile,
+            *profiles(options),
             RunCard(
                 options.model_dir,
                 spec,
@@ -306,6 +304,12 @@ def _train(
     )
     train_writer.close()
     validation_writer.close()
+
+
+def profiles(options: TrainOptions) -> list[Profile]:
+    """The hook that records the steps that the options tell, if they tell any."""
+    folder = filesystem.join(options.model_dir, "events", "profile")
+    return [Profile(folder, *options.profile_steps)] if options.profile_steps else []
 
 
 def event_writers(
