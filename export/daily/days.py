@@ -24,7 +24,8 @@ from export import publication
 from export.daily import log
 from export.daily.frozen_version import FrozenVersion
 from export.daily.options import MAY_CHANGE, DailyOptions
-from export.savedmodel import ExportOptions, export
+from export.options import ExportOptions
+from export.savedmodel import export
 from input_pipeline.files import filesystem
 from input_pipeline.files.json_file import read_json
 from input_pipeline.preparation_options import PreparationOptions
