@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from export.client.snapshot import GraphSnapshot
-from export.savedmodel import ExportOptions, export
+from export.options import ExportOptions
+from export.savedmodel import export
 from input_pipeline.files import filesystem
 from input_pipeline.log.raw_ids import as_array
 from mgoe_tf.models.node_network import NODE_STATES
