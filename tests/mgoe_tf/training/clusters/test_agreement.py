@@ -67,7 +67,7 @@ class _Validation(Validation):
 
     def __init__(self, scores: list[float], agreement: _Others, *, is_chief: bool) -> None:
         agreed = functools.partial(Agreement.of_chief, agreement, is_chief=is_chief)
-        model = types.SimpleNamespace(diagnostics=dict, trainable_variables=[])
+        model = types.SimpleNamespace(diagnostics=lambda: {}, trainable_variables=[])
         step = types.SimpleNamespace(model=model, optimizer=LazyAdam())
         super().__init__(None, step, self, None, metrics_file="", report=print, agreed=agreed)
         self._scores = iter(scores)
