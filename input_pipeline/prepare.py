@@ -1,20 +1,15 @@
-"""Prepares a data set: python -m input_pipeline.prepare --source=... --input=... --data_dir=...
-
-A little long, to keep the stages of a run and what they tell of it in one place.
-"""
+"""Prepares a data set: python -m input_pipeline.prepare --source=... --input=... --data_dir=..."""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
-import hashlib
 import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from absl import logging
 
 from input_pipeline.commands.command import run_command
@@ -25,8 +20,8 @@ from input_pipeline.engines.engine import (
     IndexDescription,
     LogDescription,
     WindowDescription,
-    graph_name,
 )
+from input_pipeline.engines.grouping_checksum import grouping_checksum
 from input_pipeline.engines.registry import make_engine
 from input_pipeline.feature import NODES, Feature, Transform
 from input_pipeline.features.provider import LogFacts
@@ -40,8 +35,6 @@ from input_pipeline.report import data_report as report
 from input_pipeline.report import telling
 from input_pipeline.report.window_warnings import window_warnings
 from input_pipeline.spec import SPEC_FILE, DatasetSpec, Task
-
-_BLOCK_NODES = 1 << 22
 
 
 def prepare(preparation: PreparationOptions) -> DatasetSpec:
@@ -270,18 +263,6 @@ def _counts(spec: DatasetSpec, windows: Sequence[WindowDescription]) -> dict[str
         name: {split: dict(by_task) for split, by_task in by_split.items()}
         for name, by_split in of_tasks.items()
     }
-
-
-def grouping_checksum(spec: DatasetSpec, data_dir: str) -> str:
-    """SHA-256 of which macro node each user and each item of history is in."""
-    folder = filesystem.join(data_dir, "graph", graph_name(1, len(spec.cuts)))
-    digest = hashlib.sha256()
-    for feature in spec.select(role="macro_id"):
-        # Local, as `data_dir` is while it is written, and maybe larger than memory.
-        macro = np.load(filesystem.join(folder, f"{feature.column}.npy"), mmap_mode="r")
-        for start in range(0, len(macro), _BLOCK_NODES):
-            digest.update(macro[start : start + _BLOCK_NODES].astype("<i4").tobytes())
-    return digest.hexdigest()
 
 
 def prepare_for_user(preparation: PreparationOptions) -> DatasetSpec:

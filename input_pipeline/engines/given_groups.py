@@ -6,6 +6,7 @@ import hashlib
 import json
 from typing import Any, BinaryIO
 
+from input_pipeline.engines.grouping_checksum import grouping_checksum
 from input_pipeline.files import filesystem
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.spec import DatasetSpec, read_spec
@@ -24,7 +25,7 @@ class GivenGroups:
       data_dir: of that one, which has its vocabularies already.
 
     Raises:
-      ValueError: it groups by other flags, or other nodes.
+      ValueError: it groups by other flags, or other nodes, or has grouped again since history.
     """
 
     def __init__(self, preparation: PreparationOptions, spec: DatasetSpec, data_dir: str):
@@ -55,6 +56,11 @@ class GivenGroups:
                     f"--grouping_from: {preparation.grouping_from} must know the same {owner}s at "
                     f"the end of history: {theirs} are known there, and {known} here"
                 )
+        if given.grouping != grouping_checksum(given, preparation.grouping_from):
+            raise ValueError(
+                f"--grouping_from: {preparation.grouping_from} has macro nodes of later than "
+                "history (input_pipeline.refresh --regroup); take one that it goes on from"
+            )
 
     def path(self, *names: str) -> str:
         """Of a file of the other data set's `graph/`."""

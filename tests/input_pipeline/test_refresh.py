@@ -9,6 +9,7 @@ import pathlib
 import numpy as np
 import pytest
 
+from input_pipeline.engines.given_groups import GivenGroups
 from input_pipeline.files import filesystem
 from input_pipeline.graph.macro_edges import one_hot
 from input_pipeline.graph.macro_matching import centers
@@ -217,6 +218,11 @@ def test_regrouped_macro_nodes_keep_their_numbers(two_days, tmp_path):
         assert edges.shape[1] == len(
             np.load(graph / f"{'item' if owner == 'user' else 'user'}_centroids.npy")
         )
+    # which no whole log has at the end of its history
+    for given in (first, plain):
+        GivenGroups(_preparation(grouping_from=given), read_spec(first), first)
+    with pytest.raises(ValueError, match=r"--grouping_from: .* of later than history .*--regroup"):
+        GivenGroups(_preparation(grouping_from=new), read_spec(first), first)
     # and the next day reads the new groups
     later = str(tmp_path / "later")
     refresh(RefreshOptions(data_dir=later, from_dir=new, input=(paths[2],)))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from input_pipeline.engines.given_groups import GivenGroups
+from input_pipeline.engines.grouping_options import grouping_options, spectral_options
 from input_pipeline.engines.spark.array_file import ArrayFile
 from input_pipeline.engines.spark.clusters import GroupedSide, group_side, sum_scores
 from input_pipeline.engines.spark.cut_pairs import CutPairs, score_pairs
@@ -21,10 +22,7 @@ from input_pipeline.engines.spark.spectral import decompose
 from input_pipeline.engines.spark.workspace import Workspace
 from input_pipeline.files import filesystem
 from input_pipeline.graph.balance import balance
-from input_pipeline.graph.macro_nodes import GroupingOptions
-from input_pipeline.graph.projection import SpectralOptions
 from input_pipeline.log.interactions import OWNERS
-from input_pipeline.log.windows import STREAM_GROUPING
 
 
 class CutGraph:
@@ -37,30 +35,8 @@ class CutGraph:
 
     def __init__(self, plan: Plan, work: Workspace):
         self._plan, self._work = plan, work
-        options, spec = plan.options, plan.spec
-        self._options = {
-            owner: GroupingOptions(
-                num_macro_nodes=number,
-                preference=options.preference,
-                baseline=options.baseline,
-                omega_high=options.omega_high,
-                omega_low=options.omega_low,
-                theta_high=options.theta_high,
-                theta_low=options.theta_low,
-                activity=options.activity,
-                restarts=options.kmeans_restarts,
-                seed=(options.seed, STREAM_GROUPING, side),
-            )
-            for side, (owner, number) in enumerate(
-                zip(OWNERS, (spec.num_user_macro_nodes, spec.num_item_macro_nodes), strict=True)
-            )
-        }
-        self._spectral = SpectralOptions(
-            dim=options.grouping_dim,
-            scale=options.grouping_scale,
-            power=options.grouping_power,
-            seed=(options.seed, STREAM_GROUPING, len(OWNERS)),
-        )
+        self._options = grouping_options(plan.options, plan.spec)
+        self._spectral = spectral_options(plan.options)
         self._groups: dict[str, dict[str, Any]] = {}
         self._pairs: CutPairs | None = None
 

@@ -160,6 +160,7 @@ class SparkEngine(engine.Engine):
             numbers={
                 f.name: (f.owner, f.transform) for f in layout.features if f.kind == "numeric"
             },
+            cuts=None if options.cut_times is None else self._log.windows.shares,
         )
 
     def begin(self, spec: DatasetSpec, facts: LogFacts) -> None:

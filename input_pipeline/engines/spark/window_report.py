@@ -19,7 +19,7 @@ from pyspark.sql import functions as F
 from input_pipeline.engines.engine import WindowDescription
 from input_pipeline.engines.spark.array_file import ArrayFile
 from input_pipeline.engines.spark.node_columns import values_of
-from input_pipeline.engines.spark.plan import Plan
+from input_pipeline.engines.spark.plan import Plan, rows_of
 from input_pipeline.engines.spark.window_records import tables_of
 from input_pipeline.engines.spark.window_rows import CountedRows, macro_of
 from input_pipeline.engines.spark.workspace import Workspace, slabs
@@ -50,15 +50,7 @@ def describe_window(
     share = min(1.0, SAMPLE_ROWS / max(1, num_rows))
     sampled = functools.partial(_sample, plan, share)
     table = pa.concat_tables(work.run(sampled, range(len(plan.events))))
-    rows = Rows(
-        user=table["user"].to_numpy().astype(np.int32),
-        item=table["item"].to_numpy().astype(np.int32),
-        positive=table["positive"].to_numpy().astype(np.uint32),
-        unlabeled=table["unlabeled"].to_numpy().astype(np.uint32),
-        timestamp=None,
-        sampled=table["sampled"].to_numpy(),
-        event=np.arange(len(table)),
-    )
+    rows = rows_of(table, has_clock=False)
     touched = table["touched"].to_numpy().astype(np.int64)
     values: dict[str, NDArray[Any]] = {}
     edges = None

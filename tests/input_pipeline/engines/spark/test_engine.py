@@ -21,6 +21,10 @@ from tests.input_pipeline.engines.spark.sessions import SPARK, small_session
 from tests.input_pipeline.logs import TRANSFORMS, random_lines, with_features
 
 pytest.importorskip("pyspark", reason="the extra `spark` is not installed")
+
+from input_pipeline.engines.spark.ordered_log import order_log
+from input_pipeline.engines.spark.workspace import Workspace
+
 if shutil.which("java") is None and "JAVA_HOME" not in os.environ:
     pytest.skip("there is no Java", allow_module_level=True)
 pytestmark = pytest.mark.slow
@@ -32,10 +36,10 @@ def _no_figures(monkeypatch):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _session():
+def session():
     """One session for all data sets: its start takes longer than most of them."""
-    with small_session():
-        yield
+    with small_session() as session:
+        yield session
 
 
 def records_of(data_dir, split):
@@ -117,6 +121,30 @@ def test_exposures_with_features_in_order_from_parquet(tmp_path):
     ]
     requests = [candidates_of(tmp_path / name) for name in ("spark", "first")]
     assert requests[0] == requests[1]
+
+
+def test_given_times_are_the_last_of_their_windows(tmp_path, session):
+    times = [30, 5, 10, 20, 11, 40, 31, 10]
+    rows = [(0, 0, line, time) for line, time in enumerate(times)]
+    lines = session.createDataFrame(rows, "file int, block long, row long, timestamp long")
+    work = Workspace(session, str(tmp_path / "work"), 3)
+
+    def ordered(split="time", **options):
+        preparation = PreparationOptions(source="csv", **options, **SPARK)
+        return order_log(lines, len(rows), split, preparation, work)
+
+    log = ordered(cut_times=(10, 20, 39))
+    assert log.windows.cut_times == (10, 20, 39)
+    assert log.windows.bounds.tolist() == [0, 3, 5, 7, 8]
+    assert log.windows.shares == (3 / 8, 5 / 8, 7 / 8)
+    found = sorted((row["event"], row["window"], row["row"]) for row in log.frame.collect())
+    assert [(window, line) for _, window, line in found] == [
+        (0, 1), (0, 2), (0, 7), (1, 4), (1, 3), (2, 0), (2, 6), (3, 5),
+    ]  # fmt: skip
+    with pytest.raises(ValueError, match=r"--cut_times: every window needs events, but validation"):
+        ordered(cut_times=(10, 31, 32))
+    with pytest.raises(ValueError, match="--cut_times: needs --split=time, got --split=order"):
+        ordered(split="order", cut_times=(10, 20, 39))
 
 
 def candidates_of(data_dir):
