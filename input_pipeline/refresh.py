@@ -29,12 +29,17 @@ from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import describe, with_transforms
 from input_pipeline.refreshed_files import link_graphs, link_shards, moved_counts
 from input_pipeline.report import data_report
+from input_pipeline.sources import OF_ENGINES
 from input_pipeline.spec import SPEC_FILE, DatasetSpec, read_spec
 
 # What an earlier data set was told of its own log alone.
 _NOT_OF_A_DAY: dict[str, Any] = {
     **dict.fromkeys(("time_from", "time_to", "cuts")),
     "grouping_from": "",
+    "engine": "local",
+    "spark_master": "",
+    "spark_conf": (),
+    "partition_filter": "",
 }
 
 
@@ -50,8 +55,9 @@ class RefreshOptions:
     )
     input: tuple[str, ...] = option(
         (),
-        "The raw files of the day, of the form that --from was prepared from, as --input of "
-        "prepare. Every line must be later than all of before.",
+        "The raw files of the day, of the form that --from was prepared from (Parquet where that "
+        "was ORC or a table of Spark's), as --input of prepare. Every line must be later than all "
+        "of before.",
         is_path=True,
         repeated=True,
     )
@@ -134,6 +140,8 @@ def day_preparation(spec: DatasetSpec, options: RefreshOptions) -> PreparationOp
             f"--from={options.from_dir}: --min_user_events={told['min_user_events']} counts the "
             "lines of the whole log, and those that were left out are not kept"
         )
+    if spec.source in OF_ENGINES:
+        told["source"] = "parquet"
     return PreparationOptions(
         **told
         | {
@@ -211,7 +219,9 @@ def _write_report(
     edges = [window.edges for window in windows if window.edges]
     # What columns hold is that of the day; its events by day would be a single bar.
     log = dataclasses.replace(statistics.log, by_day=None)
-    page = data_report.render(spec, log, [w.statistics for w in windows], edges, data_dir)
+    page = data_report.render(
+        spec, log, [w.statistics for w in windows], edges, statistics.graph, statistics.degrees
+    )
     filesystem.write_text(filesystem.join(data_dir, "report.html"), page)
 
 

@@ -30,9 +30,9 @@ def link_graphs(
         filesystem.make_dirs(filesystem.join(target, new))
         for name in filesystem.files_below(filesystem.join(source, old)):
             if name != "graph.json":
-                filesystem.link(
-                    filesystem.join(source, old, name), filesystem.join(target, new, name)
-                )
+                path = filesystem.join(target, new, name)
+                filesystem.make_dirs(path.rpartition("/")[0])  # a column may lie in parts
+                filesystem.link(filesystem.join(source, old, name), path)
         told = read_json(filesystem.join(source, old, "graph.json"), "Prepare the data set again")
         cut = int(new)
         told |= {"cut": cut, "quantile": spec.cuts[cut - 1], "time": spec.cut_times[cut - 1]}

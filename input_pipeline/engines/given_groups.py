@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, BinaryIO
+from typing import Any
 
 from input_pipeline.engines.grouping_checksum import grouping_checksum
-from input_pipeline.files import filesystem
+from input_pipeline.files import filesystem, stored
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.spec import DatasetSpec, read_spec
 
 # What decides on places, beside the pairs.
 _FLAGS = ("grouping", "grouping_scale", "grouping_power", "preference", "beta")
-_BLOCK_BYTES = 1 << 22
 
 
 class GivenGroups:
@@ -75,15 +74,12 @@ class GivenGroups:
 def _digest(path: str, lines: int) -> str:
     """SHA-256 of the first lines of a file."""
     digest = hashlib.sha256()
-    with filesystem.open_binary(path) as file:
-        _take(file, lines, digest)
-    return digest.hexdigest()
-
-
-def _take(file: BinaryIO, lines: int, digest: Any) -> None:
-    while lines > 0 and (block := file.read(_BLOCK_BYTES)):
+    for block in stored.pieces(path):
         found = block.count(b"\n")
         if found > lines:
             block = b"\n".join(block.split(b"\n", lines)[:lines]) + b"\n"
         digest.update(block)
         lines -= found
+        if lines <= 0:
+            break
+    return digest.hexdigest()

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
-import numpy as np
-
 from input_pipeline.engines.engine import graph_name
-from input_pipeline.files import filesystem
+from input_pipeline.files import filesystem, stored
 from input_pipeline.spec import DatasetSpec
 
 _BLOCK_NODES = 1 << 22
@@ -19,9 +17,6 @@ def grouping_checksum(spec: DatasetSpec, data_dir: str) -> str:
     digest = hashlib.sha256()
     for feature in spec.select(role="macro_id"):
         path = filesystem.join(folder, f"{feature.column}.npy")
-        # Maybe larger than memory, where it is local.
-        is_remote = filesystem.is_remote(path)
-        macro = filesystem.load_array(path) if is_remote else np.load(path, mmap_mode="r")
-        for start in range(0, len(macro), _BLOCK_NODES):
-            digest.update(macro[start : start + _BLOCK_NODES].astype("<i4").tobytes())
+        for macro in stored.blocks(path, _BLOCK_NODES):
+            digest.update(macro.astype("<i4").tobytes())
     return digest.hexdigest()

@@ -24,6 +24,7 @@ from input_pipeline.log.vocabulary import Column, ListsColumn, NumbersColumn
 from input_pipeline.log.windows import cut_windows
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.records.shards import ShardWriter
+from input_pipeline.report.macro_graph import MacroGraph, read_degrees
 from input_pipeline.sources import read_events
 from input_pipeline.spec import DatasetSpec
 
@@ -183,4 +184,9 @@ class LocalEngine(engine.Engine):
         if self._spec.split == "time":
             self._state().write(self.data_dir, self._spec.task_names)
         log = log_statistics(self.interactions, self._spec, self._graph.tables)
-        return engine.DatasetStatistics(log, self._numbers.transforms())
+        return engine.DatasetStatistics(
+            log,
+            self._numbers.transforms(),
+            MacroGraph.read(self._spec, self.data_dir),
+            read_degrees(self.data_dir),
+        )

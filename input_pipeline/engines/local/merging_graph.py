@@ -17,7 +17,7 @@ from input_pipeline.engines.given_groups import GivenGroups
 from input_pipeline.engines.grouping_options import grouping_options, spectral_options
 from input_pipeline.features.provider import Cut, LogFacts, Since
 from input_pipeline.features.registry import empty_tables, tables_at
-from input_pipeline.files import filesystem
+from input_pipeline.files import filesystem, stored
 from input_pipeline.graph.balance import balance
 from input_pipeline.graph.macro_matching import centers, matching, renumbered
 from input_pipeline.graph.macro_nodes import (
@@ -248,7 +248,7 @@ def _given_grouping(given: GivenGroups, owner: str) -> Grouping:
     """That of another data set."""
     told = given.description(owner)
     return Grouping(
-        macro=filesystem.load_array(given.path("1", f"{owner}_macro.npy")),
+        macro=stored.load_array(given.path("1", f"{owner}_macro.npy")),
         centroids=filesystem.load_array(given.path(f"{owner}_centroids.npy")),
         inertia=told["weighted_inertia"],
         baseline=told["baseline"],
