@@ -115,6 +115,8 @@ class StoreLoader:
             part = slice(start, start + _NODES_A_COMMAND)
             items = [*itertools.chain.from_iterable(zip(fields[part], values[part], strict=True))]
             pipeline.hset(self._keys.nodes(version, owner), items=items)
+        # Again: a load that has taken over meanwhile has removed the version, and must know of it.
+        pipeline.sadd(self._keys.versions, version)
         pipeline.pexpire(self._keys.loading, _LOCK_MILLISECONDS)
         pipeline.execute()
         return sum(map(len, fields)) + sum(map(len, values))

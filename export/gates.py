@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from export import publication
 from export.client.snapshot import GraphSnapshot
-from export.score_weights import score_weights
-from export.signatures import SCORE, is_asked
+from export.score_weights import SCORE, score_weights
+from export.signatures import is_asked
 from input_pipeline.exact_auc import auc
 from input_pipeline.feature import NODES
 from input_pipeline.files import filesystem
@@ -33,6 +33,7 @@ TABLE_TOLERANCES = {"float32": TOLERANCE, "float16": 1e-2, "int8": 1e-1}
 _FROM_TABLES = ("rank_ids", "explain")
 COMPARED_ROWS = 1000
 _AUC_ROWS = 10_000
+_ROWS_AT_ONCE = 1000  # of users of their own: each may bring some 100 kB of kernels
 METRICS_FILE = "evaluation.json"
 _COMPARED_USERS = 10
 Rows = Mapping[str, NDArray[Any]]
@@ -110,11 +111,17 @@ def _as_lists(raw: Rows, items: set[str]) -> tuple[Rows, Rows]:
     return lists, flat
 
 
-def validation_answers(loaded: LoadedModel, data_dir: str) -> dict[str, NDArray[Any]]:
-    """Probabilities by task and the score of the Keras model on validation rows, [B] each."""
+def _compared_rows(loaded: LoadedModel, data_dir: str) -> tuple[tf.Tensor, dict[str, NDArray[Any]]]:
+    """The first validation rows: serialized [B], and their raw features [B, ...] by name."""
     serialized = first_examples(data_dir, "validation", COMPARED_ROWS)
     features = [loaded.spec.feature(name) for name in loaded.model.feature_names]
-    raw = {name: value.numpy() for name, value in parse_examples(serialized, features).items()}
+    parsed = parse_examples(serialized, features)
+    return serialized, {name: value.numpy() for name, value in parsed.items()}
+
+
+def validation_answers(loaded: LoadedModel, data_dir: str) -> dict[str, NDArray[Any]]:
+    """Probabilities by task and the score of the Keras model on validation rows, [B] each."""
+    _, raw = _compared_rows(loaded, data_dir)
     return KerasAnswers(loaded, None).predict(raw)
 
 
@@ -140,9 +147,8 @@ def compare(
     Raises:
       ValueError: it is above TOLERANCE, or of what reads tables above that of `table_dtype`.
     """
-    serialized = first_examples(snapshot.data_dir, "validation", COMPARED_ROWS)
+    serialized, raw = _compared_rows(loaded, snapshot.data_dir)
     features = [loaded.spec.feature(name) for name in loaded.model.feature_names]
-    raw = {name: value.numpy() for name, value in parse_examples(serialized, features).items()}
     names = {
         owner: [feature.name for feature in features if feature.owner == owner]
         for owner in INPUT_OWNERS
@@ -209,20 +215,29 @@ def table_loss(
         joined |= snapshot.features(owner, raw[f"{owner}_id"], names)
     expected = KerasAnswers(loaded, None).predict(joined)
     signature = tf.saved_model.load(literal_path(export_dir)).signatures["rank_ids"]
-    ids = {f.name: tf.constant(raw[f.name]) for f in asked}
-    answers = signature(**{**ids, "item_id": ids["item_id"][:, tf.newaxis]})
+    answers = _ranked_alone(signature, {f.name: raw[f.name] for f in asked})
     found: dict[str, dict[str, float | None]] = {}
     for task, label in labels.items():
         known = raw[label.name] >= 0
         y, before, after = (
-            values[known]
-            for values in (raw[label.name], expected[task], answers[task].numpy()[:, 0])
+            values[known] for values in (raw[label.name], expected[task], answers[task])
         )
         exact, rounded = auc(y, before), auc(y, after)
         lost = None if exact is None or rounded is None else exact - rounded
-        difference = _difference(answers[task].numpy()[:, 0], expected[task])
+        difference = _difference(answers[task], expected[task])
         found[task] = {"auc": rounded, "auc_lost": lost, "largest_difference": difference}
     return found
+
+
+def _ranked_alone(signature: Any, ids: Rows) -> dict[str, NDArray[Any]]:
+    """Answers of `rank_ids`, [B] each, to a user with one candidate a row; some rows at a time."""
+    batches = []
+    for start in range(0, len(ids["item_id"]), _ROWS_AT_ONCE):
+        part = {name: value[start : start + _ROWS_AT_ONCE] for name, value in ids.items()}
+        part["item_id"] = part["item_id"][:, np.newaxis]
+        outputs = signature(**{name: tf.constant(value) for name, value in part.items()})
+        batches.append({name: value.numpy()[:, 0] for name, value in outputs.items()})
+    return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
 
 
 def check_metrics(
@@ -241,13 +256,13 @@ def check_metrics(
     """
     if min_auc is None and max_auc_drop is None:
         return
-    auc = _mean_auc(metrics)
-    if auc is None:
+    mean = _mean_auc(metrics)
+    if mean is None:
         raise ValueError("not published: the model has no validation AUC, which a bound asks for")
-    if min_auc is not None and auc < min_auc:
+    if min_auc is not None and mean < min_auc:
         raise ValueError(
             f"not published: --min_auc: the mean validation AUC must be at least {min_auc:g}, got "
-            f"{auc:.6f}"
+            f"{mean:.6f}"
         )
     published = publication.versions(base_path)
     if max_auc_drop is None or not published:
@@ -257,11 +272,11 @@ def check_metrics(
     live = _mean_auc(read_json(path, advice)) if filesystem.exists(path) else None
     if live is None:
         raise ValueError(f"not published: --max_auc_drop: {path} tells no mean validation AUC")
-    if auc < live - max_auc_drop:
+    if mean < live - max_auc_drop:
         raise ValueError(
             f"not published: --max_auc_drop: the mean validation AUC must be at least "
             f"{live - max_auc_drop:.6f}, {max_auc_drop:g} below that of version {published[-1]}, "
-            f"got {auc:.6f}"
+            f"got {mean:.6f}"
         )
 
 

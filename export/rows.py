@@ -5,9 +5,11 @@ Axes: B users, or flat rows; N candidates of a user.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import tensorflow as tf
+
+from input_pipeline.feature import Feature
 
 
 def both_valid(one: tf.Tensor | None, other: tf.Tensor | None) -> tf.Tensor | None:
@@ -27,6 +29,38 @@ def nan_unless(valid: tf.Tensor | None, outputs: Mapping[str, tf.Tensor]) -> dic
         return tf.where(mask, value, float("nan"), name=name)
 
     return {name: masked(name, value) for name, value in outputs.items()}
+
+
+def same_candidates(features: Mapping[str, tf.Tensor], declared: Sequence[Feature]) -> tf.Operation:
+    """An assertion that all features have the same B, and the candidates' the same N.
+
+    Args:
+      features: of users and context [B, ...], of items [B, N, ...], by name.
+      declared: what they are.
+    """
+    users = [tf.shape(features[f.name])[0] for f in declared]
+    candidates = [tf.shape(features[f.name])[1] for f in declared if f.owner == "item"]
+    return tf.debugging.Assert(
+        tf.reduce_all(tf.stack(users) == users[0])
+        & tf.reduce_all(tf.stack(candidates) == candidates[0]),
+        ["users must be [B, ...] and candidates [B, N, ...], got B and N", users, candidates],
+    )
+
+
+def same_users(features: Mapping[str, tf.Tensor]) -> list[tf.Operation]:
+    """Assertions that the context's features are of as many users as the candidates.
+
+    Args:
+      features: `user_id` [B], `item_id` [B, N], and those of the context [B, ...], by name.
+    """
+    return [
+        tf.debugging.assert_equal(  # a GPU would read zeros beyond the last one
+            tf.shape(features[name])[0],
+            tf.shape(features["item_id"])[0],
+            f"{name} must be of as many users as item_id",
+        )
+        for name in sorted(features.keys() - {"user_id", "item_id"})
+    ]
 
 
 class CandidateRows:

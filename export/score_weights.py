@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
+SCORE = "score"
+
 
 def score_weights(weights: Sequence[float] | None, num_tasks: int) -> tuple[float, ...]:
     """The weights of the tasks in the score, summing to 1; equal ones where none are given."""

@@ -14,15 +14,15 @@ from export.client.snapshot import GraphSnapshot
 from export.frozen import frozen
 from export.graph_tables import GraphTables
 from export.row_checks import RowChecks
-from export.rows import CandidateRows, both_valid, nan_unless
-from export.score_weights import score_weights
+from export.rows import CandidateRows, both_valid, nan_unless, same_candidates, same_users
+from export.score_weights import SCORE, score_weights
+from export.state_ranking import StateRanking
 from input_pipeline.feature import NODES, USER_ROW, Feature
 from input_pipeline.records.example_parsing import DTYPES, parse_examples
 from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
 from mgoe_tf.layers.user_rows import by_row
 from mgoe_tf.models.node_network import NodeNetwork
 
-SCORE = "score"
 METHOD_NAMES = {
     "classify": tf.saved_model.CLASSIFY_METHOD_NAME,
     "regress": tf.saved_model.REGRESS_METHOD_NAME,
@@ -84,20 +84,18 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         )
         self._explains: bool = model.explains
         self._explain: _OfTensors = lambda inputs: model.explain(inputs)
-        precomputed = model.precompute()
         id_tables = {id(table) for table in model.embeddings.variables}
         others = [weight for weight in model.variables if id(weight) not in id_tables]
         halved = id_table_dtype == "float16"
         self._held = [
+            *model.precompute(),
             *(others if halved else model.variables),
             *(model.embeddings.serve_as_float16() if halved else ()),
-            *precomputed,
             *lookup.variables,
             *lookup.tables.values(),
         ]
-        self._constants = others
-        if model.compute_dtype != "float32":
-            self._constants = []  # half precision would be folded with other roundings
+        # half precision would be folded with other roundings
+        self._constants = others if model.compute_dtype == "float32" else []
         self._tables: dict[str, GraphTables] = {}
         if snapshot is not None:
             self._tables = {
@@ -114,7 +112,11 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         self._of_context: Callable[[Tensors, Tensors], tf.Tensor | None] = lambda features, sums: (
             model.node_inputs("context", features, sums)
         )
-        self._logits_of_states = None if network is None else network.logits
+        self._state_ranking = None
+        if self._tables and network is not None:
+            self._state_ranking = StateRanking(
+                self._tables, network, spec.task_names, self._weights
+            )
 
     @property
     def table_bytes(self) -> dict[str, int]:
@@ -172,7 +174,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
           features: the user's and the context's [B, ...], the candidates' [B, N, ...].
         """
         rows = CandidateRows(features["user_id"], features["item_id"])
-        with tf.control_dependencies([self._same_candidates(features)]):
+        with tf.control_dependencies([same_candidates(features, self._features)]):
             flat = {
                 feature.name: rows.laid_out(features[feature.name], feature.owner)
                 for feature in self._features
@@ -182,16 +184,6 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         found = checked | context | {USER_ROW: rows.user_row}
         inputs = self._network_inputs(found, {**self._sums(checked, NODES), **context_sums})
         return rows.unflatten(self._outputs(self._network(inputs), both_valid(valid, of_context)))
-
-    def _same_candidates(self, features: Tensors) -> tf.Operation:
-        """An assertion that all features have the same B, and the candidates' the same N."""
-        users = [tf.shape(features[f.name])[0] for f in self._features]
-        candidates = [tf.shape(features[f.name])[1] for f in self._features if f.owner == "item"]
-        return tf.debugging.Assert(
-            tf.reduce_all(tf.stack(users) == users[0])
-            & tf.reduce_all(tf.stack(candidates) == candidates[0]),
-            ["users must be [B, ...] and candidates [B, N, ...], got B and N", users, candidates],
-        )
 
     def _context(
         self, features: Tensors, rows: CandidateRows
@@ -209,17 +201,6 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         )
         return None if valid is None else tf.gather(valid, rows.user_row), context, sums
 
-    def _same_users(self, features: Tensors) -> list[tf.Operation]:
-        """Assertions that the context's features are of as many users as the candidates."""
-        return [
-            tf.debugging.assert_equal(  # a GPU would read zeros beyond the last one
-                tf.shape(features[name])[0],
-                tf.shape(features["item_id"])[0],
-                f"{name} must be of as many users as item_id",
-            )
-            for name in sorted(features.keys() - {"user_id", "item_id"})
-        ]
-
     def _joined(
         self, features: Mapping[str, tf.Tensor]
     ) -> tuple[CandidateRows, Tensors, tf.Tensor | None]:
@@ -230,7 +211,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         """
         rows = CandidateRows(features["user_id"], features["item_id"])
         # Before anything is laid out by row: which of two errors came first would be chance.
-        with tf.control_dependencies(self._same_users(features)):
+        with tf.control_dependencies(same_users(features)):
             features = {name: tf.identity(value) for name, value in features.items()}
         found, sums = self._tables["user"](features["user_id"])
         of_items, item_sums = self._tables["item"](rows.flatten(features["item_id"]))
@@ -241,37 +222,12 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
 
     def rank_ids(self, features: Tensors) -> dict[str, tf.Tensor]:
         """As `rank`, of raw ids [B] and [B, N], and of the context's features [B, ...]."""
-        if self._logits_of_states is not None:
-            return self._rank_states(features, self._logits_of_states)
+        if self._state_ranking is not None:
+            valid, context = self._check("context", features)
+            x_c = self._of_context(context, self._sums(context, ("context",)))
+            return nan_unless(valid, self._state_ranking(features, x_c))
         rows, inputs, valid = self._joined(features)
         return rows.unflatten(self._outputs(self._network(inputs), valid))
-
-    def _rank_states(
-        self, features: Tensors, logits_of: Callable[..., tf.Tensor]
-    ) -> dict[str, tf.Tensor]:
-        """`rank_ids` from what was computed of every node."""
-        with tf.control_dependencies(self._same_users(features)):
-            item_id = tf.identity(features["item_id"])
-        user_id = features["user_id"]
-        users, of_items = tf.shape(user_id)[0], tf.shape(item_id)[0]
-        # One user would be broadcast. Not by `assert_equal`, whose branch costs ten times this.
-        text = "user_id must be of as many users as item_id, got"
-        tf.raw_ops.Assert(condition=users == of_items, data=[text, users, of_items])
-        valid, checked = self._check("context", features)
-        context = self._of_context(checked, self._sums(checked, ("context",)))
-        with tf.name_scope("tables"):
-            user = self._tables["user"].states(user_id)
-            items = self._tables["item"].states(item_id)
-        # logits: [T, B, N]
-        logits = logits_of(user, items, context)
-        with tf.name_scope("outputs"):
-            probabilities = tf.unstack(tf.math.sigmoid(logits), len(self._task_names))
-            outputs = dict(zip(self._task_names, probabilities, strict=True))
-            # log_sigmoid(x) = -softplus(-x). by_task: [T, B N]
-            by_task = tf.reshape(tf.math.softplus(-logits), [len(self._task_names), -1])
-            logs = tf.matmul([[-weight for weight in self._weights]], by_task)
-            outputs[SCORE] = tf.reshape(tf.exp(logs), tf.shape(logits)[1:])
-            return nan_unless(valid, outputs)
 
     def explain(self, features: Tensors) -> dict[str, tf.Tensor]:
         """What the model attends to for the same inputs; see the model's `explain`."""
@@ -291,8 +247,7 @@ class ServedModel(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         """`classes` and `scores` [B, T] of serialized tf.train.Examples."""
         outputs = self.predict(parse_examples(serialized, self._features))
         scores = tf.stack([outputs[task] for task in self._task_names], axis=1)
-        names = tf.constant(self._task_names)
-        return {"classes": tf.broadcast_to(names, tf.shape(scores)), "scores": scores}
+        return {"classes": tf.broadcast_to(self._task_names, tf.shape(scores)), "scores": scores}
 
     def signatures(self) -> dict[str, Any]:
         """The concrete functions by signature name."""

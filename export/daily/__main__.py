@@ -24,7 +24,7 @@ def run_days(options: DailyOptions) -> None:
     """Lives all days that have not been lived yet.
 
     Raises:
-      ValueError: the directory was begun with other options.
+      ValueError: the directory was begun with other options; the first model cannot be published.
     """
     days = Days(options)
     days.begin()

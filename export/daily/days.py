@@ -24,7 +24,8 @@ from export import publication
 from export.daily import log
 from export.daily.frozen_version import FrozenVersion
 from export.daily.options import MAY_CHANGE, DailyOptions
-from export.savedmodel import ExportOptions, export
+from export.options import ExportOptions
+from export.savedmodel import export
 from input_pipeline.files import filesystem
 from input_pipeline.files.json_file import read_json
 from input_pipeline.preparation_options import PreparationOptions
@@ -76,7 +77,8 @@ class Days:
         """The log, the data set and the model before the first day, and its version.
 
         Raises:
-          ValueError: the directory was begun with other options.
+          ValueError: the directory was begun with other options; the first model cannot be
+            published.
         """
         options = self._options
         filesystem.make_dirs(self._path("days"))
@@ -95,8 +97,8 @@ class Days:
             )
         self._train("warm", 0, self._data(0), epochs=options.first_epochs)
         for base in ("exports", "frozen"):
-            if not self._published(base):
-                self._export(0, base)
+            if not self._published(base) and (refused := self._export(0, base)) is not None:
+                raise ValueError(f"day 0, which all others follow: {refused}")
 
     def _require_same_options(self) -> None:
         path = self._path("options.json")
@@ -152,7 +154,7 @@ class Days:
     ) -> dict[str, Any]:
         """A finished run; one that was broken off goes on. Returns its metrics of the day."""
         options, folder = self._options, self._model(kind, day)
-        known = checkpoints.read_metrics(folder, "test") if filesystem.exists(folder) else None
+        known = checkpoints.read_metrics(folder, "test")
         if known is not None:
             return known
         return train(

@@ -73,9 +73,10 @@ def draw(days: Sequence[Mapping[str, Any]]) -> Figure:
         for panel, (name, title) in zip(axes, panels.items(), strict=True):
             for way in _ways(days):
                 points = [(told["day"], told["auc"].get(way, {}).get(name)) for told in days]
-                x, y = map(
-                    np.array, zip(*((d, a) for d, a in points if a is not None), strict=True)
-                )
+                known = np.array([(d, auc) for d, auc in points if auc is not None])
+                if not len(known):
+                    continue
+                x, y = known.T
                 panel.plot(x, y, ".", color=_COLORS[way], alpha=0.35, markersize=5)
                 panel.plot(x, _smoothed(y), color=_COLORS[way], label=NAMES[way])
             panel.set(title=title, xlabel="day", ylabel="AUC of the day's rows")

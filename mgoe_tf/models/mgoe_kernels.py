@@ -172,7 +172,7 @@ class MGOEKernels:
 
 
 def gate_logits_of(values: tf.Tensor, axis: int) -> tf.Tensor:
-    """What `_gates` takes of logits, or of a kernel that gives them: of two their differences."""
+    """Logits, or a kernel that gives them; of two their differences, which sigmoids take."""
     return values - tf.reverse(values, [axis]) if values.shape[axis] == 2 else values
 
 

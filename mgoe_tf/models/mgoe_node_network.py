@@ -197,7 +197,7 @@ class MGOENodeNetwork(NodeNetwork):
         gates: tf.Tensor,
         size: tuple[tf.Tensor, tf.Tensor],
     ) -> list[tf.Tensor]:
-        """The heads of h_t that depend on the item, [B, T, N, ...], in the order of `_head_sets`.
+        """The heads of h_t that depend on the item, [B, T, N, ...], in the order of `head_sets`.
 
         Args:
           user, items: of `logits`.
@@ -316,7 +316,7 @@ def _fitted(values: tf.Tensor, width: int) -> tf.Tensor:
 
 
 def _gates(logits: tf.Tensor, axis: int) -> tf.Tensor:
-    """The softmax of logits, of which two are as `_gate_logits_of` gives them."""
+    """The softmax of logits, of which two are as `gate_logits_of` gives them."""
     if logits.shape[axis] == 2:
         return tf.sigmoid(logits)
     return tf.nn.softmax(logits, axis=axis)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from input_pipeline.dataset import Encode, Examples
+from input_pipeline.dataset import Encode, Examples, open_examples
 from input_pipeline.records.example_parsing import Column
 from input_pipeline.records.request_parsing import expand_users
 from input_pipeline.spec import DatasetSpec
@@ -31,6 +31,21 @@ class _Encoder:
 
     def __call__(self, columns: dict[str, Column]) -> dict[str, Column]:
         return {**self.lookup(columns), **{name: columns[name] for name in self.labels}}
+
+
+def open_training_rows(
+    spec: DatasetSpec, options: TrainOptions, feature_names: Collection[str]
+) -> Examples:
+    """The rows that a run trains on, with some of their features; raises as `open_examples`."""
+    rows = options.rows_of_training
+    return open_examples(
+        options.data_dir,
+        spec,
+        WINDOWS[rows],
+        feature_names,
+        skip_bad_records=options.skip_bad_records,
+        newest=rows == "newest",
+    )
 
 
 @dataclasses.dataclass(frozen=True)

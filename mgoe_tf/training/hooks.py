@@ -144,6 +144,7 @@ class Validation(Hook):
       writer: of TensorBoard.
       metrics_file: JSON file of the best epoch's metrics.
       report: called with a line about each epoch.
+      agreed: from the score of an epoch to the one that counts, where several processes evaluate.
     """
 
     def __init__(
@@ -155,6 +156,7 @@ class Validation(Hook):
         *,
         metrics_file: str,
         report: Callable[[str], None],
+        agreed: Callable[[float], float] = float,
     ) -> None:
         self._evaluator = evaluator
         self._step = step
@@ -162,6 +164,7 @@ class Validation(Hook):
         self._writer = writer
         self._metrics_file = metrics_file
         self._report = report
+        self._agreed = agreed
         self._told: set[str] = set()
         self._diagnose = tf.function(step.model.diagnostics, autograph=False)
 
@@ -173,7 +176,8 @@ class Validation(Hook):
     def after_epoch(self, run: Run) -> None:
         with self._averaged():
             metrics = self._evaluate(run)
-            if run.position.finish_epoch(selection.score(metrics, run.position.epoch + 1)):
+            score = self._agreed(selection.score(metrics, run.position.epoch + 1))
+            if run.position.finish_epoch(score):
                 self._saved.save_best(run.position.epoch)
                 checkpoints.write_json(self._metrics_file, metrics)
         warning = selection.warning(metrics)

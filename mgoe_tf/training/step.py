@@ -58,7 +58,9 @@ class TrainingStep:
             else weighting
         )
         losses = self._losses
-        self._compiled_losses = tf.function(losses, jit_compile=True) if jit_compile else losses
+        self._compiled_losses = (
+            tf.function(losses, jit_compile=True, autograph=False) if jit_compile else losses
+        )
         self.weights = [*model.trainable_variables, *self.weighting.trainable_variables]
         adam = inner_optimizer(self.optimizer)
         adam.add_tables(model.embeddings.variables)

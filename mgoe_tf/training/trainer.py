@@ -11,7 +11,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from input_pipeline.dataset import open_examples
 from input_pipeline.files import filesystem
 from input_pipeline.files.paths import require_apart
 from input_pipeline.spec import DatasetSpec, read_spec
@@ -31,7 +30,7 @@ from mgoe_tf.training import (
     summaries,
     warm_start,
 )
-from mgoe_tf.training.batches import WINDOWS, TrainingBatches
+from mgoe_tf.training.batches import TrainingBatches, open_training_rows
 from mgoe_tf.training.optimizers import LazyAdam
 from mgoe_tf.training.options import CLUSTERED, TrainOptions
 from mgoe_tf.training.phases import Phases
@@ -103,14 +102,7 @@ def train(
             strategy = make_strategy(options)
             with strategy.scope():
                 model = checkpoints.new_model(spec, model_options, options)
-            examples = open_examples(
-                options.data_dir,
-                spec,
-                WINDOWS[options.rows_of_training],
-                model.feature_names,
-                skip_bad_records=options.skip_bad_records,
-                newest=options.rows_of_training == "newest",
-            )
+            examples = open_training_rows(spec, options, model.feature_names)
             steps_per_epoch = examples.num_rows // min(options.batch_size, examples.num_rows)
             with strategy.scope():
                 step = make_step(model, options, num_steps=options.epochs * steps_per_epoch)
@@ -281,8 +273,6 @@ def _train(
         report=line.print,
     )
     metrics_file = filesystem.join(options.model_dir, "metrics_validation.json")
-    folder = filesystem.join(options.model_dir, "events", "profile")
-    profile = [Profile(folder, *options.profile_steps)] if options.profile_steps else []
     loop.train_steps(
         step,
         source,
@@ -300,7 +290,7 @@ def _train(
             ),
             hooks.Checkpoints(saved, log, train_writer, every_steps=options.checkpoint_steps),
             line,
-            *profile,
+            *profiles(options),
             RunCard(
                 options.model_dir,
                 spec,
@@ -314,6 +304,12 @@ def _train(
     )
     train_writer.close()
     validation_writer.close()
+
+
+def profiles(options: TrainOptions) -> list[Profile]:
+    """The hook that records the steps that the options tell, if they tell any."""
+    folder = filesystem.join(options.model_dir, "events", "profile")
+    return [Profile(folder, *options.profile_steps)] if options.profile_steps else []
 
 
 def event_writers(

@@ -181,7 +181,7 @@ def _earlier_step(model_dir: str, make_step: MakeStep) -> TrainingStep:
     assets.require_unchanged(assets_dir, checksums)
     made = assets.made_names(checksums)
     model = checkpoints.new_model(spec, model_options, options, assets_dir, made)
-    step = make_step(model, options, num_steps=1)
+    step = make_step(model, options, num_steps=options.warmup_steps + 1)  # none is taken
     saved = RunCheckpoints(model_dir, step, keep=options.keep_checkpoints)
     position = saved.restore()
     if position.batch or position.epoch != best_epoch(model_dir):

@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from export.client import CallError, Client, Input
 from export.client.tensors import TYPES
-from export.savedmodel import ExportOptions, export
+from export.options import ExportOptions
+from export.savedmodel import export
 from export.server.model_server import Server
 from export.server.options import ServeOptions
 from input_pipeline.files import filesystem

@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from export.client.snapshot import GraphSnapshot
-from export.savedmodel import ExportOptions, export
+from export.options import ExportOptions
+from export.savedmodel import export
 from input_pipeline.files import filesystem
 from input_pipeline.log.raw_ids import as_array
 from mgoe_tf.models.node_network import NODE_STATES
@@ -42,7 +43,7 @@ def run(context: Context) -> list[Line]:
     samples = alternate(measures, context.scale.rounds, warm_ups=1)
     lines = [
         Line(f"MGOE: a call of {size:,} rows", "ms", samples[f"mgoe {size}"],
-             samples[f"mmoe {size}"], "our MMoE", Goal("ratio", at_most=2))
+             samples[f"mmoe {size}"], "our MMoE", Goal("ratio", at_most=3))
         for size in _BATCH_SIZES
     ]  # fmt: skip
     for (name, size), times in calls.items():

@@ -19,7 +19,8 @@ from export.client import Input
 from export.client.ranking import join
 from export.client.snapshot import GraphSnapshot
 from export.deploy import files
-from export.savedmodel import ExportOptions, export
+from export.options import ExportOptions
+from export.savedmodel import export
 from input_pipeline.files import filesystem
 from input_pipeline.log.raw_ids import as_array
 from tests.benchmarks.context import Context

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from export.savedmodel import ExportOptions, export
+from export.options import ExportOptions
+from export.savedmodel import export
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import prepare
 from mgoe_tf.training import checkpoints

@@ -5,7 +5,8 @@ import shutil
 import numpy as np
 import tensorflow as tf
 
-from export.savedmodel import ExportOptions, export
+from export.options import ExportOptions
+from export.savedmodel import export
 from tests.export.conftest import write_model
 
 

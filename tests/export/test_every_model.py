@@ -10,7 +10,8 @@ from export.client import Client
 from export.client.ranking import by_ids, rank
 from export.client.snapshot import GraphSnapshot
 from export.graph_tables import GraphTables, table_bytes
-from export.savedmodel import ExportOptions, export
+from export.options import ExportOptions
+from export.savedmodel import export
 from export.server.model_server import Server
 from export.server.options import ServeOptions
 from mgoe_tf.models.registry import MODELS

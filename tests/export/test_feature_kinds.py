@@ -19,7 +19,8 @@ from export.client.ranking import join
 from export.client.request_records import packing_beside, request_inputs
 from export.client.snapshot import GraphSnapshot
 from export.explain import ExplainOptions, explain
-from export.savedmodel import ExportOptions, export
+from export.options import ExportOptions
+from export.savedmodel import export
 from export.server.model_server import Server
 from export.server.options import ServeOptions
 from input_pipeline.feature import UNKNOWN_INT64

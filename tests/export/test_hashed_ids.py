@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 from export.client.snapshot import GraphSnapshot
-from export.savedmodel import ExportOptions, export
+from export.options import ExportOptions
+from export.savedmodel import export
 from input_pipeline.records.example_parsing import DTYPES
 from mgoe_tf.training import checkpoints
 from tests.export.conftest import write_model

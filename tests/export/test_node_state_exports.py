@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from export import gates
-from export.savedmodel import ExportOptions, export
+from export.options import ExportOptions
+from export.savedmodel import export
 from mgoe_tf.models.node_network import NodeNetwork
 
 USERS = np.array([b"u3", b"nobody"], object)

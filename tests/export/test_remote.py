@@ -8,7 +8,8 @@ import pytest
 
 from export import gates, publication, savedmodel
 from export.client.snapshot import GraphSnapshot
-from export.savedmodel import ExportOptions, export
+from export.options import ExportOptions
+from export.savedmodel import export
 from export.server.versions import ModelVersions
 from input_pipeline.files import filesystem
 from tests.s3_server import S3Bucket, s3_bucket  # noqa: F401

@@ -15,7 +15,8 @@ from tensorflow.core.protobuf import saved_model_pb2
 from export import savedmodel, warmup
 from export.client import Client
 from export.client.snapshot import GraphSnapshot
-from export.savedmodel import ExportOptions, export
+from export.options import ExportOptions
+from export.savedmodel import export
 from export.server.model_server import Server
 from export.server.options import ServeOptions
 from input_pipeline.records.example_parsing import parse_examples
@@ -451,9 +452,10 @@ def test_an_export_that_does_not_answer_its_warm_up_is_not_published(run, tmp_pa
 _KILLED = """
 import os, signal, sys
 from export import savedmodel
+from export.options import ExportOptions
 calls = {"save": savedmodel.tf.saved_model, "compare": savedmodel.gates}
 name, (model_dir, data_dir, base) = sys.argv[1], sys.argv[2:]
-options = savedmodel.ExportOptions(model_dir=model_dir, data_dir=data_dir, export_base=base)
+options = ExportOptions(model_dir=model_dir, data_dir=data_dir, export_base=base)
 real = getattr(calls[name], name)
 def killed(*args, **kwargs):
     real(*args, **kwargs)

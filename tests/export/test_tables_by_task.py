@@ -6,7 +6,8 @@ import tensorflow as tf
 
 from export.client.snapshot import GraphSnapshot
 from export.graph_tables import GraphTables, table_bytes
-from export.savedmodel import ExportOptions, export
+from export.options import ExportOptions
+from export.savedmodel import export
 from input_pipeline.spec import INPUT_OWNERS
 from mgoe_tf.models.base import Lookup, Table
 from mgoe_tf.models.baselines.mmoe import MMoE

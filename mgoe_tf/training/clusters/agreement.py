@@ -9,7 +9,6 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from mgoe_tf.training.loop import Hook, Losses, Run
 from mgoe_tf.training.stopping import StopRequest
 
 # Steps after which workers ask each other whether one was told to end: an all-reduce of one number.
@@ -41,6 +40,11 @@ class Agreement:
         result = self._total(tf.constant(values, tf.float64))
         return np.asarray(self._strategy.experimental_local_results(result)[0])
 
+    def of_chief(self, value: float, *, is_chief: bool) -> float:
+        """What the chief says."""
+        (told,) = self.total(value if is_chief else 0.0)
+        return float(told)
+
     def meet(self) -> None:
         """Returns once all workers are here."""
         self.total(0.0)
@@ -69,28 +73,3 @@ class AgreedStop(StopRequest):
             if votes:
                 self._agreed = self._heard.number or signal.SIGTERM
         return self._agreed
-
-
-class AgreedValidation(Hook):
-    """All workers evaluate, and go by what the chief found.
-
-    Args:
-      validation: of this worker.
-      agreement: of the workers.
-      is_chief: whether this one is it.
-    """
-
-    def __init__(self, validation: Hook, agreement: Agreement, *, is_chief: bool) -> None:
-        self._validation = validation
-        self._agreement = agreement
-        self._is_chief = is_chief
-
-    def after_step(self, run: Run, losses: Losses) -> None:
-        self._validation.after_step(run, losses)
-
-    def after_epoch(self, run: Run) -> None:
-        self._validation.after_epoch(run)
-        position = run.position
-        found = (position.best_score, float(position.epochs_since_best))
-        told = self._agreement.total(*(found if self._is_chief else (0.0, 0.0))).tolist()
-        position.best_score, position.epochs_since_best = told[0], int(told[1])

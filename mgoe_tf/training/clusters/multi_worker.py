@@ -8,6 +8,7 @@ again.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import tempfile
 from collections.abc import Callable
@@ -15,14 +16,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from input_pipeline.dataset import open_examples
 from input_pipeline.files import filesystem
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.evaluation.evaluator import Evaluator
 from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.training import board_layout, checkpoints, hooks, loop, summaries
-from mgoe_tf.training.batches import WINDOWS, TrainingBatches
-from mgoe_tf.training.clusters.agreement import AgreedStop, AgreedValidation, Agreement
+from mgoe_tf.training.batches import TrainingBatches, open_training_rows
+from mgoe_tf.training.clusters.agreement import AgreedStop, Agreement
 from mgoe_tf.training.clusters.lost import noticing_loss
 from mgoe_tf.training.clusters.place import Place
 from mgoe_tf.training.options import TrainOptions
@@ -35,7 +35,13 @@ from mgoe_tf.training.run_lock import run_lock
 from mgoe_tf.training.step import TrainingStep
 from mgoe_tf.training.stopping import StopRequest
 from mgoe_tf.training.trained_tasks import require_trained_tasks, trained_tasks
-from mgoe_tf.training.trainer import begin_run, evaluate_best, event_writers, make_step
+from mgoe_tf.training.trainer import (
+    begin_run,
+    evaluate_best,
+    event_writers,
+    make_step,
+    profiles,
+)
 
 
 def train(model_options: ModelOptions, options: TrainOptions, place: Place) -> dict[str, Any]:
@@ -54,13 +60,7 @@ def train(model_options: ModelOptions, options: TrainOptions, place: Place) -> d
         tf.keras.utils.set_random_seed(options.seed)
         with strategy.scope():
             model = checkpoints.new_model(spec, model_options, options)
-        examples = open_examples(
-            options.data_dir,
-            spec,
-            WINDOWS[options.train_rows],
-            model.feature_names,
-            skip_bad_records=options.skip_bad_records,
-        )
+        examples = open_training_rows(spec, options, model.feature_names)
         batch_size = min(options.batch_size, examples.num_rows)
         count = strategy.num_replicas_in_sync
         if batch_size < count:
@@ -171,11 +171,13 @@ class _Worker:
             validation_writer,
             metrics_file=filesystem.join(folder, "metrics_validation.json"),
             report=report,
+            # all save what is the best epoch by it, which is a sum over workers in part
+            agreed=functools.partial(self._agreement.of_chief, is_chief=self._is_chief),
         )
         found: list[loop.Hook] = [
             log,
             Phases(step, report=report),
-            AgreedValidation(validation, self._agreement, is_chief=self._is_chief),
+            validation,
             hooks.Checkpoints(saved, log, train_writer, every_steps=options.checkpoint_steps),
         ]
         if not self._is_chief:
@@ -183,7 +185,8 @@ class _Worker:
         weights = step.model.count_params()
         self._begin(position, train_writer, validation_writer, line, weights)
         flags = flags_of(self._model_options, options)
-        return [*found, line, RunCard(folder, spec, flags, weights=weights)]
+        card = RunCard(folder, spec, flags, weights=weights)
+        return [*found, line, *profiles(options), card]
 
     def _begin(
         self,

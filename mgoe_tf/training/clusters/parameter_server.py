@@ -12,11 +12,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from input_pipeline.dataset import open_examples
 from input_pipeline.spec import DatasetSpec
 from mgoe_tf.models.options import ModelOptions
 from mgoe_tf.training import board_layout, checkpoints, summaries
-from mgoe_tf.training.batches import WINDOWS, TrainingBatches
+from mgoe_tf.training.batches import TrainingBatches, open_training_rows
 from mgoe_tf.training.clusters.coordinator import (
     RemoteWorkers,
     ThisProcess,
@@ -41,9 +40,6 @@ from mgoe_tf.training.stopping import StopRequest
 from mgoe_tf.training.tasks import MultiTask
 from mgoe_tf.training.trained_tasks import require_trained_tasks
 from mgoe_tf.training.trainer import begin_run, evaluate_best, event_writer, make_step
-
-# For how long a process that was told to end waits for the evaluator.
-_EXIT_SECONDS = 20.0
 
 
 class UncountedTask(MultiTask):
@@ -107,13 +103,7 @@ def train(
                 model = checkpoints.new_model(spec, model_options, options)
             orders = row_orders(model)
             model.embeddings.row_orders = orders.by_table()
-            examples = open_examples(
-                options.data_dir,
-                spec,
-                WINDOWS[options.train_rows],
-                model.feature_names,
-                skip_bad_records=options.skip_bad_records,
-            )
+            examples = open_training_rows(spec, options, model.feature_names)
             units = WorkUnits(examples, options)
             num_steps = options.epochs * units.steps_per_epoch
             with strategy.scope():
@@ -125,7 +115,7 @@ def train(
                 lookup = checkpoints.make_lookup(options.model_dir, spec, model)
             source = TrainingBatches(examples, lookup, spec, options)
             saved = ClusterCheckpoints(
-                options.model_dir, step, orders, keep=options.keep_checkpoints
+                options.model_dir, step, orders, keep=options.keep_checkpoints, stop=stop
             )
             chief = _Chief(
                 spec,
@@ -169,7 +159,7 @@ class _Chief:
     def train(self, stop: StopRequest) -> None:
         saved, line, options = self._saved, self._line, self._options
         position = saved.restore()
-        saved.write_finished(None)
+        saved.remove_finished()
         run = Run(position, len(self._units), options.epochs)
         hooks = self._hooks(position)
         units = UnitRun(
@@ -198,7 +188,7 @@ class _Chief:
             exit_where_told(stop, run, ())
         for hook in hooks:
             hook.end(run)
-        saved.write_finished(position.epoch)
+        saved.write_finished(position.epoch, options)
         line.clear()
 
     def _hooks(self, position: Position) -> list[Hook]:
@@ -244,4 +234,4 @@ class _SaveAtExit(Hook):
         self._saved = saved
 
     def before_exit(self, run: Run) -> None:
-        self._saved.save(run.position, wait_seconds=_EXIT_SECONDS)
+        self._saved.save(run.position)

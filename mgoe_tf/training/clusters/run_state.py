@@ -4,7 +4,7 @@
   latest/             as of any run, and the order of the rows of id tables (`row_order.py`)
   best/               rows in the order of their indices, as of any run
   validated.json      the latest evaluated epoch and the best one's score, a `Position`
-  finished.json       how many epochs the run has come to
+  finished.json       how many epochs the run has come to, of those that were asked for
 """
 
 from __future__ import annotations
@@ -21,12 +21,18 @@ from mgoe_tf.layers.row_order import RowOrders, to_index_order
 from mgoe_tf.models.base import RankingModel
 from mgoe_tf.training import checkpoints
 from mgoe_tf.training.optimizers import inner_optimizer
+from mgoe_tf.training.options import TrainOptions
 from mgoe_tf.training.position import Position
 from mgoe_tf.training.run_checkpoints import RunCheckpoints
 from mgoe_tf.training.step import TrainingStep
+from mgoe_tf.training.stopping import StopRequest
 
 _POSITION = re.compile(r"position-(\d+)\.json")
 POLL_SECONDS = 1.0
+# For how long a process that was told to end waits for the evaluator.
+_EXIT_SECONDS = 20.0
+# Options that tell where a run ends, and that --resume may change.
+_ENDS = ("epochs", "patience")
 
 
 def row_orders(model: RankingModel) -> RowOrders:
@@ -46,11 +52,19 @@ class ClusterCheckpoints(RunCheckpoints):
       step: as of `RunCheckpoints`.
       orders: of the rows.
       keep: how many of the latest checkpoints are kept, at least 2.
+      stop: a request not to wait for long.
     """
 
     def __init__(
-        self, model_dir: str, step: TrainingStep, orders: RowOrders, *, keep: int = 2
+        self,
+        model_dir: str,
+        step: TrainingStep,
+        orders: RowOrders,
+        *,
+        keep: int = 2,
+        stop: StopRequest | None = None,
     ) -> None:
+        self._stop = StopRequest() if stop is None else stop
         self._keep = max(2, keep)
         super().__init__(model_dir, step, keep=self._keep)
         self._state.row_orders = orders
@@ -99,19 +113,14 @@ class ClusterCheckpoints(RunCheckpoints):
         self._require_order()
         return Position.read(self._position_file(number))
 
-    def save(self, position: Position, wait_seconds: float = math.inf) -> None:
-        """Saves the run, once the checkpoint that makes room for it needs no evaluation.
-
-        Args:
-          position: where it stands.
-          wait_seconds: for how long that is waited for.
-        """
+    def save(self, position: Position) -> None:
+        """Saves the run, once the checkpoint that makes room for it needs no evaluation."""
         kept = self._latest.checkpoints
         if len(kept) == self._keep:
             oldest = int(kept[0].rpartition("-")[2])
             for epoch, number in self.epochs().items():
                 if number == oldest:
-                    self.wait_for(epoch, wait_seconds)
+                    self.wait_for(epoch)
         super().save(position)
 
     def validated(self) -> Position:
@@ -122,32 +131,49 @@ class ClusterCheckpoints(RunCheckpoints):
     def write_validated(self, position: Position) -> None:
         position.write(filesystem.join(self._model_dir, "checkpoints", "validated.json"))
 
-    def wait_for(self, epoch: int, seconds: float = math.inf) -> None:
-        """Waits until an epoch was evaluated, as long as its checkpoint is there to be."""
-        last = time.monotonic() + seconds
+    def wait_for(self, epoch: int) -> None:
+        """Waits until an epoch was evaluated, as long as its checkpoint is there to be.
+
+        Not for long once there was a request to stop: the evaluator may have heard it, too.
+        """
+        last = math.inf
         while self.validated().epoch < epoch and epoch in self.epochs():
-            if time.monotonic() >= last:
+            now = time.monotonic()
+            if self._stop.number is not None:
+                last = min(last, now + _EXIT_SECONDS)
+            if now >= last:
                 return
             time.sleep(POLL_SECONDS)
 
-    def finished(self) -> int | None:
-        """The epochs of the run, once it has come to its end."""
+    def finished(self, options: TrainOptions) -> int | None:
+        """The epochs of the run, once it has come to the end that the options ask for.
+
+        What an earlier process wrote, which had been asked for less, does not count.
+        """
         path = self._finished_file
         if not filesystem.exists(path):
             return None
-        epochs: int = read_json(path, "Delete it, and go on with --resume")["epochs"]
-        return epochs
+        found = read_json(path, "Delete it, and go on with --resume")
+        epochs: int = found["epochs"]
+        return epochs if found.get("asked") == _asked(options) else None
 
-    def write_finished(self, epochs: int | None) -> None:
-        """Says that the run has come to its end, or, by None, that it goes on."""
-        if epochs is not None:
-            checkpoints.write_json(self._finished_file, {"epochs": epochs})
-        elif filesystem.exists(self._finished_file):
+    def write_finished(self, epochs: int, options: TrainOptions) -> None:
+        """Says that the run has come to the end that the options ask for."""
+        contents = {"epochs": epochs, "asked": _asked(options)}
+        checkpoints.write_json(self._finished_file, contents)
+
+    def remove_finished(self) -> None:
+        """Says that the run goes on."""
+        if filesystem.exists(self._finished_file):
             filesystem.remove(self._finished_file)
 
     @property
     def _finished_file(self) -> str:
         return filesystem.join(self._model_dir, "checkpoints", "finished.json")
+
+
+def _asked(options: TrainOptions) -> dict[str, int]:
+    return {name: getattr(options, name) for name in _ENDS}
 
 
 def put_in_index_order(step: TrainingStep, orders: RowOrders) -> None:

@@ -49,10 +49,11 @@ class EpochValidation:
         report: Callable[[str], None],
     ) -> None:
         model = checkpoints.new_model(spec, model_options, options)
-        self._step = make_step(model, options, num_steps=1)
+        # none is taken
+        self._step = make_step(model, options, num_steps=options.warmup_steps + 1)
         self._orders = row_orders(model)
         self._saved = ClusterCheckpoints(options.model_dir, self._step, self._orders)
-        self._epochs = options.epochs
+        self._options = options
         self._position = self._saved.validated()
         writer = event_writer(
             options.model_dir,
@@ -89,14 +90,14 @@ class EpochValidation:
             position.step = self._saved.restore_epoch(number).step
             put_in_index_order(self._step, self._orders)
             position.epoch = epoch - 1
-            self._hook.after_epoch(Run(position, 1, self._epochs))
+            self._hook.after_epoch(Run(position, 1, self._options.epochs))
             self._saved.write_validated(position)
         return position.epoch
 
     @property
     def is_finished(self) -> bool:
         """Whether the run has come to its end, and its last epoch was evaluated."""
-        epochs = self._saved.finished()
+        epochs = self._saved.finished(self._options)
         return epochs is not None and self._position.epoch >= epochs
 
 

@@ -7,7 +7,8 @@ that the other tests write themselves are tried.
 import grpc
 import pytest
 
-from export.savedmodel import ExportOptions, export
+from export.options import ExportOptions
+from export.savedmodel import export
 from export.server.model_server import Server
 from export.server.options import ServeOptions
 from input_pipeline.preparation_options import PreparationOptions

@@ -41,7 +41,17 @@ def _begun(options: TrainOptions) -> TrainingStep:
     spec = checkpoints.read_trained_spec(options)
     checkpoints.write_run(options.model_dir, spec, OPTIONS[options.model], options)
     model = checkpoints.new_model(spec, OPTIONS[options.model], options)
-    return make_step(model, options, num_steps=1)
+    return make_step(model, options, num_steps=30)
+
+
+def _write_filled(options: TrainOptions) -> TrainingStep:
+    """A run that has come to the end of an epoch after 70 steps."""
+    step = _begun(options)
+    _fill(step)
+    saved = RunCheckpoints(options.model_dir, step)
+    saved.save_best(1)
+    saved.save(Position(epoch=1, step=70))
+    return step
 
 
 def _fill(step: TrainingStep) -> None:
@@ -61,11 +71,7 @@ def _ids(model_dir: str, name: str) -> list[bytes]:
 def test_every_weight_and_moment_follows_its_id(two_days, tmp_path, model, ema_decay):
     changes = {"model": model, "ema_decay": ema_decay}
     old_options = _options(two_days.before, tmp_path / "old", **changes)
-    old = _begun(old_options)
-    _fill(old)
-    saved = RunCheckpoints(old_options.model_dir, old)
-    saved.save_best(1)
-    saved.save(Position(epoch=1, step=70))
+    old = _write_filled(old_options)
     options = _options(
         two_days.after, tmp_path / "new", warm_start=old_options.model_dir, **changes
     )
@@ -123,11 +129,7 @@ def test_every_weight_and_moment_follows_its_id(two_days, tmp_path, model, ema_d
 def test_hashed_tables_stay_as_they_are(two_days, tmp_path):
     changes = {"id_tables": "hashed", "hash_rows": 50}
     old_options = _options(two_days.before, tmp_path / "old", **changes)
-    old = _begun(old_options)
-    _fill(old)
-    saved = RunCheckpoints(old_options.model_dir, old)
-    saved.save_best(1)
-    saved.save(Position(epoch=1, step=70))
+    old = _write_filled(old_options)
     options = _options(
         two_days.after, tmp_path / "new", warm_start=old_options.model_dir, **changes
     )
@@ -143,6 +145,16 @@ def test_hashed_tables_stay_as_they_are(two_days, tmp_path):
     more = dataclasses.replace(options, hash_rows=60)
     with pytest.raises(ValueError, match=r"--hash_rows=60: the model in .* was trained with 50"):
         warm_start.require_startable(spec, OPTIONS["mmoe"], more)
+
+
+def test_goes_on_from_a_run_of_another_schedule(two_days, tmp_path):
+    old = _options(two_days.before, tmp_path / "old", schedule="cosine", warmup_steps=20)
+    _write_filled(old)
+    options = _options(two_days.after, tmp_path / "new", warm_start=old.model_dir)
+    new = _begun(options)
+    assert "after 70 steps; " in warm_start.apply(new, options, make_step)
+    rate = inner_optimizer(new.optimizer).learning_rate.numpy()
+    assert rate == pytest.approx(options.learning_rate)
 
 
 @pytest.fixture(scope="module")

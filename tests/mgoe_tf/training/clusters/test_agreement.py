@@ -1,13 +1,18 @@
 """Workers that stop after the same step, and go by what the chief found."""
 
+import functools
 import signal
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mgoe_tf.training.clusters.agreement import AgreedStop, AgreedValidation, Agreement
-from mgoe_tf.training.loop import Hook, Run, exit_where_told
+from mgoe_tf.training import checkpoints
+from mgoe_tf.training.clusters.agreement import AgreedStop, Agreement
+from mgoe_tf.training.hooks import Validation
+from mgoe_tf.training.loop import Run, exit_where_told
+from mgoe_tf.training.optimizers import LazyAdam
 from mgoe_tf.training.position import Position
 from mgoe_tf.training.stopping import Interrupted, StopRequest
 
@@ -57,15 +62,33 @@ def test_all_stop_where_one_was_told(own: int | None, expected: int) -> None:
     assert len(others.asked) == 1
 
 
-class _Found(Hook):
-    def after_epoch(self, run: Run) -> None:
-        run.position.finish_epoch(0.6)
+class _Validation(Validation):
+    """Of epochs that are worth so much to this worker."""
+
+    def __init__(self, scores: list[float], agreement: _Others, *, is_chief: bool) -> None:
+        agreed = functools.partial(Agreement.of_chief, agreement, is_chief=is_chief)
+        model = types.SimpleNamespace(diagnostics=lambda: {}, trainable_variables=[])
+        step = types.SimpleNamespace(model=model, optimizer=LazyAdam())
+        super().__init__(None, step, self, None, metrics_file="", report=print, agreed=agreed)
+        self._scores = iter(scores)
+        self.best: list[int] = []
+
+    def save_best(self, epoch: int) -> None:
+        self.best.append(epoch)
+
+    def _evaluate(self, run: Run):
+        values = {"auc": next(self._scores), "logloss": 0.5}
+        return {"average": values, "tasks": {"click": values}, "rows": 9}
 
 
-def test_the_score_is_the_chief_s() -> None:
-    chief, other = Run(Position(step=7), 5, 2), Run(Position(step=7), 5, 2)
-    AgreedValidation(_Found(), _Others(0.0, 0.0), is_chief=True).after_epoch(chief)
-    AgreedValidation(_Found(), _Others(0.5, 3.0), is_chief=False).after_epoch(other)
-    assert (chief.position.best_score, chief.position.epochs_since_best) == (0.6, 0)
-    assert (other.position.best_score, other.position.epochs_since_best) == (0.5, 3)
-    assert other.position.epoch == 1
+def test_the_score_of_an_epoch_is_the_chief_s(monkeypatch) -> None:
+    monkeypatch.setattr(checkpoints, "write_json", lambda *of: None)
+    for is_chief, said in ((True, 0.0), (False, 0.6)):
+        run = Run(Position(step=7), 5, 2)
+        validation = _Validation([0.6, 0.7], _Others(said), is_chief=is_chief)
+        validation.after_epoch(run)
+        validation.after_epoch(run)
+        expected = (0.7, 0, [1, 2]) if is_chief else (0.6, 1, [1])
+        position = run.position
+        assert (position.best_score, position.epochs_since_best, validation.best) == expected
+        assert position.epoch == 2
