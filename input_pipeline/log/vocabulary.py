@@ -143,11 +143,14 @@ def _appearance(
     changes[windows.bounds[1:-1]] = True
     moment = np.cumsum(changes, dtype=np.int32)
     present = np.flatnonzero(first < len(moment))
+    appeared = moment[first[present]]
     # The codes ascend, so at equal times the smaller value comes first.
-    code_of_row = present[stable_order(moment[first[present]])]
+    order = stable_order(appeared)
+    known = np.searchsorted(appeared[order], moment[windows.bounds[1:] - 1], "right")
+    code_of_row = present[order]
+    del present, appeared, order
     row_of_code = np.full(len(column.values), -1, np.int32)
     row_of_code[code_of_row] = np.arange(len(code_of_row), dtype=np.int32)
-    known = np.searchsorted(moment[first[code_of_row]], moment[windows.bounds[1:] - 1], "right")
     values = column.values[code_of_row]
     return row_of_code, {"codes": code_of_row, "values": values, "known": known}
 
