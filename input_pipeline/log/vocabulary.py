@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from input_pipeline.feature import Vocabulary
-from input_pipeline.files import filesystem
+from input_pipeline.files import filesystem, stored
 from input_pipeline.graph.node_table import Column as TableColumn
 from input_pipeline.graph.node_table import DenseColumn, ListColumn
 from input_pipeline.graph.ragged import taken
@@ -207,7 +207,7 @@ def read_ids(data_dir: str, spec: DatasetSpec, name: str) -> RawIds:
     """
     vocabulary = spec.vocabulary(name)
     path = filesystem.join(data_dir, "vocabulary", f"{name}.txt")
-    ids = from_lines(filesystem.read_bytes(path), vocabulary.dtype, path)
+    ids = from_lines(b"".join(stored.pieces(path)), vocabulary.dtype, path)
     if len(ids) != vocabulary.size:
         raise ValueError(f"{path}: the spec tells of {vocabulary.size} ids, got {len(ids)}")
     return ids
@@ -263,7 +263,7 @@ def embedded_side_feature(data_dir: str, spec: DatasetSpec, name: str) -> NDArra
     values = np.full(len(owner_rows), -1, np.int32)
     for cut in range(len(spec.cuts) - 1, 0, -1):
         file = f"{feature.column}.npy"
-        at_cut = filesystem.load_array(filesystem.join(data_dir, "graph", str(cut), file))
+        at_cut = stored.load_array(filesystem.join(data_dir, "graph", str(cut), file))
         values[: len(at_cut)] = at_cut
     # -1, of a node that has none, is the last one
     feature_rows = np.append(embedding_rows(data_dir, spec, ids), np.int32(0))
