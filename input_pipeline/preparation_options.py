@@ -81,6 +81,12 @@ class PreparationOptions:
         "spark: events, pairs or nodes that a worker holds in memory at once, about; some 200 "
         "bytes of its memory each.",
     )
+    spark_file_bytes: int = option(
+        1 << 30,
+        "spark: a column of the graph, or a vocabulary, of more bytes than this lies in parts of "
+        "--spark_part_rows rows in place of one file: columns as Parquet (node, value), "
+        "vocabularies as text. All commands read both.",
+    )
     partition_filter: str = option(
         "",
         "spark: which partitions are read, as \"dt >= '2026-01-01'\": of a table any condition of "
@@ -315,6 +321,7 @@ class PreparationOptions:
             ("min_user_events", 1),
             ("num_shards", 1),
             ("spark_part_rows", 1),
+            ("spark_file_bytes", 0),
             ("num_workers", 0),
             ("seed", 0),
             ("users", 1),

@@ -1,32 +1,28 @@
-"""Prepares a data set: python -m input_pipeline.prepare --source=... --input=... --data_dir=...
-
-A little long, to keep the stages of a run and what they tell of it in one place.
-"""
+"""Prepares a data set: python -m input_pipeline.prepare --source=... --input=... --data_dir=..."""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
-import hashlib
 import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from absl import logging
 
 from input_pipeline.commands.command import run_command
 from input_pipeline.commands.stages import Stages
+from input_pipeline.dry_run import DryRunOptions, told_of
 from input_pipeline.engines.engine import (
     DatasetStatistics,
     Engine,
     IndexDescription,
     LogDescription,
     WindowDescription,
-    graph_name,
 )
+from input_pipeline.engines.grouping_checksum import grouping_checksum
 from input_pipeline.engines.registry import make_engine
 from input_pipeline.feature import NODES, Feature, Transform
 from input_pipeline.features.provider import LogFacts
@@ -34,14 +30,13 @@ from input_pipeline.features.registry import describe_features
 from input_pipeline.files import filesystem
 from input_pipeline.files.temporary_directory import temporary_directory
 from input_pipeline.log.windows import split_of
+from input_pipeline.log_choices import choose_rows, choose_split, tell_what_order_means
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.records.packing import pack
 from input_pipeline.report import data_report as report
 from input_pipeline.report import telling
 from input_pipeline.report.window_warnings import window_warnings
 from input_pipeline.spec import SPEC_FILE, DatasetSpec, Task
-
-_BLOCK_NODES = 1 << 22
 
 
 def prepare(preparation: PreparationOptions) -> DatasetSpec:
@@ -52,14 +47,7 @@ def prepare(preparation: PreparationOptions) -> DatasetSpec:
       FileExistsError: where `data_dir` exists.
       ImportError: where the engine needs what is not installed.
     """
-    if not preparation.data_dir:
-        raise ValueError("--data_dir: must name the directory to write, got ''")
-    final = preparation.data_dir.rstrip("/")
-    if filesystem.exists(final):
-        raise FileExistsError(f"--data_dir: must not exist yet, got {final}")
-    # An object store has no rename: what goes there is made locally and copied, the spec last.
-    remote = filesystem.is_remote(final)
-    temporary = tempfile.mkdtemp() if remote else temporary_directory(final)
+    final, temporary = _places(preparation)
     try:
         with make_engine(preparation, temporary) as engine:
             spec = write_data_set(engine)
@@ -70,22 +58,41 @@ def prepare(preparation: PreparationOptions) -> DatasetSpec:
     return spec
 
 
+def dry_run(preparation: PreparationOptions) -> str:
+    """Reads a log and numbers its ids as `prepare` does; tells what that would write.
+
+    Raises:
+      ValueError, FileExistsError, ImportError: what `prepare` finds out by then.
+    """
+    _, temporary = _places(preparation)
+    try:
+        with make_engine(preparation, temporary) as engine:
+            log, spec, _ = _indexed(engine, Stages())
+    finally:
+        filesystem.remove_tree_quietly(temporary)
+    return told_of(log, spec, preparation)
+
+
+def _places(preparation: PreparationOptions) -> tuple[str, str]:
+    """The directory to write, and where it is written until it is complete."""
+    if not preparation.data_dir:
+        raise ValueError("--data_dir: must name the directory to write, got ''")
+    final = preparation.data_dir.rstrip("/")
+    if filesystem.exists(final):
+        raise FileExistsError(f"--data_dir: must not exist yet, got {final}")
+    # An object store has no rename: what goes there is made locally and copied, the spec last.
+    remote = filesystem.is_remote(final)
+    return final, tempfile.mkdtemp() if remote else temporary_directory(final)
+
+
 def write_data_set(engine: Engine) -> DatasetSpec:
     """Runs an engine's stages; writes the report and the spec, without which nothing is accepted.
 
     Args:
       engine: it tells the options and the directory.
     """
-    preparation, data_dir = engine.preparation, engine.data_dir
-    for folder in ("vocabulary", "graph", "examples"):
-        filesystem.make_dirs(filesystem.join(data_dir, folder))
-    stages = Stages()
-    stages.begin("reading the log")
-    log = engine.read()
-    rows, split = choose_rows(log, preparation), choose_split(log, preparation)
-    tell_what_order_means(log, preparation, split)
-    stages.begin("numbering users and items")
-    spec, facts = describe(log, engine.index(rows, split), preparation, rows, split)
+    data_dir, stages = engine.data_dir, Stages()
+    _, spec, facts = _indexed(engine, stages)
     engine.begin(spec, facts)
     num_windows = len(spec.cuts) + 1
     windows = []
@@ -107,52 +114,24 @@ def write_data_set(engine: Engine) -> DatasetSpec:
     return spec
 
 
+def _indexed(engine: Engine, stages: Stages) -> tuple[LogDescription, DatasetSpec, LogFacts]:
+    """Runs the first two stages of an engine."""
+    preparation = engine.preparation
+    for folder in ("vocabulary", "graph", "examples"):
+        filesystem.make_dirs(filesystem.join(engine.data_dir, folder))
+    stages.begin("reading the log")
+    log = engine.read()
+    rows, split = choose_rows(log, preparation), choose_split(log, preparation)
+    tell_what_order_means(log, preparation, split)
+    stages.begin("numbering users and items")
+    return log, *describe(log, engine.index(rows, split), preparation, rows, split)
+
+
 def _write_graph(engine: Engine, cut: int) -> None:
     engine.pairs(cut)
     if cut == 1:
         engine.group()
     engine.edges(cut)
-
-
-def choose_rows(log: LogDescription, preparation: PreparationOptions) -> str:
-    """What a row is, as told or by what the log has.
-
-    Raises:
-      ValueError: exposures are asked for, and the log has none.
-    """
-    rows = preparation.rows or ("exposures" if log.has_exposures else "pairs")
-    if rows == "exposures" and not log.has_exposures:
-        raise ValueError(
-            "--rows=exposures: needs a log of exposures, but every line has a behaviour"
-        )
-    return rows
-
-
-def choose_split(log: LogDescription, preparation: PreparationOptions) -> str:
-    """How rows are ordered into windows, as told or by what the log has."""
-    without_order = log.timestamp_unit is None or log.single_time is not None
-    return preparation.split or ("order" if without_order else "time")
-
-
-def tell_what_order_means(log: LogDescription, preparation: PreparationOptions, split: str) -> None:
-    """Says on the terminal what follows from a log without times, or with a single one."""
-    if split != "order" or (log.timestamp_unit is not None and log.single_time is None):
-        return
-    reason = "the log has no times"
-    if log.single_time is not None:
-        reason = f"all lines have the time {log.single_time}"
-    elif preparation.source in ("csv", "parquet", "orc", "table"):
-        reason = "there is no --timestamp_column"
-    windows = "--cuts cut each user's lines by their position"
-    if preparation.cuts is None:
-        windows = "each user's last line is test, and the one before validation"
-    logging.warning(
-        "%s, so that lines are ordered within each user alone, as they are in the files "
-        "(--split=order): %s; rows may read what other users did later, and there are no ages "
-        "(--activity_features). --split=random draws the windows instead",
-        reason,
-        windows,
-    )
 
 
 def describe(
@@ -231,7 +210,9 @@ def complete(
     )
     edges = [window.edges for window in windows if window.edges]
     by_window = [window.statistics for window in windows]
-    page = report.render(spec, statistics.log, by_window, edges, data_dir)
+    page = report.render(
+        spec, statistics.log, by_window, edges, statistics.graph, statistics.degrees
+    )
     filesystem.write_text(filesystem.join(data_dir, "report.html"), page)
     for text in window_warnings(spec, by_window):
         logging.warning("%s", text)
@@ -272,18 +253,6 @@ def _counts(spec: DatasetSpec, windows: Sequence[WindowDescription]) -> dict[str
     }
 
 
-def grouping_checksum(spec: DatasetSpec, data_dir: str) -> str:
-    """SHA-256 of which macro node each user and each item of history is in."""
-    folder = filesystem.join(data_dir, "graph", graph_name(1, len(spec.cuts)))
-    digest = hashlib.sha256()
-    for feature in spec.select(role="macro_id"):
-        # Local, as `data_dir` is while it is written, and maybe larger than memory.
-        macro = np.load(filesystem.join(folder, f"{feature.column}.npy"), mmap_mode="r")
-        for start in range(0, len(macro), _BLOCK_NODES):
-            digest.update(macro[start : start + _BLOCK_NODES].astype("<i4").tobytes())
-    return digest.hexdigest()
-
-
 def prepare_for_user(preparation: PreparationOptions) -> DatasetSpec:
     """As `prepare`, for commands: an interruption says what is left of it."""
     try:
@@ -298,14 +267,17 @@ def prepare_for_user(preparation: PreparationOptions) -> DatasetSpec:
         raise
 
 
-def _prepare(preparation: PreparationOptions) -> None:
+def _prepare(preparation: PreparationOptions, run: DryRunOptions) -> None:
+    if run.dry_run:
+        print(dry_run(preparation))
+        return
     spec = prepare_for_user(preparation)
     print(f"wrote {preparation.data_dir}: {json.dumps(spec.counts, indent=2)}")
 
 
 def main() -> None:
     """The command."""
-    run_command(_prepare, PreparationOptions, doc=__doc__)
+    run_command(_prepare, PreparationOptions, DryRunOptions, doc=__doc__)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,9 @@ change has a second name in NEW and is not copied; OLD stays as it is, and may b
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import dataclasses
 import hashlib
-import json
 from typing import Any
 
 from absl import flags
@@ -25,21 +23,23 @@ from input_pipeline.engines.engine import DatasetStatistics, WindowDescription
 from input_pipeline.engines.local.day_engine import DayEngine
 from input_pipeline.feature import NODES
 from input_pipeline.files import filesystem
-from input_pipeline.files.json_file import read_json
 from input_pipeline.files.paths import require_apart
 from input_pipeline.files.temporary_directory import temporary_directory
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import describe, with_transforms
-from input_pipeline.records.shard_index import read_index, write_index
+from input_pipeline.refreshed_files import link_graphs, link_shards, moved_counts
 from input_pipeline.report import data_report
-from input_pipeline.spec import NEWEST_ROWS, SPEC_FILE, DatasetSpec, read_spec
+from input_pipeline.sources import OF_ENGINES
+from input_pipeline.spec import SPEC_FILE, DatasetSpec, read_spec
 
-# Where the shards of each window of the earlier data set go.
-_MOVES = {"history": "history", "train": "train", "validation": "train", "test": "validation"}
 # What an earlier data set was told of its own log alone.
 _NOT_OF_A_DAY: dict[str, Any] = {
     **dict.fromkeys(("time_from", "time_to", "cuts")),
     "grouping_from": "",
+    "engine": "local",
+    "spark_master": "",
+    "spark_conf": (),
+    "partition_filter": "",
 }
 
 
@@ -55,8 +55,9 @@ class RefreshOptions:
     )
     input: tuple[str, ...] = option(
         (),
-        "The raw files of the day, of the form that --from was prepared from, as --input of "
-        "prepare. Every line must be later than all of before.",
+        "The raw files of the day, of the form that --from was prepared from (Parquet where that "
+        "was ORC or a table of Spark's), as --input of prepare. Every line must be later than all "
+        "of before.",
         is_path=True,
         repeated=True,
     )
@@ -139,6 +140,8 @@ def day_preparation(spec: DatasetSpec, options: RefreshOptions) -> PreparationOp
             f"--from={options.from_dir}: --min_user_events={told['min_user_events']} counts the "
             "lines of the whole log, and those that were left out are not kept"
         )
+    if spec.source in OF_ENGINES:
+        told["source"] = "parquet"
     return PreparationOptions(
         **told
         | {
@@ -164,7 +167,7 @@ def _write(engine: DayEngine, before: DatasetSpec, earlier: str, *, regroup: boo
     spec, facts = describe(log, index, engine.preparation, before.rows, before.split)
     # the day's records are read beside those of before, and lie as they do
     spec = dataclasses.replace(spec, record_packing=before.record_packing)
-    _link_graphs(before, spec, earlier, data_dir, grouping=not regroup)
+    link_graphs(before, spec, earlier, data_dir, grouping=not regroup)
     engine.begin(spec, facts)
     stages.begin("rows")
     described = engine.rows(window)
@@ -177,17 +180,18 @@ def _write(engine: DayEngine, before: DatasetSpec, earlier: str, *, regroup: boo
     engine.edges(window + 1)
     stages.begin("putting shards together")
     statistics = engine.finish()
-    _link_shards(earlier, data_dir)
+    link_shards(earlier, data_dir)
     stages.begin("writing the report")
     flag_values = spec.flags | {
         "input": [*before.flags["input"], *engine.preparation.input],
         "cut_times": [int(time) for time in spec.cut_times],
+        "time_from": before.flags["time_from"],
         "grouping_from": before.flags.get("grouping_from", ""),
     }
     spec = dataclasses.replace(
         spec,
         features=with_transforms(spec, statistics.transforms),
-        counts=spec.counts | _moved_counts(before, described),
+        counts=spec.counts | moved_counts(before, described),
         grouping=_regrouped(before, data_dir) if regroup else before.grouping,
         continues=(*before.continues, before.fingerprint()),
         flags=flag_values,
@@ -195,77 +199,6 @@ def _write(engine: DayEngine, before: DatasetSpec, earlier: str, *, regroup: boo
     _write_report(spec, engine.windows, statistics, data_dir)
     filesystem.write_bytes(filesystem.join(data_dir, SPEC_FILE), spec.to_json().encode())
     return spec
-
-
-def _link_graphs(
-    before: DatasetSpec, spec: DatasetSpec, earlier: str, data_dir: str, *, grouping: bool
-) -> None:
-    """The graphs of before; the latest of them is that of the new cut."""
-    source, target = (filesystem.join(folder, "graph") for folder in (earlier, data_dir))
-    cuts = len(spec.cuts)
-    names = {str(cut): str(cut) for cut in range(1, cuts)} | {"latest": str(cuts)}
-    for old, new in names.items():
-        filesystem.make_dirs(filesystem.join(target, new))
-        for name in filesystem.files_below(filesystem.join(source, old)):
-            if name != "graph.json":
-                filesystem.link(
-                    filesystem.join(source, old, name), filesystem.join(target, new, name)
-                )
-        told = read_json(filesystem.join(source, old, "graph.json"), "Prepare the data set again")
-        cut = int(new)
-        told |= {"cut": cut, "quantile": spec.cuts[cut - 1], "time": spec.cut_times[cut - 1]}
-        text = json.dumps(told, indent=2) + "\n"
-        filesystem.write_text(filesystem.join(target, new, "graph.json"), text)
-    if not grouping:
-        return
-    for name in ("projection.npz", *(f"{owner}_centroids.npy" for owner in NODES)):
-        if filesystem.exists(filesystem.join(source, name)):
-            filesystem.link(filesystem.join(source, name), filesystem.join(target, name))
-
-
-def _link_shards(earlier: str, data_dir: str) -> None:
-    """The shards of before under their new names, beside the day's; and the index of all."""
-    index = read_index(earlier)
-    of_split = collections.defaultdict(list)
-    for name in sorted(index):
-        split = name.partition("-")[0]
-        of_split[_MOVES[split]].append(name)
-    new_index = read_index(data_dir)  # of the test window
-    for split, names in of_split.items():
-        # those of training first: the shards of the newest window come last
-        names.sort(key=lambda name: (name.startswith("validation-"), name))
-        for number, name in enumerate(names):
-            new = f"{split}-{number:05d}-of-{len(names):05d}.tfrecord.gz"
-            filesystem.link(
-                filesystem.join(earlier, "examples", name),
-                filesystem.join(data_dir, "examples", new),
-            )
-            new_index[new] = index[name]
-    write_index(data_dir, new_index)
-
-
-def _moved_counts(before: DatasetSpec, day: WindowDescription) -> dict[str, Any]:
-    """Rows, labels and what is missing by split, with the day's as those of test."""
-    counts: dict[str, Any] = {NEWEST_ROWS: before.counts["rows"]["validation"]}
-    of_day = {
-        "rows": day.statistics.rows,
-        "missing_negatives": day.missing_negatives,
-        "dropped_cold_rows": day.dropped_cold_rows,
-    }
-    for name, number in of_day.items():
-        by_split: collections.Counter[str] = collections.Counter()
-        for split, value in before.counts[name].items():
-            by_split[_MOVES[split]] += value
-        counts[name] = {**by_split, "test": number}
-    for name in ("labels", "positives"):
-        by_task: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
-        for split, values in before.counts[name].items():
-            by_task[_MOVES[split]].update(values)
-        counts[name] = {
-            **{split: dict(values) for split, values in by_task.items()},
-            "test": getattr(day.statistics, name),
-        }
-    return counts
 
 
 def _regrouped(before: DatasetSpec, data_dir: str) -> str:
@@ -286,7 +219,9 @@ def _write_report(
     edges = [window.edges for window in windows if window.edges]
     # What columns hold is that of the day; its events by day would be a single bar.
     log = dataclasses.replace(statistics.log, by_day=None)
-    page = data_report.render(spec, log, [w.statistics for w in windows], edges, data_dir)
+    page = data_report.render(
+        spec, log, [w.statistics for w in windows], edges, statistics.graph, statistics.degrees
+    )
     filesystem.write_text(filesystem.join(data_dir, "report.html"), page)
 
 

@@ -202,11 +202,9 @@ class DatasetSpec:
                 f"{origin}: format_version must be {FORMAT_VERSION}, got {version!r}: the data set "
                 "is of another version of this package; prepare it again from its log"
             )
-        if isinstance(fields, dict):
-            fields.setdefault("continues", ())  # version 0.4.0 wrote none
+        if isinstance(fields, dict):  # version 0.4 wrote neither
+            fields = {"continues": (), "record_packing": {}} | fields
         known = {field.name for field in dataclasses.fields(cls)}
-        if isinstance(fields, dict):  # what version 0.4 wrote has none
-            fields.setdefault("record_packing", {})
         if not isinstance(fields, dict) or set(fields) != known:
             found = set(fields) if isinstance(fields, dict) else set()
             raise ValueError(

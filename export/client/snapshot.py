@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from export.client.node_values import NodeLists
 from input_pipeline.feature import Feature
-from input_pipeline.files import filesystem
+from input_pipeline.files import filesystem, stored
 from input_pipeline.log import vocabulary
 from input_pipeline.log.raw_ids import IdIndex, RawIds, as_array
 from input_pipeline.spec import read_spec
@@ -43,7 +43,7 @@ class GraphSnapshot:
         self._lists = functools.cache(self._read_lists)
 
     def _read_column(self, name: str) -> NDArray[Any]:
-        return filesystem.load_array(filesystem.join(self._folder, f"{name}.npy"))
+        return stored.load_array(filesystem.join(self._folder, f"{name}.npy"))
 
     def _macro(self, owner: str) -> NDArray[Any]:
         return self._column(self.spec.select(owner, "macro_id")[0].column)
@@ -132,4 +132,4 @@ class GraphSnapshot:
         return found
 
     def _read_lists(self, name: str) -> dict[str, NDArray[Any]]:
-        return dict(filesystem.load_arrays(filesystem.join(self._folder, f"{name}.npz")))
+        return stored.load_arrays(filesystem.join(self._folder, f"{name}.npz"))

@@ -24,6 +24,7 @@ from input_pipeline.feature import Transform, Vocabulary
 from input_pipeline.features.provider import LogFacts
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.report.log_statistics import LogStatistics
+from input_pipeline.report.macro_graph import Degrees, MacroGraph
 from input_pipeline.report.macro_statistics import EdgeStatistics
 from input_pipeline.report.window_statistics import WindowStatistics
 from input_pipeline.spec import DatasetSpec, SourceFile
@@ -99,10 +100,14 @@ class DatasetStatistics:
     Attributes:
       log: what the report shows of the whole log.
       transforms: of every numeric feature, by name, over the events up to t_{n-1}.
+      graph: the macro graph at the end.
+      degrees: by owner, at the end.
     """
 
     log: LogStatistics
     transforms: Mapping[str, Transform]
+    graph: MacroGraph
+    degrees: Mapping[str, Degrees]
 
 
 def graph_name(cut: int, num_cuts: int) -> str:
@@ -191,7 +196,8 @@ class Engine(abc.ABC):
         """Joins new nodes to the macro nodes and computes what is known of each node at a cut.
 
         Writes the columns of `features/` to `graph/<name>/<column>.npy` or, of lists, `.npz`, each
-        [U, ...] or [I, ...] in vocabulary order, and `graph/<name>/graph.json`.
+        [U, ...] or [I, ...] in vocabulary order, and `graph/<name>/graph.json`. What is too large
+        for a file is left in parts (`files/stored.py`) after the records of the window.
         """
 
     @abc.abstractmethod

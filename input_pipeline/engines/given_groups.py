@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, BinaryIO
+from typing import Any
 
-from input_pipeline.files import filesystem
+from input_pipeline.engines.grouping_checksum import grouping_checksum
+from input_pipeline.files import filesystem, stored
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.spec import DatasetSpec, read_spec
 
 # What decides on places, beside the pairs.
 _FLAGS = ("grouping", "grouping_scale", "grouping_power", "preference", "beta")
-_BLOCK_BYTES = 1 << 22
 
 
 class GivenGroups:
@@ -24,7 +24,7 @@ class GivenGroups:
       data_dir: of that one, which has its vocabularies already.
 
     Raises:
-      ValueError: it groups by other flags, or other nodes.
+      ValueError: it groups by other flags, or other nodes, or has grouped again since history.
     """
 
     def __init__(self, preparation: PreparationOptions, spec: DatasetSpec, data_dir: str):
@@ -55,6 +55,11 @@ class GivenGroups:
                     f"--grouping_from: {preparation.grouping_from} must know the same {owner}s at "
                     f"the end of history: {theirs} are known there, and {known} here"
                 )
+        if given.grouping != grouping_checksum(given, preparation.grouping_from):
+            raise ValueError(
+                f"--grouping_from: {preparation.grouping_from} has macro nodes of later than "
+                "history (input_pipeline.refresh --regroup); take one that it goes on from"
+            )
 
     def path(self, *names: str) -> str:
         """Of a file of the other data set's `graph/`."""
@@ -69,15 +74,12 @@ class GivenGroups:
 def _digest(path: str, lines: int) -> str:
     """SHA-256 of the first lines of a file."""
     digest = hashlib.sha256()
-    with filesystem.open_binary(path) as file:
-        _take(file, lines, digest)
-    return digest.hexdigest()
-
-
-def _take(file: BinaryIO, lines: int, digest: Any) -> None:
-    while lines > 0 and (block := file.read(_BLOCK_BYTES)):
+    for block in stored.pieces(path):
         found = block.count(b"\n")
         if found > lines:
             block = b"\n".join(block.split(b"\n", lines)[:lines]) + b"\n"
         digest.update(block)
         lines -= found
+        if lines <= 0:
+            break
+    return digest.hexdigest()

@@ -53,6 +53,15 @@ class Moments:
         """Takes in what another has."""
         self._parts += other._parts
 
+    def merged(self) -> NDArray[Any]:
+        """All parts as one, float64 [6, W]."""
+        count, means, squares, low, high, is_missing = np.moveaxis(self.parts(), 1, 0)
+        total = count.sum(axis=0)
+        mean = (count * means).sum(axis=0) / np.maximum(total, 1)
+        squares = (squares + count * (means - mean) ** 2).sum(axis=0)
+        ends = low.min(axis=0), high.max(axis=0)
+        return np.stack([total, mean, squares, *ends, is_missing.any(axis=0)])
+
     def complete(self, transform: Transform, num_parts: int | None = None) -> Transform:
         """The transform by what was taken in; `none` leaves numbers as they are.
 

@@ -246,11 +246,19 @@ def copy(source: str, target: str) -> None:
 
 
 def link(source: str, target: str) -> None:
-    """Gives a file that is never written to again a second name, or copies it where none can be."""
+    """Gives a file that is never written to again a second name, or copies it where none can be.
+
+    Raises:
+      FileExistsError: the name is taken; what has it may be the file itself, and is left alone.
+    """
     if not is_remote(source) and not is_remote(target):
-        with contextlib.suppress(OSError):  # across file systems, or where there are no links
+        try:
             os.link(source, target)
             return
+        except FileExistsError:
+            raise
+        except OSError:  # across file systems, or where there are no links
+            pass
     copy(source, target)
 
 

@@ -60,9 +60,9 @@ class Grouping:
     theta_low: float
 
 
-def grouping_matrix(matrix: sparse.csr_matrix, options: GroupingOptions) -> sparse.csr_matrix:
+def grouping_matrix(matrix: sparse.csr_matrix, preference: bool) -> sparse.csr_matrix:
     """What nodes are placed by: S, or [S > 0] without preference."""
-    if options.preference:
+    if preference:
         return matrix
     return sparse.csr_matrix(
         (np.ones_like(matrix.data), matrix.indices, matrix.indptr), matrix.shape

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from input_pipeline.files import filesystem
+from input_pipeline.files import filesystem, stored
 from input_pipeline.graph.ragged import offsets_of, taken
 
 
@@ -136,6 +136,6 @@ def load(folder: str, name: str, *, is_list: bool, missing: float | int = 0) -> 
     """
     path = filesystem.join(folder, name)
     if not is_list:
-        return DenseColumn(filesystem.load_array(f"{path}.npy"), missing)
-    arrays = dict(filesystem.load_arrays(f"{path}.npz"))
+        return DenseColumn(stored.load_array(f"{path}.npy"), missing)
+    arrays = stored.load_arrays(f"{path}.npz")
     return ListColumn(arrays.pop("indptr"), arrays)

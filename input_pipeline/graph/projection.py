@@ -20,7 +20,7 @@ from input_pipeline.graph.unit_rows import NodeArray, squared_lengths, unit
 SCALES = ("none", "degree", "regularized")
 
 # A row of which the kept dimensions hold a smaller share than this lies in none of them.
-_ZERO = 1e-6
+NO_SHARE = 1e-6
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,7 +106,7 @@ class SpectralPlacement:
     def place(self, rows: sparse.csr_matrix) -> NodeArray:
         known = rows[:, : self._map.shape[0]] @ self._weights
         places = known @ self._map
-        places[squared_lengths(places) <= _ZERO**2 * squared_lengths(known)] = 0
+        places[squared_lengths(places) <= NO_SHARE**2 * squared_lengths(known)] = 0
         return unit(places * self._stretch)
 
 
@@ -207,5 +207,5 @@ def _without_noise(
       singular_values: [r].
       squares: squared length of each node's row of S', [V].
     """
-    kept = squared_lengths(vectors * singular_values) > _ZERO**2 * squares
+    kept = squared_lengths(vectors * singular_values) > NO_SHARE**2 * squares
     return (vectors * kept[:, np.newaxis]).astype(np.float32)

@@ -91,30 +91,28 @@ class ByteStrings:
             if index.all() and len(index) == len(self):
                 return self
             index = np.flatnonzero(index)
-        return self._take(np.where(index < 0, index + len(self), index))
+        if (index < 0).any():
+            index = np.where(index < 0, index + len(self), index)
+        return self._take(index)
 
     def _take(self, index: NDArray[Any]) -> ByteStrings:
-        offsets = offsets_of(self.offsets[index + 1] - self.offsets[index])
-        flat = np.empty(offsets[-1], np.uint8)
-        for start in range(0, len(index), _BLOCK):
-            part = index[start : start + _BLOCK]
-            bounds = offsets[start : start + len(part) + 1]
-            flat[bounds[0] : bounds[-1]] = self._characters_of(part, np.diff(bounds))
-        return ByteStrings(flat, offsets)
-
-    def _characters_of(self, index: NDArray[Any], lengths: NDArray[Any]) -> NDArray[np.uint8]:
-        """The bytes of some strings, uint8, one string after the other."""
-        width = int(lengths.max())
-        starts = self.offsets[index]
-        last = len(self.flat) - width
-        if not 0 < width <= _WIDEST or (starts > last).any():
-            return self.flat[taken(self.offsets, index)[1]]
-        # From every character on the next ones, as one value: [characters]
-        windows: NDArray[Any] = np.ndarray(
-            last + 1, f"V{width}", np.ascontiguousarray(self.flat), strides=(1,)
-        )
-        characters = windows[starts].view(np.uint8).reshape(-1, width)
-        return characters[np.arange(width) < lengths[:, np.newaxis]]
+        offsets = np.zeros(len(index) + 1, np.int64)
+        blocks = [slice(start, start + _BLOCK) for start in range(0, len(index), _BLOCK)]
+        for block in blocks:
+            offsets[1:][block] = self.offsets[index[block] + 1] - self.offsets[index[block]]
+        np.cumsum(offsets, out=offsets)
+        # A string is copied with what follows it, which the next one overwrites.
+        flat = np.empty(offsets[-1] + _WIDEST, np.uint8)
+        for block in blocks:
+            starts, bounds = self.offsets[index[block]], offsets[block.start : block.stop + 1]
+            width, last = int(np.diff(bounds).max()), len(self.flat) - int(starts.max())
+            if width <= min(last, _WIDEST):
+                if width:
+                    _windows(flat, width)[bounds[:-1]] = _windows(self.flat, width)[starts]
+            else:
+                characters = taken(self.offsets, index[block])[1]
+                flat[bounds[0] : bounds[-1]] = self.flat[characters]
+        return ByteStrings(flat[: offsets[-1]], offsets)
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self.tolist())
@@ -248,6 +246,11 @@ class ByteStrings:
                 longer = longer[left[longer] > 0]
             hashes[start : start + len(first)] = found
         return hashes
+
+
+def _windows(flat: NDArray[np.uint8], width: int) -> NDArray[Any]:
+    """From every character on the next ones, as one value each: [characters]."""
+    return np.ndarray(len(flat) - width + 1, f"V{width}", np.ascontiguousarray(flat), strides=(1,))
 
 
 def _characters(base: int, strings: int, groups: int) -> int:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from input_pipeline.feature import UNKNOWN_INT64
 from input_pipeline.log.byte_strings import ByteStrings
+from input_pipeline.log.keyed_random import GOLDEN_GAMMA, mix
 from input_pipeline.log.raw_ids import RawIds
 
 MOST_ROWS = 2**31 - 2
@@ -30,10 +31,6 @@ SIP_KEYS = (
     (0x0706050403020100, 0x0F0E0D0C0B0A0908),
     (0x1716151413121110, 0x1F1E1D1C1B1A1918),
 )
-GOLDEN_GAMMA = 0x9E3779B97F4A7C15
-# shift right, then multiply, of SplitMix64; a last shift follows
-MIXING = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
-LAST_SHIFT = 31
 _SIP_START = (0x736F6D6570736575, 0x646F72616E646F6D, 0x6C7967656E657261, 0x7465646279746573)
 _WORD = 8
 
@@ -65,10 +62,7 @@ def hashed_rows(ids: RawIds, hash_rows: int) -> NDArray[np.int32]:
 def split_mix(seeds: NDArray[np.int64]) -> NDArray[np.uint64]:
     """The first two numbers of SplitMix64 for each seed, uint64 [N, 2]."""
     steps = np.array([1, 2], np.uint64) * np.uint64(GOLDEN_GAMMA)
-    numbers = np.ascontiguousarray(seeds, np.int64).view(np.uint64)[:, np.newaxis] + steps
-    for shift, factor in MIXING:
-        numbers = (numbers ^ (numbers >> np.uint64(shift))) * np.uint64(factor)
-    return numbers ^ (numbers >> np.uint64(LAST_SHIFT))
+    return mix(np.ascontiguousarray(seeds, np.int64).view(np.uint64)[:, np.newaxis] + steps)
 
 
 def sip_hashes(strings: ByteStrings, key: tuple[int, int]) -> NDArray[np.uint64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -71,7 +72,6 @@ def build_interactions(log: EventLog, windows: Windows) -> Interactions:
     Raises:
       ValueError: two columns have one name.
     """
-    lines = windows.lines
     ids = {
         "user": order_by_appearance(log.user_id, windows),
         "item": order_by_appearance(log.item_id, windows),
@@ -85,8 +85,22 @@ def build_interactions(log: EventLog, windows: Windows) -> Interactions:
         owner: {name: recode(column, windows) for name, column in named.items()}
         for owner, named in log.features.items()
     }
+    events = event_rows(log, windows.lines, ids)
+    keys = events.user.astype(np.int64) * len(ids["item"].values) + events.item
+    pair_keys, pair = np.unique(keys, return_inverse=True)
+    return Interactions(windows, ids, features, events, pair_keys, pair)
+
+
+def event_rows(log: EventLog, lines: NDArray[Any], ids: Mapping[str, Column]) -> Rows:
+    """The events of a log, one row an event, in the order of `lines`, int64 [N].
+
+    Args:
+      log: of N events.
+      lines: its line numbers.
+      ids: by owner, the id columns in that order.
+    """
     unlabeled = np.zeros(len(log), np.uint32) if log.unlabeled is None else log.unlabeled
-    events = Rows(
+    return Rows(
         ids["user"].rows,
         ids["item"].rows,
         log.behaviors[lines],
@@ -95,9 +109,6 @@ def build_interactions(log: EventLog, windows: Windows) -> Interactions:
         np.zeros(len(log), bool),
         np.arange(len(log)),
     )
-    keys = events.user.astype(np.int64) * len(ids["item"].values) + events.item
-    pair_keys, pair = np.unique(keys, return_inverse=True)
-    return Interactions(windows, ids, features, events, pair_keys, pair)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_STEP = np.uint64(0x9E3779B97F4A7C15)
-_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+GOLDEN_GAMMA = 0x9E3779B97F4A7C15
+# Of SplitMix64: shift right, then multiply; a last shift follows.
+MIXING = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
+LAST_SHIFT = 31
 _DOUBLE_BITS = np.uint64(11)
 
 
@@ -31,14 +33,15 @@ def keyed_bits(*key: int | NDArray[Any]) -> NDArray[np.uint64]:
     with np.errstate(over="ignore"):
         mixed = np.zeros(1, np.uint64)
         for number in key:
-            mixed = _mixed(mixed + _STEP + np.asarray(number).astype(np.uint64))
+            mixed = mix(mixed + np.uint64(GOLDEN_GAMMA) + np.asarray(number).astype(np.uint64))
     return mixed
 
 
-def _mixed(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    bits = (bits ^ (bits >> np.uint64(30))) * _FIRST
-    bits = (bits ^ (bits >> np.uint64(27))) * _SECOND
-    return bits ^ (bits >> np.uint64(31))
+def mix(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The last step of SplitMix64: numbers of which every bit depends on all of those given."""
+    for shift, factor in MIXING:
+        bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
+    return bits ^ (bits >> np.uint64(LAST_SHIFT))
 
 
 def keyed_uniform(*key: int | NDArray[Any]) -> NDArray[np.float64]:

@@ -102,7 +102,7 @@ def sample_negatives(
         uniform = keyed_uniform(*key, users[missing, None], items[missing, None], numbers)
         # [R', N]
         draws = _pick(candidates, uniform)
-        allowed = ~_contains(touched, (keys[missing, None] + draws).ravel()).reshape(draws.shape)
+        allowed = ~contains(touched, (keys[missing, None] + draws).ravel()).reshape(draws.shape)
         for draw, accepted in zip(draws.T, allowed.T, strict=True):
             is_new = accepted & (filled[missing] < count)
             is_new &= ~(drawn[missing] == draw[:, None]).any(axis=1)
@@ -132,7 +132,7 @@ def _pick(candidates: Candidates, uniform: NDArray[Any]) -> NDArray[Any]:
     return found.reshape(uniform.shape)
 
 
-def _contains(keys: NDArray[Any], queries: NDArray[Any]) -> NDArray[Any]:
+def contains(keys: NDArray[Any], queries: NDArray[Any]) -> NDArray[Any]:
     """Whether each query is among the ascending keys."""
     if not len(keys):
         return np.zeros(len(queries), bool)
@@ -182,7 +182,7 @@ def _allowed(
     """By block, items [M'] and each row's cumulative weights of those it may have, [R', M']."""
     before = np.zeros((len(keys), 1))
     for items, weights, _ in candidates.blocks():
-        allowed = ~_contains(touched, (keys[:, None] + items).ravel()).reshape(len(keys), -1)
+        allowed = ~contains(touched, (keys[:, None] + items).ravel()).reshape(len(keys), -1)
         for earlier in range(drawn.shape[1]):
             allowed &= drawn[:, earlier, None] != items
         steps = np.concatenate([before, np.where(allowed, weights, 0.0)], axis=1)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from input_pipeline.feature import Vocabulary
-from input_pipeline.files import filesystem
+from input_pipeline.files import filesystem, stored
 from input_pipeline.graph.node_table import Column as TableColumn
 from input_pipeline.graph.node_table import DenseColumn, ListColumn
 from input_pipeline.graph.ragged import taken
@@ -143,11 +143,14 @@ def _appearance(
     changes[windows.bounds[1:-1]] = True
     moment = np.cumsum(changes, dtype=np.int32)
     present = np.flatnonzero(first < len(moment))
+    appeared = moment[first[present]]
     # The codes ascend, so at equal times the smaller value comes first.
-    code_of_row = present[stable_order(moment[first[present]])]
+    order = stable_order(appeared)
+    known = np.searchsorted(appeared[order], moment[windows.bounds[1:] - 1], "right")
+    code_of_row = present[order]
+    del present, appeared, order
     row_of_code = np.full(len(column.values), -1, np.int32)
     row_of_code[code_of_row] = np.arange(len(code_of_row), dtype=np.int32)
-    known = np.searchsorted(moment[first[code_of_row]], moment[windows.bounds[1:] - 1], "right")
     values = column.values[code_of_row]
     return row_of_code, {"codes": code_of_row, "values": values, "known": known}
 
@@ -204,7 +207,7 @@ def read_ids(data_dir: str, spec: DatasetSpec, name: str) -> RawIds:
     """
     vocabulary = spec.vocabulary(name)
     path = filesystem.join(data_dir, "vocabulary", f"{name}.txt")
-    ids = from_lines(filesystem.read_bytes(path), vocabulary.dtype, path)
+    ids = from_lines(b"".join(stored.pieces(path)), vocabulary.dtype, path)
     if len(ids) != vocabulary.size:
         raise ValueError(f"{path}: the spec tells of {vocabulary.size} ids, got {len(ids)}")
     return ids
@@ -260,7 +263,7 @@ def embedded_side_feature(data_dir: str, spec: DatasetSpec, name: str) -> NDArra
     values = np.full(len(owner_rows), -1, np.int32)
     for cut in range(len(spec.cuts) - 1, 0, -1):
         file = f"{feature.column}.npy"
-        at_cut = filesystem.load_array(filesystem.join(data_dir, "graph", str(cut), file))
+        at_cut = stored.load_array(filesystem.join(data_dir, "graph", str(cut), file))
         values[: len(at_cut)] = at_cut
     # -1, of a node that has none, is the last one
     feature_rows = np.append(embedding_rows(data_dir, spec, ids), np.int32(0))

@@ -24,6 +24,7 @@ from input_pipeline.spec import INPUT_OWNERS, DatasetSpec
 
 # As many rows of the mean rate are added to those of each id, so that rare ids say little.
 _PRIOR_ROWS = 20.0
+_NO_ID = -1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +56,38 @@ class _Outcomes:
         return None if auc is None else Ranking(auc, effective(positives), effective(negatives))
 
 
+@dataclasses.dataclass(frozen=True)
+class _SeenIds:
+    """The rows of ids so far, M of which had any.
+
+    Attributes:
+      ids: ascending, [M].
+      counts: positive and negative rows of each, [2, T, M + 1]; the last are of no id, zeros.
+    """
+
+    ids: NDArray[Any]
+    counts: NDArray[Any]
+
+    @classmethod
+    def nothing(cls, num_tasks: int) -> _SeenIds:
+        return cls(np.zeros(0, np.int64), np.zeros((2, num_tasks, 1)))
+
+    def places(self, ids: NDArray[Any]) -> NDArray[Any]:
+        """Where ids lie, M for those that had no rows; int64, as `ids`."""
+        if not len(self.ids):
+            return np.zeros(len(ids), np.int64)
+        place = np.minimum(np.searchsorted(self.ids, ids), len(self.ids) - 1)
+        return np.where(self.ids[place] == ids, place, len(self.ids))
+
+    def and_more(self, ids: NDArray[Any], counts: NDArray[Any]) -> _SeenIds:
+        """With rows of ids, ascending [M'], and what they are, [2, T, M']."""
+        joined = np.union1d(self.ids, ids)
+        total = np.zeros((*self.counts.shape[:2], len(joined) + 1))
+        total[:, :, np.searchsorted(joined, self.ids)] = self.counts[:, :, :-1]
+        total[:, :, np.searchsorted(joined, ids)] += counts
+        return _SeenIds(joined, total)
+
+
 class ColumnSignals:
     """How one column after another ranks the rows, window by window.
 
@@ -74,16 +107,11 @@ class ColumnSignals:
             for feature in spec.select(owner)
             if feature.role in ("side", "numeric")
         ]
-        # [2, T, V + 1]: positive and negative rows of each id so far; the last is of no id.
         self._seen = {
-            feature.name: np.zeros((2, len(spec.tasks), self._size(feature) + 1))
+            feature.name: _SeenIds.nothing(len(spec.tasks))
             for feature in self._features
             if feature.role == "side"
         }
-
-    def _size(self, feature: Feature) -> int:
-        assert feature.vocabulary is not None
-        return self._spec.vocabulary(feature.vocabulary).size
 
     def add(
         self, rows: Rows, tables: Mapping[str, NodeTable], places: Mapping[str, NDArray[Any]]
@@ -134,39 +162,48 @@ class ColumnSignals:
     def _of_ids(
         self, feature: Feature, column: Column, outcomes: _Outcomes
     ) -> dict[str, Ranking | None]:
-        positives, negatives = self._seen[feature.name]
+        seen = self._seen[feature.name]
+        positives, negatives = seen.counts
         total = positives + negatives
+        ids = column.values if isinstance(column, DenseColumn) else column.arrays["rows"]
+        places = seen.places(ids)
+        nothing = seen.places(np.array([_NO_ID]))
 
         def ranking(task: int) -> Ranking | None:
-            # [V + 1]; the lists of an id overlap, so the mean is not quite that of the rows.
+            # The lists of an id overlap, so the mean is not quite that of the rows.
             mean = positives[task].sum() / max(1.0, total[task].sum())
+            # [M + 1]; the last is that of ids without rows
             rates = (positives[task] + _PRIOR_ROWS * mean) / (total[task] + _PRIOR_ROWS)
             if isinstance(column, DenseColumn):
-                return outcomes.ranking(rates[column.values], task)
-            entries = rates[column.arrays["rows"]]
+                return outcomes.ranking(rates[places], task)
+            entries = rates[places]
             lengths = np.diff(column.indptr)
             sums = np.diff(np.append(0.0, np.cumsum(entries))[column.indptr])
             # Rounded, as equal lists have sums that differ in the last digits.
-            means = np.round(np.where(lengths > 0, sums / np.maximum(lengths, 1), rates[-1]), 9)
+            means = np.where(lengths > 0, sums / np.maximum(lengths, 1), rates[nothing])
+            means = np.round(means, 9)
             return outcomes.ranking(means, task)
 
         return self._by_task(ranking)
 
     def _take_in(self, feature: Feature, column: Column, outcomes: _Outcomes) -> None:
-        seen = self._seen[feature.name]
         if isinstance(column, ListColumn):
             lengths = np.diff(column.indptr)
             # Of an empty list, the entry of no id.
-            ids = np.concatenate([column.arrays["rows"], np.full((lengths == 0).sum(), -1)])
+            ids = np.concatenate([column.arrays["rows"], np.full((lengths == 0).sum(), _NO_ID)])
             entries = np.concatenate(
                 [np.repeat(np.arange(len(column)), lengths), np.flatnonzero(lengths == 0)]
             )
         else:
             ids, entries = column.values, np.arange(len(column))
-        ids = np.where(ids < 0, seen.shape[2] - 1, ids)
-        for sign, counts in enumerate((outcomes.positives, outcomes.negatives)):
-            for task in range(seen.shape[1]):
-                seen[sign, task] += np.bincount(ids, counts[task][entries], seen.shape[2])
+        found, place = np.unique(ids, return_inverse=True)
+        counts = np.array(
+            [
+                [np.bincount(place, of_task[entries], len(found)) for of_task in of_sign]
+                for of_sign in (outcomes.positives, outcomes.negatives)
+            ]
+        )
+        self._seen[feature.name] = self._seen[feature.name].and_more(found, counts)
 
     def _by_task(self, ranking: Callable[[int], Ranking | None]) -> dict[str, Ranking | None]:
         return {name: ranking(task) for task, name in enumerate(self._spec.task_names)}

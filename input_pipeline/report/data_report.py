@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from input_pipeline.pages.drawing import svg
 from input_pipeline.pages.page import cards, document, section, table, wide
 from input_pipeline.report import figures, telling
 from input_pipeline.report.feature_tables import ids_table, numbers_table
 from input_pipeline.report.log_statistics import LogStatistics
-from input_pipeline.report.macro_graph import MacroGraph, read_degrees
+from input_pipeline.report.macro_graph import Degrees, MacroGraph
 from input_pipeline.report.macro_statistics import EdgeStatistics, balance_table, edges_table
 from input_pipeline.report.window_statistics import SIGNALS, WindowStatistics
 from input_pipeline.report.window_warnings import window_warnings
@@ -23,7 +23,8 @@ def render(
     log: LogStatistics,
     windows: Sequence[WindowStatistics],
     edges: Sequence[EdgeStatistics],
-    data_dir: str,
+    graph: MacroGraph,
+    degrees: Mapping[str, Degrees],
 ) -> str:
     """The report as one HTML document.
 
@@ -32,10 +33,10 @@ def render(
       log: what the whole log holds.
       windows: what its windows hold, in order.
       edges: what the macro edges say of the windows that have a graph.
-      data_dir: whose `graph/latest` is shown.
+      graph: at the end of the log.
+      degrees: by owner, at the end of the log.
     """
-    tasks, graph = spec.task_names, MacroGraph.read(spec, data_dir)
-    degrees = read_degrees(data_dir)
+    tasks = spec.task_names
     parts = [_summary(spec), _notices(spec, windows)]
     if log.by_day is not None:
         parts.append(
@@ -80,9 +81,7 @@ def render(
             "Macro nodes",
             "Members at the end of the log; cold nodes belong to none. The effective number is "
             "that of equally large macro nodes with the same entropy.",
-            wide(figures.macro_sizes(graph.macro["user"], graph.macro["item"],
-                                     spec.num_user_macro_nodes, spec.num_item_macro_nodes))
-            + balance_table(spec, graph.macro),
+            wide(figures.macro_sizes(graph)) + balance_table(graph.sizes),
         ),
         section(
             "Macro edges",

@@ -10,7 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 from numpy.typing import NDArray
 
+from input_pipeline.feature import NODES
 from input_pipeline.pages.drawing import BLUE, style, subplots, svg
+from input_pipeline.report.macro_graph import Degrees, MacroGraph
 
 
 def lines_by_day(days: NDArray[Any], counts: NDArray[Any], tasks: Sequence[str]) -> str:
@@ -42,7 +44,7 @@ def label_rates(windows: Sequence[str], rates: Mapping[str, Sequence[float]]) ->
         return svg(figure)
 
 
-def degrees(users: NDArray[Any], items: NDArray[Any]) -> str:
+def degrees(users: Degrees, items: Degrees) -> str:
     """Share of users and of items with at least so many neighbours."""
     with style():
         figure, panels = subplots(10, 3, columns=2)
@@ -50,34 +52,37 @@ def degrees(users: NDArray[Any], items: NDArray[Any]) -> str:
             (panels[0], users, "users", "items"),
             (panels[1], items, "items", "users"),
         ):
-            degree = np.sort(degree[degree > 0])
-            steps = np.unique(np.geomspace(1, max(degree.max(initial=1), 2), 200).astype(int))
-            share = 1 - np.searchsorted(degree, steps, side="left") / max(1, len(degree))
+            tied = degree.distinct > 0
+            distinct, up_to = degree.distinct[tied], np.cumsum(degree.counts[tied])
+            size = int(up_to[-1]) if len(up_to) else 0
+            steps = np.unique(np.geomspace(1, max(distinct.max(initial=1), 2), 200).astype(int))
+            fewer = np.append(0, up_to)[np.searchsorted(distinct, steps, side="left")]
+            share = 1 - fewer / max(1, size)
             axes.plot(steps, np.where(share > 0, share, np.nan), color=BLUE)
             axes.set(xscale="log", yscale="log")
             axes.set_xlabel(f"distinct {other}, at least")
             axes.set_ylabel(f"share of {name}")
-            median = int(np.median(degree)) if len(degree) else 0
-            axes.set_title(f"{name}: median {median:,}, most {degree.max(initial=0):,}", loc="left")
+            # the two in the middle, which are one of an odd number
+            middle = np.searchsorted(up_to, [(size - 1) // 2, size // 2], side="right")
+            median = int(distinct[middle].mean()) if size else 0
+            most = distinct.max(initial=0)
+            axes.set_title(f"{name}: median {median:,}, most {most:,}", loc="left")
         return svg(figure)
 
 
-def macro_sizes(user: NDArray[Any], item: NDArray[Any], num_users: int, num_items: int) -> str:
-    """Members of each macro node, given the macro node of each user and of each item."""
+def macro_sizes(graph: MacroGraph) -> str:
+    """Members of each macro node."""
     with style():
         figure, panels = subplots(10, 2.8, columns=2)
-        for axes, macro, number, name in (
-            (panels[0], user, num_users, "users"),
-            (panels[1], item, num_items, "items"),
-        ):
-            sizes = np.bincount(macro[macro >= 0], minlength=number)
-            axes.bar(range(number), sizes, color=BLUE)
+        for axes, owner in zip(panels, NODES, strict=True):
+            name, sizes = f"{owner}s", graph.sizes[owner]
+            axes.bar(range(len(sizes)), sizes, color=BLUE)
             axes.grid(axis="x", visible=False)
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.set_xlabel(f"macro node of {name}")
             axes.set_ylabel(name)
-            cold = int((macro < 0).sum())
-            axes.set_title(f"{sizes.sum():,} {name} grouped, {cold:,} cold", loc="left")
+            title = f"{sizes.sum():,} {name} grouped, {graph.cold[owner]:,} cold"
+            axes.set_title(title, loc="left")
         return svg(figure)
 
 

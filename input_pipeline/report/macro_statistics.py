@@ -15,7 +15,6 @@ from input_pipeline.graph.balance import balance
 from input_pipeline.graph.plain_score import plain_score
 from input_pipeline.log.rows import Rows
 from input_pipeline.pages.page import table
-from input_pipeline.spec import DatasetSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,16 +67,13 @@ def edge_statistics(
     return EdgeStatistics(name, len(new), aucs)
 
 
-def balance_table(spec: DatasetSpec, macro: Mapping[str, NDArray[Any]]) -> str:
-    """How evenly users and items are spread over their macro nodes, as HTML; `macro` by owner."""
+def balance_table(sizes: Mapping[str, NDArray[Any]]) -> str:
+    """How evenly users and items are spread over their macro nodes, as HTML; `sizes` by owner."""
     rows = []
-    for owner, number in (
-        ("user", spec.num_user_macro_nodes),
-        ("item", spec.num_item_macro_nodes),
-    ):
-        found = balance(np.bincount(macro[owner][macro[owner] >= 0], minlength=number))
+    for owner, members in sizes.items():
+        found = balance(members)
         rows.append(
-            f"<tr><td>{owner}s</td><td>{number}</td><td>{found.largest_share:.1%}</td>"
+            f"<tr><td>{owner}s</td><td>{len(members)}</td><td>{found.largest_share:.1%}</td>"
             f"<td>{found.effective_number:.1f}</td></tr>"
         )
     return table(["side", "macro nodes", "share of the largest", "effective number"], rows)

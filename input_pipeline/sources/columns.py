@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from absl import logging
 from numpy.typing import NDArray
 
+from input_pipeline.graph.stable_order import stable_order
 from input_pipeline.log.byte_strings import ByteStrings
 from input_pipeline.log.events import Categorical, CategoricalLists
 
@@ -201,7 +202,9 @@ def warn_of_imprecise_ids(column: str, imprecise: NDArray[Any], values: pa.Array
 
 def _distinct(numbers: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """A place of each distinct number, ascending, int64 [V], and which each is, int32 [N]."""
-    order = np.argsort(numbers)
+    # From the lowest on, as numbers that wrap around: no difference of two int64 is too large.
+    keys = numbers.view(np.uint64) - numbers.min(initial=_INT64.max).view(np.uint64)
+    order = stable_order(keys, keep_ties=False)
     ascending = numbers[order]
     is_first = np.append(True, ascending[1:] != ascending[:-1])[: len(order)]
     which = np.empty(len(order), np.int32)

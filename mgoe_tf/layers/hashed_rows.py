@@ -14,7 +14,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from input_pipeline.feature import UNKNOWN_INT64
-from input_pipeline.log import id_hashes
+from input_pipeline.log import id_hashes, keyed_random
 from input_pipeline.log.raw_ids import RawIds
 
 _HALF = 2**32
@@ -44,10 +44,10 @@ def _signed(number: int) -> int:
 def _split_mix(seeds: tf.Tensor, place: int) -> tf.Tensor:
     """Half of a number of SplitMix64, the first or the second one: int64, at least 0."""
     # int64 wraps around as uint64 does, which has fewer operations on some devices.
-    numbers = seeds + _signed(place * id_hashes.GOLDEN_GAMMA % 2**64)
-    for shift, factor in id_hashes.MIXING:
+    numbers = seeds + _signed(place * keyed_random.GOLDEN_GAMMA % 2**64)
+    for shift, factor in keyed_random.MIXING:
         numbers = (numbers ^ _shifted(numbers, shift)) * _signed(factor)
-    return _shifted(numbers ^ _shifted(numbers, id_hashes.LAST_SHIFT), 1)
+    return _shifted(numbers ^ _shifted(numbers, keyed_random.LAST_SHIFT), 1)
 
 
 def _shifted(numbers: tf.Tensor, bits: int) -> tf.Tensor:

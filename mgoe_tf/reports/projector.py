@@ -97,7 +97,7 @@ def _macro_nodes(facts: RunFacts) -> tuple[NDArray[Any], Mapping[str, Sequence[A
     points, told = [], []
     for owner, table in facts.loaded.model.macro_embeddings().items():
         number = table.shape[1]
-        members = np.bincount(facts.graph.macro[owner] + 1, minlength=number + 1)[1:]
+        members = facts.graph.sizes[owner]
         rates = _rates(facts, facts.scored.rows.macro[owner], np.arange(number))
         for task, of_task in zip(facts.spec.task_names, table.numpy(), strict=True):
             points.append(of_task)

@@ -16,7 +16,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from input_pipeline.files import filesystem
+from input_pipeline.files import filesystem, stored
 from mgoe_tf.models.base import MADE
 
 ASSETS_DIR = "assets"
@@ -85,7 +85,8 @@ def local_assets(folder: str, names: Sequence[str]) -> Iterator[dict[str, str]]:
       ValueError: the folder has no such file.
     """
     _require_files(folder, names)
-    if not filesystem.is_remote(folder):
+    whole = all(filesystem.exists(filesystem.join(folder, name)) for name in names)
+    if whole and not filesystem.is_remote(folder):
         yield {name: filesystem.join(folder, name) for name in names}
         return
     with tempfile.TemporaryDirectory() as temporary:
@@ -96,17 +97,17 @@ def local_assets(folder: str, names: Sequence[str]) -> Iterator[dict[str, str]]:
 
 
 def _require_files(folder: str, names: Sequence[str]) -> None:
-    missing = [name for name in names if not filesystem.exists(filesystem.join(folder, name))]
+    missing = [name for name in names if not stored.exists(filesystem.join(folder, name))]
     if missing:
         raise ValueError(f"{folder} has not the files {missing}, which the model needs")
 
 
 def _copy(source: str, target: str) -> str:
-    """Copies a file; returns the SHA-256 of what was written."""
+    """Copies a file, whole where it lies in parts; returns the SHA-256 of what was written."""
     filesystem.make_dirs(os.path.dirname(target))
     digest = hashlib.sha256()
-    with filesystem.open_binary(source) as reader, filesystem.open_binary(target, "wb") as writer:
-        while block := reader.read(_BLOCK_BYTES):
+    with filesystem.open_binary(target, "wb") as writer:
+        for block in stored.pieces(source):
             digest.update(block)
             writer.write(block)
     return digest.hexdigest()

@@ -19,7 +19,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from input_pipeline.feature import NODES
-from input_pipeline.files import filesystem
+from input_pipeline.files import filesystem, stored
 from input_pipeline.graph.macro_matching import centers
 from input_pipeline.log.raw_ids import IdIndex, as_array, from_lines
 from input_pipeline.log.vocabulary import embedding_rows
@@ -167,9 +167,7 @@ def _grown(name: str, step: TrainingStep, options: TrainOptions) -> _Growth:
         # the graph at the end of training, which knows all ids that have a row
         cut = str(len(spec.cuts) - 1)
         path = filesystem.join(options.data_dir, "graph", cut, f"{owner}_macro.npy")
-        macro[embedding_rows(options.data_dir, spec, table.vocabulary)] = filesystem.load_array(
-            path
-        )
+        macro[embedding_rows(options.data_dir, spec, table.vocabulary)] = stored.load_array(path)
         macro[0] = -1
     return _Growth(np.concatenate([[0], place]), macro, size)
 

@@ -27,6 +27,7 @@ from input_pipeline.commands.options import option
 from input_pipeline.commands.text_table import table
 from input_pipeline.files import filesystem
 from input_pipeline.sources.synthetic.__main__ import SyntheticOptions, write_csv
+from input_pipeline.spec import RECORD_LAYOUTS
 
 # As many events a user and an item as the paper's Taobao data has.
 _EVENTS_OF_USER, _EVENTS_OF_ITEM = 55, 25
@@ -52,6 +53,8 @@ class SparkBenchmarkOptions:
     part_rows: int = option(1_000_000, "--spark_part_rows.")
     driver_memory: str = option("2g", "Memory of the JVM, which holds the executors of local[n].")
     negatives: int = option(4, "Sampled negatives per pair.")
+    record_layout: str = option("example", "--record_layout.", RECORD_LAYOUTS)
+    file_bytes: int = option(1 << 30, "--spark_file_bytes.")
     local: bool = option(False, "Measure the local engine, too.")
     output: str = option("", "JSON file to write.")
 
@@ -93,6 +96,7 @@ def _prepare(options: SparkBenchmarkOptions, engine: str, events: int, log: str)
         f"--input={log}",
         f"--data_dir={data_dir}",
         f"--negatives={options.negatives}",
+        f"--record_layout={options.record_layout}",
         *_LOG,
     ]
     if engine == "spark":
@@ -104,6 +108,7 @@ def _prepare(options: SparkBenchmarkOptions, engine: str, events: int, log: str)
             "spark.ui.enabled": "false",
         }
         flags += [f"--spark_master={options.master}", f"--spark_part_rows={options.part_rows}"]
+        flags.append(f"--spark_file_bytes={options.file_bytes}")
         flags += [f"--spark_conf={key}={value}" for key, value in settings.items()]
     start = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-m", "input_pipeline.prepare", *flags])

@@ -14,6 +14,8 @@ import pathlib
 from types import MappingProxyType
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 from scipy import sparse
@@ -57,7 +59,9 @@ def read_spec(data_dir):
 
 def read_ids(data_dir, name, dtype):
     """The lines of a vocabulary, as the spec says."""
-    text = pathlib.Path(data_dir, "vocabulary", f"{name}.txt").read_bytes()
+    path = pathlib.Path(data_dir, "vocabulary", f"{name}.txt")
+    parts = [path] if path.exists() else sorted(path.with_suffix(".parts").iterdir())
+    text = b"".join(part.read_bytes() for part in parts)
     assert text.endswith(b"\n") or not text
     return [int(line) if dtype == "int64" else line for line in text.split(b"\n")[:-1]]
 
@@ -109,7 +113,19 @@ def read_rows(data_dir, split):
 
 @functools.cache
 def load(data_dir, *names):
-    return np.load(os.path.join(data_dir, "graph", *names))
+    path = pathlib.Path(data_dir, "graph", *names)
+    if path.exists():
+        return np.load(path)
+    parts = sorted(path.with_suffix(".parquet").iterdir())
+    table = pa.concat_tables([pq.read_table(part) for part in parts])
+    columns = {name: table[name].to_pylist() for name in table.column_names}
+    assert columns.pop("node") == list(range(len(table)))
+    if path.suffix == ".npy":
+        shape = json.loads(pq.read_schema(parts[0]).metadata[b"shape"])
+        return np.array(columns["value"]).reshape(len(table), *shape)
+    lengths = [len(entries) for entries in next(iter(columns.values()))]
+    flat = {name: np.array([e for entries in c for e in entries]) for name, c in columns.items()}
+    return {"indptr": np.cumsum([0, *lengths]), **flat}
 
 
 def graph_json(data_dir, cut):

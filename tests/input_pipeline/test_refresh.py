@@ -9,105 +9,22 @@ import pathlib
 import numpy as np
 import pytest
 
-from input_pipeline.files import filesystem
+from input_pipeline.engines.given_groups import GivenGroups
 from input_pipeline.graph.macro_edges import one_hot
 from input_pipeline.graph.macro_matching import centers
 from input_pipeline.graph.projection import Projection
-from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.prepare import prepare
-from input_pipeline.records.example_rows import first_examples
-from input_pipeline.refresh import RefreshOptions, refresh
-from input_pipeline.spec import WINDOWS, DatasetSpec, read_spec
-
-HEADER = "user,item,ts,click,like,follow,age,category,tags,device"
-DAY = 86_400
-BASE_DAYS = 6
-
-
-def _write_days(folder: pathlib.Path, *, num_days: int, exposures: bool, seed: int = 0) -> list:
-    """A file of six days, then one a day; ids, tags and categories arrive as time goes."""
-    random = np.random.default_rng(seed)
-    paths, lines = [], []
-    for day in range(num_days):
-        for second in np.sort(random.integers(0, 40, 60)) * (DAY // 40):
-            user = random.integers(0, 14 + 2 * day)
-            item = random.integers(0, 20 + 4 * day)
-            did = random.random(3) < (0.5, 0.3, 0.2)
-            if not exposures and not did.any():
-                did[0] = True
-            age = "" if random.random() < 0.2 else f"{random.normal(30 + day, 9):.2f}"
-            tags = "|".join(sorted({f"t{random.integers(0, 5 + day)}" for _ in range(2)}))
-            told = (*map(int, did), age, (item + random.integers(0, 2)) % (4 + day), tags)
-            line = (f"u{user}", item * 3, day * DAY + second, *told, f"d{random.integers(0, 2)}")
-            lines.append(",".join(map(str, line)))
-        if day >= BASE_DAYS - 1:
-            path = folder / f"day-{day}.csv"
-            path.write_text("\n".join([HEADER, *lines]) + "\n")
-            paths.append(str(path))
-            lines = []
-    return paths
-
-
-def _preparation(**options) -> PreparationOptions:
-    told = {
-        "source": "csv",
-        "user_column": "user",
-        "item_column": "item",
-        "timestamp_column": "ts",
-        "task_columns": ("click:click", "like:like", "follow:follow"),
-        "user_feature_columns": ("age:numeric",),
-        "item_feature_columns": ("category", "tags:multi"),
-        "context_feature_columns": ("device", "ts:hour:hour"),
-        "activity_features": True,
-        "num_user_macro_nodes": 4,
-        "num_item_macro_nodes": 5,
-        "grouping_dim": 4,
-        "max_neighbors": 3,
-        "negatives": 2,
-        "num_shards": 2,
-        "cuts": (0.4, 0.6, 0.8),
-    }
-    return PreparationOptions(**told | options)
-
-
-def _rows(data_dir: str) -> dict[str, list[bytes]]:
-    return {w: sorted(first_examples(data_dir, w, 10**6).numpy().tolist()) for w in WINDOWS}
-
-
-def _arrays(data_dir: str, folder: str) -> dict[str, np.ndarray]:
-    found = {}
-    for name in filesystem.files_below(os.path.join(data_dir, folder)):
-        path = os.path.join(data_dir, folder, name)
-        if name.endswith(".npy"):
-            found[name] = np.load(path)
-        elif name.endswith(".npz"):
-            with np.load(path) as arrays:
-                found |= {f"{name}/{key}": arrays[key] for key in arrays.files}
-    return found
-
-
-def _require_same(refreshed: str, anew: str) -> None:
-    assert _rows(refreshed) == _rows(anew)
-    for folder in ("graph", "vocabulary", "state"):
-        ours, theirs = _arrays(refreshed, folder), _arrays(anew, folder)
-        assert ours.keys() == theirs.keys()
-        assert theirs
-        for name, array in theirs.items():
-            assert ours[name].dtype == array.dtype, name
-            np.testing.assert_array_equal(ours[name], array, err_msg=name)
-    for cut in os.listdir(os.path.join(anew, "graph")):
-        told = [pathlib.Path(d, "graph", cut, "graph.json") for d in (refreshed, anew)]
-        if told[1].exists():
-            assert json.loads(told[0].read_text()) == json.loads(told[1].read_text())
-    names = {"flags", "continues", "counts"}
-    ours, theirs = (
-        {k: v for k, v in dataclasses.asdict(read_spec(d)).items() if k not in names}
-        for d in (refreshed, anew)
-    )
-    assert ours == theirs
-    counts = dict(read_spec(refreshed).counts)
-    assert counts.pop("newest_training_rows") > 0
-    assert counts == read_spec(anew).counts
+from input_pipeline.refresh import RefreshOptions, day_preparation, refresh
+from input_pipeline.spec import DatasetSpec, read_spec
+from tests.input_pipeline.refreshing import (
+    BASE_DAYS,
+    DAY,
+    HEADER,
+    preparation,
+    require_same,
+    rows_of,
+    write_days,
+)
 
 
 @pytest.mark.parametrize(
@@ -133,9 +50,9 @@ def _require_same(refreshed: str, anew: str) -> None:
 def test_a_refreshed_data_set_is_the_one_prepared_anew(tmp_path, options):
     options = dict(options)
     exposures = bool(options.pop("log", None))
-    paths = _write_days(tmp_path, num_days=BASE_DAYS + 3, exposures=exposures)
+    paths = write_days(tmp_path, num_days=BASE_DAYS + 3, exposures=exposures)
     first = str(tmp_path / "first")
-    prepare(_preparation(data_dir=first, input=(paths[0],), **options))
+    prepare(preparation(data_dir=first, input=(paths[0],), **options))
     latest = first
     for number, path in enumerate(paths[1:]):
         new = str(tmp_path / f"day-{number}")
@@ -144,19 +61,20 @@ def test_a_refreshed_data_set_is_the_one_prepared_anew(tmp_path, options):
     spec = read_spec(latest)
     assert len(spec.cuts) == 3 + 3
     assert len(spec.continues) == 3
+    assert spec.counts["newest_training_rows"] > 0
     anew = str(tmp_path / "anew")
     times = tuple(int(time) for time in spec.cut_times)
     given = options | {"cuts": None, "cut_times": times, "rows": spec.rows}
-    prepare(_preparation(data_dir=anew, input=tuple(paths), **given))
-    _require_same(latest, anew)
+    prepare(preparation(data_dir=anew, input=tuple(paths), **given))
+    require_same(latest, anew)
 
 
 @pytest.fixture(scope="module")
 def two_days(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, list[str]]:
     folder = tmp_path_factory.mktemp("two_days")
-    paths = _write_days(folder, num_days=BASE_DAYS + 2, exposures=False)
+    paths = write_days(folder, num_days=BASE_DAYS + 2, exposures=False)
     first = str(folder / "first")
-    prepare(_preparation(data_dir=first, input=(paths[0],)))
+    prepare(preparation(data_dir=first, input=(paths[0],)))
     return first, paths
 
 
@@ -195,7 +113,7 @@ def test_regrouped_macro_nodes_keep_their_numbers(two_days, tmp_path):
     plain, new = str(tmp_path / "plain"), str(tmp_path / "new")
     refresh(RefreshOptions(data_dir=plain, from_dir=first, input=(paths[1],)))
     spec = refresh(RefreshOptions(data_dir=new, from_dir=first, input=(paths[1],), regroup=True))
-    assert _rows(new) == _rows(plain)  # rows of the day read what was before it
+    assert rows_of(new) == rows_of(plain)  # rows of the day read what was before it
     assert spec.grouping != read_spec(plain).grouping
     graph = pathlib.Path(new, "graph")
     projection = Projection.of_arrays(dict(np.load(graph / "projection.npz")), power=2)
@@ -217,6 +135,11 @@ def test_regrouped_macro_nodes_keep_their_numbers(two_days, tmp_path):
         assert edges.shape[1] == len(
             np.load(graph / f"{'item' if owner == 'user' else 'user'}_centroids.npy")
         )
+    # which no whole log has at the end of its history
+    for given in (first, plain):
+        GivenGroups(preparation(grouping_from=given), read_spec(first), first)
+    with pytest.raises(ValueError, match=r"--grouping_from: .* of later than history .*--regroup"):
+        GivenGroups(preparation(grouping_from=new), read_spec(first), first)
     # and the next day reads the new groups
     later = str(tmp_path / "later")
     refresh(RefreshOptions(data_dir=later, from_dir=new, input=(paths[2],)))
@@ -255,7 +178,7 @@ def test_refuses_what_cannot_be_gone_on_from(two_days, tmp_path):
     with pytest.raises(ValueError, match=r"column item_id: must hold decimal integers .* b'shoe'"):
         refresh(_options(first, tmp_path, str(words)))
     by_order = str(tmp_path / "order")
-    prepare(_preparation(data_dir=by_order, input=(paths[0],), split="order", cuts=None,
+    prepare(preparation(data_dir=by_order, input=(paths[0],), split="order", cuts=None,
                          activity_features=False))  # fmt: skip
     with pytest.raises(ValueError, match=r"must be of --split=time, .* got --split=order"):
         refresh(_options(by_order, tmp_path, paths[1]))
@@ -268,14 +191,14 @@ def test_cut_times_are_those_of_quantiles(two_days, tmp_path):
     spec = read_spec(first)
     times = tuple(int(time) for time in spec.cut_times)
     same = str(tmp_path / "same")
-    prepare(_preparation(data_dir=same, input=(paths[0],), cuts=None, cut_times=times))
-    assert _rows(same) == _rows(first)
+    prepare(preparation(data_dir=same, input=(paths[0],), cuts=None, cut_times=times))
+    assert rows_of(same) == rows_of(first)
     with pytest.raises(ValueError, match=r"--cut_times: must be at least three ascending times"):
-        _preparation(cuts=None, cut_times=(3, 2, 1))
+        preparation(cuts=None, cut_times=(3, 2, 1))
     with pytest.raises(ValueError, match=r"--cut_times: take the place of --cuts="):
-        _preparation(cut_times=(1, 2, 3))
+        preparation(cut_times=(1, 2, 3))
     late = str(tmp_path / "late")
-    empty = _preparation(data_dir=late, input=(paths[0],), cuts=None, cut_times=(*times, 10**9))
+    empty = preparation(data_dir=late, input=(paths[0],), cuts=None, cut_times=(*times, 10**9))
     with pytest.raises(ValueError, match=r"--cut_times: every window needs events, but test "):
         prepare(empty)
 
@@ -287,3 +210,18 @@ def test_specs_without_a_past_are_read():
     )  # fmt: skip
     del told["continues"]
     assert DatasetSpec.from_json(json.dumps(told)) == read_spec_without_past
+
+
+def test_a_day_of_what_spark_prepared_is_read_here(two_days):
+    first, paths = two_days
+    of_spark = {
+        "engine": "spark", "spark_master": "yarn", "spark_conf": ["a=b"],
+        "partition_filter": "dt > '1'", "source": "table", "input": ["db.events"],
+    }  # fmt: skip
+    spec = read_spec(first)
+    spec = dataclasses.replace(spec, source="table", flags=spec.flags | of_spark)
+    options = RefreshOptions(data_dir="new", from_dir=first, input=(paths[1],))
+    found = day_preparation(spec, options)
+    assert (found.engine, found.source, found.input) == ("local", "parquet", (paths[1],))
+    assert (found.spark_master, found.spark_conf, found.partition_filter) == ("", (), "")
+    assert found.activity_features

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import tensorflow as tf
+import tf_keras
 from tf_keras.src.utils import tf_utils
 
 from mgoe_tf import keras_seeds
@@ -28,8 +29,9 @@ def test_seeds_are_drawn_where_random_takes_integers_only(monkeypatch):
     monkeypatch.setattr(sys, "version_info", (3, 12))
     # In a thread of its own, in which nobody has set a seed.
     with concurrent.futures.ThreadPoolExecutor(1) as thread:
-        with pytest.raises(TypeError, match="as an integer"):
-            thread.submit(tf_utils.get_random_seed).result()
+        if tf_keras.__version__.startswith("2.17."):  # later ones draw between integers
+            with pytest.raises(TypeError, match="as an integer"):
+                thread.submit(tf_utils.get_random_seed).result()
         keras_seeds.accept_float_bounds()
         seed = thread.submit(tf_utils.get_random_seed).result()
     assert seed == random.Random(5).randint(1, 10**9)

@@ -23,14 +23,14 @@ from input_pipeline.files import filesystem
 from input_pipeline.log import vocabulary
 from input_pipeline.log.events import EventLog, FeatureValues, Numbers
 from input_pipeline.log.growth import grown, numbers_of
-from input_pipeline.log.interactions import OWNERS, Interactions
+from input_pipeline.log.interactions import OWNERS, Interactions, event_rows
 from input_pipeline.log.resumed_past import ResumedPast
-from input_pipeline.log.rows import Rows
-from input_pipeline.log.vocabulary import Column, FeatureValuesColumn, ListsColumn, NumbersColumn
+from input_pipeline.log.vocabulary import Column, FeatureValuesColumn
 from input_pipeline.log.windows import Windows
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.records.shards import ShardWriter
 from input_pipeline.sources import read_events
+from input_pipeline.sources.layout import select_lines
 from input_pipeline.spec import NEWEST_ROWS, DatasetSpec, read_spec
 
 
@@ -101,52 +101,17 @@ class DayEngine(LocalEngine):
             raise ValueError(f"--input: no line is later than {last}, the end of {self._earlier}")
         if not num_late:
             return day, 0
-        kept = np.flatnonzero(~late)
-        features = {
-            owner: {name: column.take(kept) for name, column in columns.items()}
-            for owner, columns in day.features.items()
-        }
-        return dataclasses.replace(
-            day,
-            user_id=day.user_id.take(kept),
-            item_id=day.item_id.take(kept),
-            behaviors=day.behaviors[kept],
-            unlabeled=None if day.unlabeled is None else day.unlabeled[kept],
-            timestamp=day.timestamp[kept],
-            user_features=features["user"],
-            item_features=features["item"],
-            context_features=features["context"],
-        ), num_late
+        return select_lines(day, ~late), num_late
 
     def index(self, rows: str, split: str) -> engine.IndexDescription:
         log, self._log = self._log, None
         assert log is not None
-        self.interactions = interactions = self._interactions_of(log)
-        state, spec, windows = self._before, self._earlier_spec, interactions.windows
-        vocabularies = []
-        for name, (owner, column) in interactions.vocabularies.items():
-            counts = self._counts(name, int(column.known[-3]))
-            vocabulary.write(self.data_dir, name, column, counts)
-            vocabularies.append(
-                vocabulary.describe(name, owner, column, counts, self.preparation.min_count)
-            )
-        lengths = {f.name: f.length for f in spec.select(role="side")}
-        up_to = np.cumsum([*state.events, len(log)])
-        return engine.IndexDescription(
-            cut_times=windows.cut_times,
-            vocabularies=tuple(vocabularies),
-            list_lengths={
-                name: max(lengths.get(name) or 1, int(np.diff(column.indptr).max(initial=0)))
-                for name, (_, column) in interactions.vocabularies.items()
-                if isinstance(column, ListsColumn)
-            },
-            numbers={
-                name: (owner, column.transform)
-                for owner, features in interactions.features.items()
-                for name, column in features.items()
-                if isinstance(column, NumbersColumn)
-            },
+        self.interactions = self._interactions_of(log)
+        up_to = np.cumsum([*self._before.events, len(log)])
+        return self._index_description(
+            lambda name, column: self._counts(name, int(column.known[-3])),
             cuts=tuple((up_to[:-1] / up_to[-1]).tolist()),
+            lengths={f.name: f.length for f in self._earlier_spec.select(role="side")},
         )
 
     def _counts(self, name: str, known: int) -> NDArray[np.int64]:
@@ -181,16 +146,7 @@ class DayEngine(LocalEngine):
             found = recoded(f"{owner}_id", column)
             assert isinstance(found, Column)
             ids[owner] = found
-        unlabeled = np.zeros(len(log), np.uint32) if log.unlabeled is None else log.unlabeled
-        events = Rows(
-            ids["user"].rows,
-            ids["item"].rows,
-            log.behaviors[lines],
-            unlabeled[lines] & ~log.behaviors[lines],
-            log.timestamp[lines],
-            np.zeros(len(log), bool),
-            np.arange(len(log)),
-        )
+        events = event_rows(log, lines, ids)
         num_items = len(ids["item"].values)
         before = state.pairs.user.astype(np.int64) * num_items + state.pairs.item
         keys = events.user.astype(np.int64) * num_items + events.item

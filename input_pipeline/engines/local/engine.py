@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from input_pipeline.engines import engine
 from input_pipeline.engines.local.log_columns import log_statistics
@@ -16,10 +20,11 @@ from input_pipeline.features.provider import LogFacts
 from input_pipeline.log import vocabulary
 from input_pipeline.log.events import EventLog
 from input_pipeline.log.interactions import OWNERS, Interactions, Past, build_interactions
-from input_pipeline.log.vocabulary import ListsColumn, NumbersColumn
+from input_pipeline.log.vocabulary import Column, ListsColumn, NumbersColumn
 from input_pipeline.log.windows import cut_windows
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.records.shards import ShardWriter
+from input_pipeline.report.macro_graph import MacroGraph, read_degrees
 from input_pipeline.sources import read_events
 from input_pipeline.spec import DatasetSpec
 
@@ -79,18 +84,38 @@ class LocalEngine(engine.Engine):
             given_times=options.cut_times,
         )
         self.interactions = interactions = build_interactions(log, windows)
+        return self._index_description(
+            lambda _, column: interactions.counts(column),
+            cuts=None if options.cut_times is None else windows.shares,
+        )
+
+    def _index_description(
+        self,
+        counts_of: Callable[[str, Column], NDArray[Any]],
+        *,
+        cuts: tuple[float, ...] | None,
+        lengths: Mapping[str, int | None] = MappingProxyType({}),
+    ) -> engine.IndexDescription:
+        """Writes the vocabularies of `interactions`, and describes these.
+
+        Args:
+          counts_of: from name and column, events by the end of training of each value known then.
+          cuts: of the description.
+          lengths: of lists, the longest that there were before.
+        """
+        interactions = self.interactions
         vocabularies = []
         for name, (owner, column) in interactions.vocabularies.items():
-            counts = interactions.counts(column)
+            counts = counts_of(name, column)
             vocabulary.write(self.data_dir, name, column, counts)
             vocabularies.append(
                 vocabulary.describe(name, owner, column, counts, self.preparation.min_count)
             )
         return engine.IndexDescription(
-            cut_times=windows.cut_times,
+            cut_times=interactions.windows.cut_times,
             vocabularies=tuple(vocabularies),
             list_lengths={
-                name: max(1, int(np.diff(column.indptr).max(initial=0)))
+                name: max(lengths.get(name) or 1, int(np.diff(column.indptr).max(initial=0)))
                 for name, (_, column) in interactions.vocabularies.items()
                 if isinstance(column, ListsColumn)
             },
@@ -100,7 +125,7 @@ class LocalEngine(engine.Engine):
                 for name, column in features.items()
                 if isinstance(column, NumbersColumn)
             },
-            cuts=None if options.cut_times is None else windows.shares,
+            cuts=cuts,
         )
 
     def begin(self, spec: DatasetSpec, facts: LogFacts) -> None:
@@ -159,4 +184,9 @@ class LocalEngine(engine.Engine):
         if self._spec.split == "time":
             self._state().write(self.data_dir, self._spec.task_names)
         log = log_statistics(self.interactions, self._spec, self._graph.tables)
-        return engine.DatasetStatistics(log, self._numbers.transforms())
+        return engine.DatasetStatistics(
+            log,
+            self._numbers.transforms(),
+            MacroGraph.read(self._spec, self.data_dir),
+            read_degrees(self.data_dir),
+        )

@@ -64,11 +64,10 @@ class LogState:
         folder = filesystem.join(data_dir, FOLDER)
         filesystem.make_dirs(folder)
         pairs = self.pairs
-        bits = next(kind for kind in _BITS if len(tasks) <= np.iinfo(kind).bits)
         arrays = {
             "pair_user": pairs.user,
             "pair_item": pairs.item,
-            "pair_behaviors": pairs.behaviors.astype(bits),
+            "pair_behaviors": pairs.behaviors.astype(behaviors_dtype(len(tasks))),
         }
         for bit, task in enumerate(tasks):
             arrays[f"pair_latest_{task}"] = pairs.latest[bit][_did(pairs.behaviors, bit)]
@@ -78,14 +77,7 @@ class LogState:
         arrays |= {f"{name}_counts": counts for name, counts in self.counts.items()}
         for name, array in arrays.items():
             filesystem.save_array(filesystem.join(folder, f"{name}.npy"), array)
-        filesystem.save_arrays(filesystem.join(folder, "numbers.npz"), dict(self.numbers))
-        told = {
-            "events": self.events,
-            "last_time": self.last_time,
-            "windows": [dataclasses.asdict(window) for window in self.windows],
-        }
-        text = json.dumps(told) + "\n"
-        filesystem.write_text(filesystem.join(folder, "log.json"), text)
+        write_facts(folder, self.numbers, self.events, self.last_time, self.windows)
 
     @classmethod
     def read(cls, data_dir: str, spec: DatasetSpec) -> LogState:
@@ -99,7 +91,7 @@ class LogState:
         if not filesystem.exists(path):
             raise ValueError(
                 f"--from={data_dir}: keeps nothing of its log to go on from ({path} is missing): "
-                "prepare it again, with --engine=local and --split=time"
+                "prepare it again, with --split=time"
             )
 
         def array(name: str) -> NDArray[Any]:
@@ -122,6 +114,31 @@ class LogState:
             last_time=told["last_time"],
             windows=tuple(map(_window, told["windows"])),
         )
+
+
+def behaviors_dtype(num_tasks: int) -> Any:
+    """Of `pair_behaviors.npy`."""
+    return next(kind for kind in _BITS if num_tasks <= np.iinfo(kind).bits)
+
+
+def write_facts(
+    folder: str,
+    numbers: Mapping[str, NDArray[Any]],
+    events: tuple[int, ...],
+    last_time: int,
+    windows: Sequence[WindowDescription],
+) -> None:
+    """Writes the files of `state/` that do not grow with nodes and pairs, as `LogState` has them.
+
+    Without log.json, which comes last, nothing is read of the others.
+    """
+    filesystem.save_arrays(filesystem.join(folder, "numbers.npz"), dict(numbers))
+    told = {
+        "events": events,
+        "last_time": last_time,
+        "windows": [dataclasses.asdict(window) for window in windows],
+    }
+    filesystem.write_text(filesystem.join(folder, "log.json"), json.dumps(told) + "\n")
 
 
 def _did(behaviors: NDArray[Any], bit: int) -> NDArray[Any]:

@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from input_pipeline.engines.given_groups import GivenGroups
+from input_pipeline.engines.grouping_options import grouping_options, spectral_options
 from input_pipeline.features.provider import Cut, LogFacts, Since
 from input_pipeline.features.registry import empty_tables, tables_at
-from input_pipeline.files import filesystem
+from input_pipeline.files import filesystem, stored
 from input_pipeline.graph.balance import balance
 from input_pipeline.graph.macro_matching import centers, matching, renumbered
 from input_pipeline.graph.macro_nodes import (
     Grouping,
-    GroupingOptions,
     assign_new_nodes,
     group_nodes,
     grouping_matrix,
@@ -32,10 +32,8 @@ from input_pipeline.graph.projection import (
     Placement,
     Projection,
     RowPlacement,
-    SpectralOptions,
 )
 from input_pipeline.log.interactions import OWNERS, Interactions, Past
-from input_pipeline.log.windows import STREAM_GROUPING
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.spec import DatasetSpec
 
@@ -81,33 +79,11 @@ class MergingGraph:
         self._spec = spec
         self._data_dir = data_dir
         self._preparation = preparation
-        self._num_macro_nodes = (spec.num_user_macro_nodes, spec.num_item_macro_nodes)
         self._beta = preparation.beta
-        self._options = {
-            owner: GroupingOptions(
-                num_macro_nodes=num_macro_nodes,
-                preference=preparation.preference,
-                baseline=preparation.baseline,
-                omega_high=preparation.omega_high,
-                omega_low=preparation.omega_low,
-                theta_high=preparation.theta_high,
-                theta_low=preparation.theta_low,
-                activity=preparation.activity,
-                restarts=preparation.kmeans_restarts,
-                seed=(preparation.seed, STREAM_GROUPING, side),
-            )
-            for side, (owner, num_macro_nodes) in enumerate(
-                zip(OWNERS, self._num_macro_nodes, strict=True)
-            )
-        }
+        self._options = grouping_options(preparation, spec)
         self._spectral = None
         if preparation.grouping == "spectral":
-            self._spectral = SpectralOptions(
-                dim=preparation.grouping_dim,
-                scale=preparation.grouping_scale,
-                power=preparation.grouping_power,
-                seed=(preparation.seed, STREAM_GROUPING, len(OWNERS)),
-            )
+            self._spectral = spectral_options(preparation)
         self._placements: dict[str, Placement] = {}
         self._groupings: dict[str, Grouping] = {}
         self._pairs: _ScoredPairs | None = None
@@ -186,7 +162,7 @@ class MergingGraph:
 
     def _sides(self, matrix: sparse.csr_matrix) -> dict[str, sparse.csr_matrix]:
         """What the nodes of each side are placed by, in rows."""
-        placed_by = grouping_matrix(matrix, self._options["user"])
+        placed_by = grouping_matrix(matrix, self._preparation.preference)
         return {"user": placed_by, "item": placed_by.T.tocsr()}
 
     def group(self) -> None:
@@ -272,7 +248,7 @@ def _given_grouping(given: GivenGroups, owner: str) -> Grouping:
     """That of another data set."""
     told = given.description(owner)
     return Grouping(
-        macro=filesystem.load_array(given.path("1", f"{owner}_macro.npy")),
+        macro=stored.load_array(given.path("1", f"{owner}_macro.npy")),
         centroids=filesystem.load_array(given.path(f"{owner}_centroids.npy")),
         inertia=told["weighted_inertia"],
         baseline=told["baseline"],

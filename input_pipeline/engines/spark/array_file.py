@@ -6,7 +6,7 @@ its own; a file is never read whole.
 
 from __future__ import annotations
 
-import io
+import copy
 import math
 import os
 import struct
@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from input_pipeline.files.npy_header import npy_header
 
 _BLOCK_BYTES = 1 << 24
 # Of wanted rows so near to one another, what lies between is read along.
@@ -49,9 +51,15 @@ class ArrayFile:
     def create(cls, path: str, shape: tuple[int, ...], dtype: Any) -> ArrayFile:
         """A new file of zeros, sparse where the file system can."""
         with open(path, "wb") as file:
-            file.write(_header(shape, dtype))
+            file.write(npy_header(shape, dtype))
             file.truncate(file.tell() + np.dtype(dtype).itemsize * math.prod(shape))
         return cls(path)
+
+    def flat(self) -> ArrayFile:
+        """The same values as a single axis."""
+        found = copy.copy(self)
+        found.shape, found.row_bytes = (math.prod(self.shape),), self.dtype.itemsize
+        return found
 
     def __len__(self) -> int:
         return int(self.shape[0])
@@ -118,6 +126,9 @@ class ListFile:
         self._indptr = ArrayFile(path, "indptr")
         self._arrays = {name: ArrayFile(path, name) for name in names if name != "indptr"}
 
+    def __len__(self) -> int:
+        return len(self._indptr) - 1
+
     def take(self, rows: NDArray[Any]) -> tuple[NDArray[Any], dict[str, NDArray[Any]]]:
         """Some lists, ascending, one after the other: lengths [M], and what their entries hold."""
         # [M, 2]: where each begins and ends
@@ -148,7 +159,7 @@ def write_npz(
     with zipfile.ZipFile(temporary, "w", kind, allowZip64=True) as archive:
         for name, (dtype, shape, pieces) in arrays.items():
             with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                member.write(_header(shape, dtype))
+                member.write(npy_header(shape, dtype))
                 written = 0
                 for piece in pieces:
                     data = np.ascontiguousarray(piece, dtype)
@@ -159,18 +170,6 @@ def write_npz(
                     f"{path}: {name} must have {math.prod(shape)} values, got {written}"
                 )
     os.replace(temporary, path)
-
-
-def _header(shape: tuple[int, ...], dtype: Any) -> bytes:
-    head = io.BytesIO()
-    headers: Any = np.lib.format
-    told = {
-        "descr": headers.dtype_to_descr(np.dtype(dtype)),
-        "fortran_order": False,
-        "shape": shape,
-    }
-    headers.write_array_header_1_0(head, told)
-    return head.getvalue()
 
 
 def cumulated(counts: ArrayFile) -> Iterator[NDArray[Any]]:

@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 
 from input_pipeline.engines.given_groups import GivenGroups
+from input_pipeline.engines.grouping_options import grouping_options, spectral_options
 from input_pipeline.engines.spark.array_file import ArrayFile
 from input_pipeline.engines.spark.clusters import GroupedSide, group_side, sum_scores
 from input_pipeline.engines.spark.cut_pairs import CutPairs, score_pairs
 from input_pipeline.engines.spark.edge_columns import write_columns
+from input_pipeline.engines.spark.graph_report import degrees
 from input_pipeline.engines.spark.macro_join import join_nodes
 from input_pipeline.engines.spark.plan import Plan, add_shared
 from input_pipeline.engines.spark.spectral import decompose
 from input_pipeline.engines.spark.workspace import Workspace
-from input_pipeline.files import filesystem
+from input_pipeline.files import filesystem, stored
 from input_pipeline.graph.balance import balance
-from input_pipeline.graph.macro_nodes import GroupingOptions
-from input_pipeline.graph.projection import SpectralOptions
 from input_pipeline.log.interactions import OWNERS
-from input_pipeline.log.windows import STREAM_GROUPING
+from input_pipeline.report.macro_graph import Degrees
 
 
 class CutGraph:
@@ -33,34 +33,16 @@ class CutGraph:
     Args:
       plan: where everything is.
       work: of the session.
+
+    Attributes:
+      degrees: by owner, after `edges` of the latest cut.
     """
 
     def __init__(self, plan: Plan, work: Workspace):
+        self.degrees: dict[str, Degrees] = {}
         self._plan, self._work = plan, work
-        options, spec = plan.options, plan.spec
-        self._options = {
-            owner: GroupingOptions(
-                num_macro_nodes=number,
-                preference=options.preference,
-                baseline=options.baseline,
-                omega_high=options.omega_high,
-                omega_low=options.omega_low,
-                theta_high=options.theta_high,
-                theta_low=options.theta_low,
-                activity=options.activity,
-                restarts=options.kmeans_restarts,
-                seed=(options.seed, STREAM_GROUPING, side),
-            )
-            for side, (owner, number) in enumerate(
-                zip(OWNERS, (spec.num_user_macro_nodes, spec.num_item_macro_nodes), strict=True)
-            )
-        }
-        self._spectral = SpectralOptions(
-            dim=options.grouping_dim,
-            scale=options.grouping_scale,
-            power=options.grouping_power,
-            seed=(options.seed, STREAM_GROUPING, len(OWNERS)),
-        )
+        self._options = grouping_options(plan.options, plan.spec)
+        self._spectral = spectral_options(plan.options)
         self._groups: dict[str, dict[str, Any]] = {}
         self._pairs: CutPairs | None = None
 
@@ -101,9 +83,7 @@ class CutGraph:
         for owner in OWNERS:
             name = f"{owner}_centroids.npy"
             filesystem.copy(given.path(name), os.path.join(folder, name))
-            filesystem.copy(
-                given.path("1", f"{owner}_macro.npy"), work.path("macro", f"{owner}.npy")
-            )
+            stored.copy(given.path("1", f"{owner}_macro.npy"), work.path("macro", f"{owner}.npy"))
             told = given.description(owner)
             names = ("baseline", "theta_high", "theta_low", "weighted_inertia")
             self._groups[owner] = {key: told[key] for key in names}
@@ -126,6 +106,8 @@ class CutGraph:
         write_columns(plan, cut, pairs.tasks, work)
         text = json.dumps(self._describe(cut, pairs.interactions), indent=2) + "\n"
         filesystem.write_text(plan.graph(cut, "graph.json"), text)
+        if cut > len(plan.spec.cuts):
+            self.degrees = degrees(plan, work)
         work.remove("slabs", "edges", "neighbors", "places", "degrees")
         self._pairs = None
 

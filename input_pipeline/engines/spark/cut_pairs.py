@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from input_pipeline.engines.spark.array_file import ArrayFile, cumulated, write_npz
 from input_pipeline.engines.spark.plan import (
@@ -132,13 +131,4 @@ def _write_matrix(plan: Plan, cut: int, tasks: list[SideTask], entries: int) -> 
             "shape": (np.int64, (2,), [np.array(known)]),
             "data": (np.float64, shape, pieces("data")),
         },
-    )
-
-
-def placed_by(matrix: sparse.csr_matrix, preference: bool) -> sparse.csr_matrix:
-    """What nodes are placed by: a part of S, or of [S > 0] without preference."""
-    if preference:
-        return matrix
-    return sparse.csr_matrix(
-        (np.ones_like(matrix.data), matrix.indices, matrix.indptr), matrix.shape
     )

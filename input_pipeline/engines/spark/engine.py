@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from input_pipeline.engines import engine
-from input_pipeline.engines.spark import parts, shard_assembly, window_report
+from input_pipeline.engines.spark import parts, shard_assembly, window_moments, window_report
 from input_pipeline.engines.spark.cut_graph import CutGraph
+from input_pipeline.engines.spark.graph_parts import store_parts
+from input_pipeline.engines.spark.graph_report import macro_graph
 from input_pipeline.engines.spark.id_lists import appearances_of, lists_of, split_cells
 from input_pipeline.engines.spark.lines import ReadLines, read_lines
+from input_pipeline.engines.spark.log_state import write_state
 from input_pipeline.engines.spark.node_columns import write_node_columns
 from input_pipeline.engines.spark.ordered_log import OrderedLog, order_log
 from input_pipeline.engines.spark.plan import Plan
@@ -132,9 +134,7 @@ class SparkEngine(engine.Engine):
             if name in separators:
                 lists[name] = split_cells(first, name, separators[name], work)
                 first = appearances_of(lists[name])
-            found = number_ids(
-                first, name, owner, num_windows, self.data_dir, options.min_count, work
-            )
+            found = number_ids(first, name, owner, num_windows, self.data_dir, options, work)
             self._numbered[name] = found
         for name, _, column in named:
             ids = self._numbered[name].frame.withColumnRenamed("raw", "cell")
@@ -160,6 +160,7 @@ class SparkEngine(engine.Engine):
             numbers={
                 f.name: (f.owner, f.transform) for f in layout.features if f.kind == "numeric"
             },
+            cuts=None if options.cut_times is None else self._log.windows.shares,
         )
 
     def begin(self, spec: DatasetSpec, facts: LogFacts) -> None:
@@ -189,11 +190,11 @@ class SparkEngine(engine.Engine):
             last_time=self._log.last_time,
         )
         self._graph = CutGraph(self._plan, work)
-        self._moments: Mapping[str, Moments] = {
-            **write_node_columns(self._plan, work),
-            **window_report.told_moments(self._plan, work),
-        }
+        moments = write_node_columns(self._plan, work)
+        moments += window_report.told_moments(self._plan, work)
+        self._numbers = window_moments.joined(moments, self._plan.windows.num_windows)
         self._signals = ColumnSignals(spec)
+        self._described: list[engine.WindowDescription] = []
 
     def pairs(self, cut: int) -> None:
         self._graph.pairs(cut)
@@ -210,17 +211,30 @@ class SparkEngine(engine.Engine):
         if not self._num_rows:
             name = self._plan.windows.describe(window)
             raise ValueError(f"--drop_cold: no row of {name} has a warm user and a warm item")
-        return window_report.describe_window(self._plan, window, counted, self._signals, self._work)
+        found = window_report.describe_window(
+            self._plan, window, counted, self._signals, self._work
+        )
+        self._described.append(found)
+        return found
 
     def records(self, window: int) -> None:
         write_records(self._plan, window, self._num_rows, self._work)
+        if window:
+            store_parts(self._plan, window, self._work)
 
     def finish(self) -> engine.DatasetStatistics:
-        shard_assembly.assemble(self._plan, self._work)
-        frame = self._work.session.read.parquet(*self._events.paths)
-        log = window_report.log_statistics(self._plan, frame, self._lines.num_lines, self._work)
+        plan, work = self._plan, self._work
+        shard_assembly.assemble(plan, work)
+        frame = work.session.read.parquet(*self._events.paths)
+        log = window_report.log_statistics(plan, frame, self._lines.num_lines, work)
+        graph = macro_graph(plan, work)
+        if plan.spec.split == "time":
+            write_state(plan, self._numbers, self._described, work)
+        store_parts(plan, plan.windows.num_windows, work)
         transforms = {}
-        for feature in self._plan.spec.select(role="numeric"):
+        for feature in plan.spec.select(role="numeric"):
             assert feature.transform is not None
-            transforms[feature.name] = self._moments[feature.name].complete(feature.transform)
-        return engine.DatasetStatistics(log, transforms)
+            moments = Moments.of_parts(self._numbers[feature.name])
+            trained = plan.windows.num_windows - 2
+            transforms[feature.name] = moments.complete(feature.transform, trained)
+        return engine.DatasetStatistics(log, transforms, graph, self._graph.degrees)

@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from input_pipeline.engines.spark.vocabularies import COUNTS
 from input_pipeline.engines.spark.workspace import Workspace
 
 
 def split_cells(cells: DataFrame, name: str, separator: str, work: Workspace) -> DataFrame:
-    """The ids of each cell, an id a row: `cell`, `place`, `raw`, and when cells came, `count`.
+    """The ids of each cell, an id a row: `cell`, `place`, `raw`, and when cells came, COUNTS.
 
     Args:
       cells: `appearances` of cells.
@@ -27,7 +28,10 @@ def split_cells(cells: DataFrame, name: str, separator: str, work: Workspace) ->
       work: where.
     """
     split = functools.partial(_split, separator)
-    schema = "cell binary, window int, time long, count long, place int, raw binary"
+    schema = (
+        "cell binary, window int, time long, count long, validation long, test long, place int, "
+        "raw binary"
+    )
     return work.save(cells.mapInArrow(split, schema), f"cells/{name}")
 
 
@@ -49,15 +53,15 @@ def _split(separator: str, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Rec
         yield pa.RecordBatch.from_arrays(arrays, ["cell", *_OF_CELLS[1:], "place", "raw"])
 
 
-_OF_CELLS = ("raw", "window", "time", "count")
+_OF_CELLS = ("raw", "window", "time", *COUNTS)
 
 
 def appearances_of(ids: DataFrame) -> DataFrame:
     """`appearances` of the ids of `split_cells`."""
     found = ids.groupBy("raw").agg(
-        F.min(F.struct("window", "time")).alias("_first"), F.sum("count").alias("count")
+        F.min(F.struct("window", "time")).alias("_first"), *(F.sum(n).alias(n) for n in COUNTS)
     )
-    return found.select("raw", "_first.*", "count")
+    return found.select("raw", "_first.*", *COUNTS)
 
 
 def lists_of(ids: DataFrame, numbered: DataFrame) -> DataFrame:

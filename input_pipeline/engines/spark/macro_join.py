@@ -14,15 +14,14 @@ from scipy import sparse
 from threadpoolctl import threadpool_limits
 
 from input_pipeline.engines.spark.array_file import ArrayFile
-from input_pipeline.engines.spark.cut_pairs import SideTask, placed_by
+from input_pipeline.engines.spark.cut_pairs import SideTask
 from input_pipeline.engines.spark.plan import OTHER, Plan, Shared, add_shared, write_sums
 from input_pipeline.engines.spark.products import Slab, times_file
 from input_pipeline.engines.spark.workspace import Workspace, slabs
 from input_pipeline.files import filesystem
+from input_pipeline.graph.macro_nodes import grouping_matrix
+from input_pipeline.graph.projection import NO_SHARE
 from input_pipeline.graph.unit_rows import squared_lengths, unit
-
-# As in `graph/projection.py`.
-_NO_SHARE = 1e-6
 
 
 def join_nodes(plan: Plan, cut: int, owner: str, tasks: list[SideTask], work: Workspace) -> None:
@@ -53,7 +52,7 @@ def _place(macro: str, places: str, task: SideTask) -> Shared:
     """Writes s_v D^-1/2 B of the nodes without a macro node, and |s_v D^-1/2|^2."""
     plan, other = task.plan, OTHER[task.owner]
     slab = Slab.load(task.slab)
-    matrix = placed_by(slab.matrix, plan.options.preference)
+    matrix = grouping_matrix(slab.matrix, plan.options.preference)
     rows = slice(slab.first, slab.first + matrix.shape[0])
     is_new = ArrayFile(macro).read(rows.start, rows.stop) < 0
     matrix = sparse.diags_array(is_new.astype(float)) @ matrix
@@ -82,7 +81,7 @@ def _assign(
     found, told = file.read(*slab), ArrayFile(places).read(*slab)
     candidates = np.flatnonzero(found < 0)
     x, squares = told[candidates, :-1], told[candidates, -1]
-    x[squared_lengths(x) <= _NO_SHARE**2 * squares] = 0
+    x[squared_lengths(x) <= NO_SHARE**2 * squares] = 0
     x = unit(x * stretch)
     lengths = squared_lengths(centroids)
     distance = np.where(lengths > 0, lengths - 2 * (x @ centroids.T), np.inf)

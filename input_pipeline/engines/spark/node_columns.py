@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from input_pipeline.engines.spark.array_file import ArrayFile, cumulated, write_npz
 from input_pipeline.engines.spark.plan import Plan, group_starts
+from input_pipeline.engines.spark.window_moments import WindowMoments
 from input_pipeline.engines.spark.workspace import Workspace
 from input_pipeline.feature import Feature
 from input_pipeline.features.moments import Moments
@@ -30,10 +31,10 @@ from input_pipeline.log.interactions import OWNERS
 _SECONDS_OF_DAY = 86_400
 
 
-def write_node_columns(plan: Plan, work: Workspace) -> dict[str, Moments]:
-    """Writes the columns of all cuts; by activity feature, the moments of what events read."""
+def write_node_columns(plan: Plan, work: Workspace) -> list[WindowMoments]:
+    """Writes the columns of all cuts; by part, moments of what events read of activity."""
     cuts = range(1, plan.windows.num_windows + 1)
-    moments: dict[str, Moments] = {}
+    moments: list[WindowMoments] = []
     for cut in cuts:
         os.makedirs(plan.graph(cut), exist_ok=True)
     for window in range(plan.windows.num_windows):
@@ -60,9 +61,7 @@ def write_node_columns(plan: Plan, work: Workspace) -> dict[str, Moments]:
                 shape = (plan.known_at(owner, cut), *feature.shape)
                 ArrayFile.create(plan.graph(cut, f"{feature.column}.npy"), shape, np.float32)
         tasks = list(enumerate(plan.histories[owner]))
-        for found in work.run(functools.partial(_write, plan, owner), tasks):
-            for name, part in found.items():
-                moments.setdefault(name, Moments()).extend(part)
+        moments += work.run(functools.partial(_write, plan, owner), tasks)
         for feature in told(plan, owner):
             if feature.ragged:
                 for cut in (0, *cuts):
@@ -128,7 +127,7 @@ def _save_lists(
     np.save(_lists_path(plan, feature, cut, part), found[1])
 
 
-def _write(plan: Plan, owner: str, task: tuple[int, str]) -> dict[str, Moments]:
+def _write(plan: Plan, owner: str, task: tuple[int, str]) -> WindowMoments:
     part, path = task
     table = pq.ParquetFile(path).read()
     node, window = table["node"].to_numpy().astype(np.int64), table["window"].to_numpy()
@@ -164,9 +163,9 @@ def _write(plan: Plan, owner: str, task: tuple[int, str]) -> dict[str, Moments]:
         for feature in activity(plan, owner):
             values = _activity(plan, table, cut, node[before] - first, before, begins[:known], last)
             ArrayFile(plan.graph(cut, f"{feature.column}.npy")).write(first, values)
-    found = {}
+    found: WindowMoments = {}
     for feature in activity(plan, owner):
-        found[feature.name] = _moments(plan, owner, feature, table, first)
+        found |= _moments(plan, owner, feature, table)
     return found
 
 
@@ -203,11 +202,11 @@ def _activity(
     return values
 
 
-def _moments(plan: Plan, owner: str, feature: Feature, table: pa.Table, first: int) -> Moments:
-    """Of what the events up to t_{n-1} read, as often as there are events."""
-    moments = Moments()
+def _moments(plan: Plan, owner: str, feature: Feature, table: pa.Table) -> WindowMoments:
+    """Of what the events of each window read, as often as there are events."""
+    found: WindowMoments = {}
     windows, counts = table["window"].to_numpy(), table["count"].to_numpy()
-    for window in range(plan.windows.num_windows - 2):
+    for window in range(plan.windows.num_windows):
         here = np.flatnonzero(windows == window)
         if not len(here):
             continue
@@ -221,5 +220,6 @@ def _moments(plan: Plan, owner: str, feature: Feature, table: pa.Table, first: i
         assert feature.transform is not None
         if feature.transform.kind == "log":
             values = np.sign(values) * np.log1p(np.abs(values))
+        moments = found[feature.name, window] = Moments()
         moments.add(values, counts[here][:, np.newaxis])
-    return moments
+    return found

@@ -38,18 +38,18 @@ def order_log(
     """Orders the lines and cuts them into n + 1 windows.
 
     Raises:
-      ValueError: the split is not offered, or a window is empty.
+      ValueError: the split is not offered, or not with times; or a window is empty.
     """
     if split not in ("time", "order"):
         raise ValueError(f"--split: --engine=spark has time and order, got {split!r}")
+    if options.cut_times is not None and split != "time":
+        raise ValueError(f"--cut_times: needs --split=time, got --split={split}")
     parts, cuts = work.num_parts(num_lines), options.quantiles
     ranked = work.save_sorted(lines, "ranked", ["timestamp", *_LINE], parts)
-    frame, cut_times = work.numbered(ranked, "event"), cuts
+    frame = work.numbered(ranked, "event")
+    cut_times: tuple[float, ...] = cuts
     if split == "time":
-        places = np.floor((num_lines - 1) * np.asarray(cuts)).astype(np.int64).tolist()
-        found = frame.where(F.col("event").isin(places)).select("event", "timestamp").collect()
-        by_place = {row["event"]: row["timestamp"] for row in found}
-        cut_times = tuple(by_place[place] for place in places)
+        cut_times = options.cut_times or _times_at(frame, num_lines, cuts)
         window = _count_of([F.col("timestamp") > cut for cut in cut_times])
         frame = frame.withColumn("window", window).withColumn("time", F.col("timestamp"))
     else:
@@ -62,17 +62,26 @@ def order_log(
         ordered = work.save_sorted(positions, "ordered", ["window", "time"], parts)
         frame = work.numbered(ordered, "event")
     counts = {row["window"]: row["count"] for row in frame.groupBy("window").count().collect()}
-    sizes = [counts.get(window, 0) for window in range(len(cuts) + 1)]
+    sizes = [counts.get(window, 0) for window in range(len(cut_times) + 1)]
     bounds = np.concatenate([[0], np.cumsum(sizes)])
     windows = Windows(np.zeros(0, np.int64), np.zeros(0, np.int64), bounds, cut_times)
     for number, size in enumerate(sizes):
         if not size:
+            flag = "cuts" if options.cut_times is None else "cut_times"
             raise ValueError(
-                f"--cuts: every window needs events, but {windows.describe(number)} has none of "
-                f"the {num_lines} events: take other --cuts"
+                f"--{flag}: every window needs events, but {windows.describe(number)} has none of "
+                f"the {num_lines} events: take other --{flag}"
             )
     last_time = frame.agg(F.max("time")).collect()[0][0]
     return OrderedLog(frame, windows, float(last_time))
+
+
+def _times_at(frame: DataFrame, num_lines: int, cuts: tuple[float, ...]) -> tuple[float, ...]:
+    """The times of the lines up to some shares of all, the lower ones of `numpy.quantile`."""
+    places = np.floor((num_lines - 1) * np.asarray(cuts)).astype(np.int64).tolist()
+    found = frame.where(F.col("event").isin(places)).select("event", "timestamp").collect()
+    by_place = {row["event"]: row["timestamp"] for row in found}
+    return tuple(by_place[place] for place in places)
 
 
 def _count_of(conditions: list[Column]) -> Column:

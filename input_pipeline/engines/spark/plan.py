@@ -11,11 +11,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from input_pipeline.engines.spark.array_file import ArrayFile
 from input_pipeline.engines.spark.vocabularies import IdStore
+from input_pipeline.log.rows import Rows
 from input_pipeline.log.windows import Windows
 from input_pipeline.preparation_options import PreparationOptions
 from input_pipeline.spec import DatasetSpec
@@ -147,6 +149,26 @@ def load_pairs(plan: Plan, owner: str, part: int, cut: int) -> SidePairs | None:
                 for name in latest
             ]
         ),
+    )
+
+
+def rows_of(table: pa.Table, *, has_clock: bool, event: NDArray[Any] | None = None) -> Rows:
+    """The rows that a table holds, R of them.
+
+    Args:
+      table: user, item, positive, unlabeled, with a clock timestamp, and sampled where any may be.
+      has_clock: whether times are read.
+      event: int64 [R], of each row; None: its place in the table.
+    """
+    are_sampled = "sampled" in table.column_names
+    return Rows(
+        user=table["user"].to_numpy().astype(np.int32),
+        item=table["item"].to_numpy().astype(np.int32),
+        positive=table["positive"].to_numpy().astype(np.uint32),
+        unlabeled=table["unlabeled"].to_numpy().astype(np.uint32),
+        timestamp=table["timestamp"].to_numpy() if has_clock else None,
+        sampled=table["sampled"].to_numpy() if are_sampled else np.zeros(len(table), bool),
+        event=np.arange(len(table)) if event is None else event,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -49,6 +50,8 @@ def start_session(preparation: PreparationOptions) -> SparkSession:
         builder = builder.config(name, value)
     session: SparkSession = builder.getOrCreate()
     session.sparkContext.setLogLevel(conf.get("spark.log.level", "WARN"))
+    # It tells of each connection that it closes.
+    logging.getLogger("py4j").setLevel(logging.WARNING)
     return session
 
 

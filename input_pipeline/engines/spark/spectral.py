@@ -19,20 +19,21 @@ from scipy import linalg, sparse
 from threadpoolctl import threadpool_limits
 
 from input_pipeline.engines.spark.array_file import ArrayFile, write_npz
-from input_pipeline.engines.spark.cut_pairs import SideTask, placed_by
+from input_pipeline.engines.spark.cut_pairs import SideTask
 from input_pipeline.engines.spark.plan import OTHER, Plan, Shared, add_shared, write_sums
 from input_pipeline.engines.spark.products import Slab, times_file
 from input_pipeline.engines.spark.workspace import Workspace, slabs
+from input_pipeline.graph.macro_nodes import grouping_matrix
+from input_pipeline.graph.projection import NO_SHARE
 from input_pipeline.graph.unit_rows import squared_lengths
 from input_pipeline.log.interactions import OWNERS
 from input_pipeline.log.keyed_random import keyed_bits
 from input_pipeline.log.windows import STREAM_GROUPING
 
-# As in `graph/svd.py` and `graph/projection.py`.
+# As in `graph/svd.py`.
 _OVERSAMPLING = 16
 _PASSES = 6
 _ZERO = 1e-10
-_NO_SHARE = 1e-6
 
 
 def decompose(plan: Plan, tasks: dict[str, list[SideTask]], work: Workspace) -> None:
@@ -187,7 +188,7 @@ def _matrix(product: _Product) -> tuple[Slab, sparse.csr_matrix]:
     """A part of S'."""
     task = product.task
     slab = Slab.load(task.slab)
-    matrix = placed_by(slab.matrix, task.plan.options.preference)
+    matrix = grouping_matrix(slab.matrix, task.plan.options.preference)
     if product.scales is not None:
         own, other = map(ArrayFile, product.scales)
         of_rows = np.repeat(
@@ -201,7 +202,7 @@ def _matrix(product: _Product) -> tuple[Slab, sparse.csr_matrix]:
 
 def _degrees(task: SideTask) -> Shared:
     slab = Slab.load(task.slab)
-    matrix = placed_by(slab.matrix, task.plan.options.preference)
+    matrix = grouping_matrix(slab.matrix, task.plan.options.preference)
     sums = np.asarray(matrix.sum(axis=1)).ravel()
     path = task.plan.path("degree", f"{task.owner}.npy")
     return write_sums(task.plan, task.owner, task.part, slab.first, sums, path)
@@ -274,5 +275,5 @@ def _vectors(
 ) -> None:
     """Singular vectors, zero for nodes that lie in none of the dimensions."""
     vectors = ArrayFile(path).read(*slab) @ through
-    kept = squared_lengths(vectors * values) > _NO_SHARE**2 * ArrayFile(squares).read(*slab)
+    kept = squared_lengths(vectors * values) > NO_SHARE**2 * ArrayFile(squares).read(*slab)
     ArrayFile(target).write(slab[0], vectors * kept[:, np.newaxis])

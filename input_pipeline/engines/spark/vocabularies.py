@@ -19,10 +19,13 @@ from pyspark.sql import functions as F
 from input_pipeline.engines.spark.array_file import ArrayFile, ListFile, cumulated, write_npz
 from input_pipeline.engines.spark.workspace import SortedParts, Workspace
 from input_pipeline.feature import Vocabulary
+from input_pipeline.files import stored
 from input_pipeline.log.byte_strings import ByteStrings
 from input_pipeline.log.raw_ids import RawIds
 from input_pipeline.log.vocabulary import lines_of
+from input_pipeline.preparation_options import PreparationOptions
 
+COUNTS = ("count", "validation", "test")
 _INTEGER = r"\A(0|-?[1-9][0-9]{0,18})\z"
 _WHOLE_FLOAT = r"\A(-?(0|[1-9][0-9]*)\.0*|-?[0-9](\.[0-9]+)?[eE]\+?[0-9]{1,2})\z"
 
@@ -65,7 +68,7 @@ class NumberedIds:
 
 
 def appearances(values: DataFrame, num_windows: int) -> DataFrame:
-    """When each raw value came first, and how many events have it by t_{n-1}.
+    """When each raw value came first, and COUNTS: events by t_{n-1}, and in the windows after it.
 
     Args:
       values: `raw` (binary, null where there is none), `window` and `time` of every event.
@@ -78,9 +81,11 @@ def appearances(values: DataFrame, num_windows: int) -> DataFrame:
         .agg(
             F.min(F.struct("window", "time")).alias("_first"),
             F.sum((F.col("window") < validation).cast("long")).alias("count"),
+            F.sum((F.col("window") == validation).cast("long")).alias("validation"),
+            F.sum((F.col("window") > validation).cast("long")).alias("test"),
         )
     )
-    return found.select("raw", "_first.*", "count")
+    return found.select("raw", "_first.*", *COUNTS)
 
 
 def number_ids(
@@ -89,17 +94,17 @@ def number_ids(
     owner: str,
     num_windows: int,
     data_dir: str,
-    min_count: int,
+    options: PreparationOptions,
     work: Workspace,
 ) -> NumberedIds:
-    """Numbers the ids of a column and writes `vocabulary/`.
+    """Numbers the ids of a column and writes `vocabulary/`; to the workspace, later events.
 
     Args:
       first: `appearances` of the ids, each once.
       name, owner: of the column.
       num_windows: n + 1.
       data_dir: has a folder `vocabulary`.
-      min_count: of events by t_{n-1}, for a row of an embedding table.
+      options: of the preparation.
       work: where.
 
     Raises:
@@ -119,7 +124,7 @@ def number_ids(
     known = np.cumsum([by_window.get(window, 0) for window in range(num_windows)])
     work.remove(f"distinct/{name}", f"by_value/{name}")
     num_known = int(known[num_windows - 3])
-    embedded, checksum = _write(ordered, name, dtype, size, num_known, data_dir, min_count, work)
+    embedded, checksum = _write(ordered, name, dtype, size, num_known, data_dir, options, work)
     entry = Vocabulary(
         name=name,
         dtype=dtype,
@@ -163,7 +168,7 @@ def _write(
     size: int,
     num_known: int,
     data_dir: str,
-    min_count: int,
+    options: PreparationOptions,
     work: Workspace,
 ) -> tuple[int, str]:
     """Writes the files of a vocabulary; how many ids are embedded, and their checksum."""
@@ -171,19 +176,19 @@ def _write(
     codes, counts = work.path("codes", f"{name}.npy"), os.path.join(folder, f"{name}_counts.npy")
     ArrayFile.create(codes, (size,), np.int64)
     ArrayFile.create(counts, (num_known,), np.int64)
+    later = work.path("later", f"{name}_counts.npy")
+    ArrayFile.create(later, (2, size), np.int64)
     ids = work.path("ids", f"{name}.npy" if dtype == "int64" else f"{name}_lengths.npy")
     ArrayFile.create(ids, (size,), np.int64)
     texts = [work.path("texts", name, f"{part:05d}") for part in range(len(parts))]
-    write = functools.partial(_write_part, name, dtype, ids, codes, counts, num_known, min_count)
+    files = _Files(ids, codes, counts, later)
+    write = functools.partial(_write_part, name, dtype, files, num_known, options.min_count)
     embedded = sum(work.run(write, zip(parts.paths, parts.offsets, texts, strict=False)))
     digest = hashlib.sha256()
-    with open(os.path.join(folder, f"{name}.txt"), "wb") as whole:
-        for text in texts:
-            with open(text, "rb") as file:
-                shutil.copyfileobj(file, whole)
-            with open(f"{text}-embedded", "rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+    for text in texts:
+        with open(f"{text}-embedded", "rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
     if dtype == "bytes":
         lengths = ArrayFile(ids)
         total = sum(int(block.sum()) for _, block in lengths.blocks())
@@ -193,32 +198,57 @@ def _write(
             "bytes": (np.uint8, (total,), pieces),
         }
         write_npz(work.path("ids", f"{name}.npz"), arrays)
+    _store_lines(os.path.join(folder, f"{name}.txt"), texts, options.spark_file_bytes)
     work.remove(f"texts/{name}")
     return embedded, digest.hexdigest()
+
+
+def _store_lines(path: str, texts: list[str], most_bytes: int) -> None:
+    """Puts the lines of parts together, or leaves them as parts where they are too many bytes."""
+    if sum(map(os.path.getsize, texts)) > most_bytes:
+        os.makedirs(stored.parts_folder(path))
+        for number, text in enumerate(texts):
+            os.rename(text, stored.part_path(path, number))
+        return
+    with open(path, "wb") as whole:
+        for text in texts:
+            with open(text, "rb") as file:
+                shutil.copyfileobj(file, whole)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Files:
+    """Paths of what is known of each id: its raw form, its place among these, and its events."""
+
+    ids: str
+    codes: str
+    counts: str
+    later: str
 
 
 def _write_part(
     name: str,
     dtype: str,
-    ids: str,
-    codes: str,
-    counts: str,
+    files: _Files,
     num_known: int,
     min_count: int,
     task: tuple[str, int, str],
 ) -> int:
     """Writes what one file holds of a vocabulary; how many of its ids are embedded."""
     path, offset, text = task
-    table = pq.ParquetFile(path).read(columns=["value", "code", "count"])
-    ArrayFile(codes).write(offset, table["code"].to_numpy())
+    table = pq.ParquetFile(path).read(columns=["value", "code", *COUNTS])
+    ArrayFile(files.codes).write(offset, table["code"].to_numpy())
+    later = ArrayFile(files.later)
+    for number, column in enumerate(COUNTS[1:]):
+        later.flat().write(number * later.shape[1] + offset, table[column].to_numpy())
     found = table["count"].to_numpy()
     known = max(0, min(num_known - offset, len(found)))
     if known:
-        ArrayFile(counts).write(offset, found[:known])
+        ArrayFile(files.counts).write(offset, found[:known])
     values: RawIds
     if dtype == "int64":
         numbers = table["value"].to_numpy()
-        ArrayFile(ids).write(offset, numbers)
+        ArrayFile(files.ids).write(offset, numbers)
         values = numbers
     else:
         array = table["value"].combine_chunks().cast(pa.large_binary())
@@ -226,7 +256,7 @@ def _write_part(
         starts = np.frombuffer(bounds, np.int64, len(array) + 1, 8 * array.offset)
         characters = np.frombuffer(flat, np.uint8) if flat is not None else np.zeros(0, np.uint8)
         values = ByteStrings(characters[starts[0] : starts[-1]], starts - starts[0])
-        ArrayFile(ids).write(offset, values.lengths)
+        ArrayFile(files.ids).write(offset, values.lengths)
         values.flat.tofile(f"{text}-bytes")
     with open(text, "wb") as file:
         file.write(lines_of(name, values))

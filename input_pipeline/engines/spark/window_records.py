@@ -20,7 +20,7 @@ from pyspark.sql import functions as F
 
 from input_pipeline.engines.spark.array_file import ArrayFile, ListFile
 from input_pipeline.engines.spark.node_columns import first_lists, lists_of, values_of
-from input_pipeline.engines.spark.plan import Plan
+from input_pipeline.engines.spark.plan import Plan, rows_of
 from input_pipeline.engines.spark.shard_assembly import save_buckets
 from input_pipeline.engines.spark.workspace import Workspace
 from input_pipeline.feature import Feature
@@ -135,15 +135,7 @@ def encode_chunk(
 ) -> Iterator[Block]:
     """Records of some rows in compressed blocks; `random` deals requests out."""
     spec = plan.spec
-    names = {"user": np.int32, "item": np.int32, "positive": np.uint32, "unlabeled": np.uint32}
-    columns = {name: table[name].to_numpy().astype(dtype) for name, dtype in names.items()}
-    has_clock = spec.timestamp_unit is not None
-    rows = Rows(
-        **columns,
-        timestamp=table["timestamp"].to_numpy() if has_clock else None,
-        sampled=table["sampled"].to_numpy(),
-        event=np.arange(len(table)),
-    )
+    rows = rows_of(table, has_clock=spec.timestamp_unit is not None)
     tables, nodes, places = tables_of(plan, window, rows, table)
     tables, nodes, encoded = _restricted(plan, tables, nodes)
     payloads = {

@@ -19,7 +19,8 @@ from pyspark.sql import functions as F
 from input_pipeline.engines.engine import WindowDescription
 from input_pipeline.engines.spark.array_file import ArrayFile
 from input_pipeline.engines.spark.node_columns import values_of
-from input_pipeline.engines.spark.plan import Plan
+from input_pipeline.engines.spark.plan import Plan, rows_of
+from input_pipeline.engines.spark.window_moments import WindowMoments
 from input_pipeline.engines.spark.window_records import tables_of
 from input_pipeline.engines.spark.window_rows import CountedRows, macro_of
 from input_pipeline.engines.spark.workspace import Workspace, slabs
@@ -50,15 +51,7 @@ def describe_window(
     share = min(1.0, SAMPLE_ROWS / max(1, num_rows))
     sampled = functools.partial(_sample, plan, share)
     table = pa.concat_tables(work.run(sampled, range(len(plan.events))))
-    rows = Rows(
-        user=table["user"].to_numpy().astype(np.int32),
-        item=table["item"].to_numpy().astype(np.int32),
-        positive=table["positive"].to_numpy().astype(np.uint32),
-        unlabeled=table["unlabeled"].to_numpy().astype(np.uint32),
-        timestamp=None,
-        sampled=table["sampled"].to_numpy(),
-        event=np.arange(len(table)),
-    )
+    rows = rows_of(table, has_clock=False)
     touched = table["touched"].to_numpy().astype(np.int64)
     values: dict[str, NDArray[Any]] = {}
     edges = None
@@ -132,29 +125,26 @@ def _column_sums(path: str, slab: tuple[int, int]) -> NDArray[Any]:
     return found
 
 
-def told_moments(plan: Plan, work: Workspace) -> dict[str, Moments]:
-    """Of numeric features that the log's own columns tell, over the events up to t_{n-1}."""
-    found: dict[str, Moments] = {}
-    for of_part in work.run(functools.partial(_moments, plan), plan.events):
-        for name, part in of_part.items():
-            found.setdefault(name, Moments()).extend(part)
-    return found
+def told_moments(plan: Plan, work: Workspace) -> list[WindowMoments]:
+    """By part, of numeric features that the log's own columns tell, over the events."""
+    return work.run(functools.partial(_moments, plan), plan.events)
 
 
-def _moments(plan: Plan, path: str) -> dict[str, Moments]:
+def _moments(plan: Plan, path: str) -> WindowMoments:
     features = [f for f in plan.spec.select(role="numeric") if f.name in plan.columns]
     if not features:
         return {}
     table = pq.ParquetFile(path).read(columns=["window", *(plan.columns[f.name] for f in features)])
-    here = np.flatnonzero(table["window"].to_numpy() < plan.windows.num_windows - 2)
-    found = {}
+    windows = table["window"].to_numpy()
+    found: WindowMoments = {}
     for feature in features:
-        values = values_of(table, plan.columns[feature.name], feature)[here].astype(np.float64)
+        values = values_of(table, plan.columns[feature.name], feature).astype(np.float64)
         assert feature.transform is not None
         if feature.transform.kind == "log":
             values = np.sign(values) * np.log1p(np.abs(values))
-        found[feature.name] = Moments()
-        found[feature.name].add(values[:, np.newaxis])
+        for window in np.unique(windows).tolist():
+            moments = found[feature.name, window] = Moments()
+            moments.add(values[windows == window, np.newaxis])
     return found
 
 

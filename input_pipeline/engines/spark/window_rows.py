@@ -20,10 +20,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from input_pipeline.engines.spark.array_file import ArrayFile
-from input_pipeline.engines.spark.plan import Plan, group_starts
+from input_pipeline.engines.spark.plan import Plan, group_starts, rows_of
 from input_pipeline.engines.spark.workspace import Workspace
 from input_pipeline.log.keyed_random import keyed_bits
-from input_pipeline.log.negatives import sample_negatives
+from input_pipeline.log.negatives import contains, sample_negatives
 from input_pipeline.log.rows import Rows, with_sampled
 from input_pipeline.log.windows import STREAM_NEGATIVES, STREAM_ROW_ORDER
 
@@ -150,7 +150,7 @@ def _make(plan: Plan, window: int, candidates: CandidateFiles | None, part: int)
         if rows.timestamp is None
         else pa.array(rows.timestamp),
         "sampled": pa.array(rows.sampled),
-        "touched": pa.array(_contains(before, keys) & ~rows.sampled),
+        "touched": pa.array(contains(before, keys) & ~rows.sampled),
         **_places(plan, window, rows, contexts["event"].to_numpy()[rows.event]),
         **{name: contexts[name].take(pa.array(rows.event)) for name in told},
     }
@@ -193,15 +193,8 @@ def _pairs(plan: Plan, window: int, part: int) -> tuple[Rows, NDArray[Any], NDAr
     number = table["window"].to_numpy()
     here = np.flatnonzero(number == window)
     found = table.take(pa.array(here))
-    has_clock = plan.spec.timestamp_unit is not None
-    rows = Rows(
-        user=found["user"].to_numpy().astype(np.int32),
-        item=found["item"].to_numpy().astype(np.int32),
-        positive=found["positive"].to_numpy().astype(np.uint32),
-        unlabeled=found["unlabeled"].to_numpy().astype(np.uint32),
-        timestamp=found["timestamp"].to_numpy() if has_clock else None,
-        sampled=np.zeros(len(here), bool),
-        event=found["first"].to_numpy(),
+    rows = rows_of(
+        found, has_clock=plan.spec.timestamp_unit is not None, event=found["first"].to_numpy()
     )
     keys = table["user"].to_numpy().astype(np.int64) * plan.size("item") + table["item"].to_numpy()
     touched, before = (keys[number < stop] for stop in (window + 1, window))
@@ -222,16 +215,7 @@ def _events(plan: Plan, window: int, part: int, told: list[str]) -> tuple[Rows, 
     names = ["user", "item", "window", "positive", "unlabeled", "timestamp", "event"]
     table = pq.ParquetFile(plan.events[part]).read(columns=[*names, *told])
     table = table.take(pa.array(np.flatnonzero(table["window"].to_numpy() == window)))
-    has_clock = plan.spec.timestamp_unit is not None
-    rows = Rows(
-        user=table["user"].to_numpy().astype(np.int32),
-        item=table["item"].to_numpy().astype(np.int32),
-        positive=table["positive"].to_numpy().astype(np.uint32),
-        unlabeled=table["unlabeled"].to_numpy().astype(np.uint32),
-        timestamp=table["timestamp"].to_numpy() if has_clock else None,
-        sampled=np.zeros(len(table), bool),
-        event=np.arange(len(table)),
-    )
+    rows = rows_of(table, has_clock=plan.spec.timestamp_unit is not None)
     return rows, table
 
 
@@ -249,11 +233,3 @@ def macro_of(plan: Plan, window: int, owner: str, nodes: NDArray[Any]) -> NDArra
     if known:
         found[:known] = ArrayFile(plan.graph(window, f"{owner}_macro.npy")).take(distinct[:known])
     return found[place]
-
-
-def _contains(keys: NDArray[Any], queries: NDArray[Any]) -> NDArray[Any]:
-    if not len(keys):
-        return np.zeros(len(queries), bool)
-    index = np.minimum(np.searchsorted(keys, queries), len(keys) - 1)
-    found: NDArray[Any] = keys[index] == queries
-    return found

@@ -195,3 +195,13 @@ def test_local_files_need_no_tensorflow(tmp_path: pathlib.Path) -> None:
         "print([m for m in ('tensorflow', 'tensorflow_io') if m in sys.modules])"
     )
     assert result.stdout == "[]\n", result.stderr
+
+
+def test_a_second_name_is_never_written_through(tmp_path: pathlib.Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.write_text("kept")
+    filesystem.link(str(first), str(second))
+    assert first.samefile(second)
+    with pytest.raises(FileExistsError):  # a copy would empty both
+        filesystem.link(str(first), str(second))
+    assert first.read_text() == "kept"

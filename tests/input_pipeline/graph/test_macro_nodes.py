@@ -39,9 +39,9 @@ def test_copreference_activity_is_what_is_shared_with_others():
 
 def test_without_preference_nodes_are_placed_by_what_they_touched():
     matrix = sparse.csr_matrix(np.array([[8.0, 0.0], [2.0, 3.0]]))
-    binary = grouping_matrix(matrix, GroupingOptions(2, preference=False))
+    binary = grouping_matrix(matrix, preference=False)
     assert binary.toarray().tolist() == [[1, 0], [1, 1]]
-    assert grouping_matrix(matrix, GroupingOptions(2)) is matrix
+    assert grouping_matrix(matrix, preference=True) is matrix
 
 
 @pytest.mark.parametrize("make", [sparse.csr_matrix, np.asarray])
@@ -76,7 +76,7 @@ def test_activities_weigh_nodes():
 def test_inertia_is_near_the_best_of_several_runs(seed, preference):
     matrix = planted_matrix(seed)
     options = GroupingOptions(20, preference=preference)
-    placed_by = grouping_matrix(matrix, options)
+    placed_by = grouping_matrix(matrix, options.preference)
     spectral = Projection.of(placed_by, SpectralOptions(dim=16))
     for placement in (RowPlacement(placed_by), spectral.placement("user")):
         positions = placement.positions

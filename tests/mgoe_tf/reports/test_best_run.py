@@ -119,7 +119,7 @@ def test_the_projector_has_the_points_of_the_model_and_what_is_told_of_them(repo
     np.testing.assert_allclose(points[-1], table[1, 4], atol=1e-5)
     members = {row[0]: int(row[4]) for row in labels}
     assert sum(members[f"item {node} buy"] for node in range(5)) == (
-        (facts.graph.macro["item"] >= 0).sum()
+        facts.graph.sizes["item"].sum()
     )
 
 

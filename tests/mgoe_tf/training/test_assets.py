@@ -11,6 +11,7 @@ import pytest
 import tensorflow as tf
 from scipy import sparse
 
+from input_pipeline.files import stored
 from mgoe_tf.evaluate import EvaluateOptions, evaluate
 from mgoe_tf.models.baselines.mmoe import MMoE, MMoEOptions
 from mgoe_tf.models.registry import MODELS, build_model
@@ -152,3 +153,20 @@ def test_remote_files_are_read_from_local_copies(tmp_path):
         path = pathlib.Path(paths["graph/a.npy"])
         assert path.read_bytes() == b"abc"
     assert not path.exists()
+
+
+def test_a_column_in_parts_is_whole_where_models_read_it(tmp_path):
+    name, table = "graph/3/task_table.npy", np.arange(24, dtype=np.float32).reshape(4, 2, 3)
+    data_dir, model_dir = tmp_path / "data", tmp_path / "model"
+    path = str(data_dir / name)
+    pathlib.Path(stored.parts_folder(path)).mkdir(parents=True)
+    for number, start in enumerate((0, 3)):
+        stored.write_array_part(path, number, start, table[start : start + 3])
+    with assets.local_assets(str(data_dir), [name]) as paths:
+        np.testing.assert_array_equal(np.load(paths[name]), table)
+    checksums = assets.copy_assets(str(data_dir), str(model_dir), [name])
+    copied = model_dir / "assets" / name
+    np.testing.assert_array_equal(np.load(copied), table)
+    assert checksums == {name: hashlib.sha256(copied.read_bytes()).hexdigest()}
+    with assets.local_assets(str(model_dir / "assets"), [name]) as paths:
+        assert paths[name] == str(copied)

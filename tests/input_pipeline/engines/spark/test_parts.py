@@ -12,7 +12,13 @@ from input_pipeline.engines.spark import products, window_records
 from input_pipeline.engines.spark.array_file import ArrayFile
 from input_pipeline.engines.spark.edge_columns import _merge
 from input_pipeline.engines.spark.order_statistics import quantiles
-from input_pipeline.engines.spark.plan import PairParts, add_shared, group_starts, write_sums
+from input_pipeline.engines.spark.plan import (
+    PairParts,
+    add_shared,
+    group_starts,
+    rows_of,
+    write_sums,
+)
 
 
 class Here:
@@ -104,3 +110,23 @@ def test_chunks_do_not_depend_on_batches(monkeypatch, size, keep_users):
     ]
     rows = [[1, 1, 1], [2, 2, 2], [3, 3, 4]] if keep_users else [[1, 1, 1, 2], [2, 2, 3, 3], [4]]
     assert found == [(0, rows), (2, [[5, 5, 5]]), (3, [[6] * 4, [6]])]
+
+
+def test_rows_of_a_table():
+    import pyarrow as pa
+
+    columns = {"user": [4, 2], "item": [1, 3], "positive": [5, 0], "unlabeled": [2, 0]}
+    table = pa.table({name: pa.array(values, pa.int64()) for name, values in columns.items()})
+    rows = rows_of(table, has_clock=False)
+    assert (rows.timestamp, rows.sampled.tolist(), rows.event.tolist()) == (
+        None,
+        [False] * 2,
+        [0, 1],
+    )
+    assert [rows.user.dtype, rows.positive.dtype] == [np.int32, np.uint32]
+    assert (rows.user.tolist(), rows.unlabeled.tolist()) == ([4, 2], [2, 0])
+    table = table.append_column("timestamp", pa.array([70, 60]))
+    table = table.append_column("sampled", pa.array([False, True]))
+    rows = rows_of(table, has_clock=True, event=np.array([9, 8]))
+    assert (rows.timestamp.tolist(), rows.sampled.tolist()) == ([70, 60], [False, True])
+    assert rows.event.tolist() == [9, 8]
