@@ -142,10 +142,11 @@ class _Table(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
     def __call__(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         leading: list[Any] = [-1]
         if rows.shape.rank == 2:
-            # B and N by themselves: there may be no rows, or an axis of one too many.
+            # B and N by themselves: there may be no rows.
             shape = tf.shape(rows)
             leading = [shape[0], shape[1]]
-            rows = tf.reshape(rows, leading)
+        # there may be an axis of one too many
+        rows = tf.reshape(rows, leading)
         if self._tasks:
             # rows: [T, B] or [T, B, N]
             offsets = np.arange(self._tasks).reshape(-1, *[1] * len(leading))
