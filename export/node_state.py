@@ -49,8 +49,8 @@ class NodeTable(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
       chunks: arrays [V, ...] by name, of the first nodes, then the next ones; float32, or int32.
       table_dtype: of TABLE_DTYPES.
       exact: names of arrays that are kept as float32.
-      by_task: names of arrays [V, T, D] that are asked for as [B, T, N, D]: gathered in this order
-        they need not be brought into it.
+      by_task: names of arrays [V, T, D] that are asked for as [T, B, D] or [T, B, N, D]: gathered
+        in this order they need not be brought into it.
       name: of the variables.
     """
 
@@ -89,7 +89,10 @@ class NodeTable(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         return sum(table.size_bytes for table in self._tables)
 
     def __call__(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The arrays of rows, int64 [B] or [B, N]: [B, ...] or [B, N, ...] by name."""
+        """The arrays of rows, int64 [B] or [B, N]: [B, ...] or [B, N, ...] by name.
+
+        Those by task are [T, B, D] or [T, B, N, D].
+        """
         return {name: value for table in self._tables for name, value in table(rows).items()}
 
 
@@ -139,23 +142,21 @@ class _Table(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
     def __call__(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         leading: list[Any] = [-1]
         if rows.shape.rank == 2:
-            # B and N by themselves: there may be no rows, or an axis of one too many.
+            # B and N by themselves: there may be no rows.
             shape = tf.shape(rows)
             leading = [shape[0], shape[1]]
-            rows = tf.reshape(rows, leading)
+        # there may be an axis of one too many
+        rows = tf.reshape(rows, leading)
         if self._tasks:
-            # rows: [B, T, N] or [B, T]
-            rows = rows[:, tf.newaxis] * self._tasks
-            offsets = tf.range(self._tasks, dtype=rows.dtype)
-            rows += tf.reshape(offsets, [-1, *[1] * (len(leading) - 1)])
-            leading.insert(1, self._tasks)
+            # rows: [T, B] or [T, B, N]
+            offsets = np.arange(self._tasks).reshape(-1, *[1] * len(leading))
+            rows = rows * self._tasks + tf.constant(offsets, rows.dtype)
+            leading.insert(0, self._tasks)
         values = tf.gather(self._table, rows)
         if self._kind == "int8":
             values = tf.cast(values, tf.float32) * self._step + self._middle
         elif self._kind == "float16":
             values = tf.cast(values, tf.float32)
-        # A server's optimizer does not know the shape of a gathered variable.
-        values = tf.reshape(values, [*leading, self._table.shape[1]])
         if self._tasks:
             return {self._shapes[0][0]: values}
         widths = [math.prod(shape) for _, shape in self._shapes]

@@ -47,7 +47,7 @@ class StateRanking:
         with tf.control_dependencies(same_users(features)):
             item_id = tf.identity(features["item_id"])
         user_id = features["user_id"]
-        users, of_items = tf.shape(user_id)[0], tf.shape(item_id)[0]
+        users, of_items = tf.size(user_id), tf.shape(item_id)[0]
         # One user would be broadcast. Not by `assert_equal`, whose branch costs ten times this.
         text = "user_id must be of as many users as item_id, got"
         tf.raw_ops.Assert(condition=users == of_items, data=[text, users, of_items])
@@ -59,8 +59,8 @@ class StateRanking:
         with tf.name_scope("outputs"):
             probabilities = tf.unstack(tf.math.sigmoid(logits), len(self._task_names))
             outputs = dict(zip(self._task_names, probabilities, strict=True))
-            # log_sigmoid(x) = -softplus(-x). by_task: [T, B N]
-            by_task = tf.reshape(tf.math.softplus(-logits), [len(self._task_names), -1])
-            logs = tf.matmul([[-weight for weight in self._weights]], by_task)
-            outputs[SCORE] = tf.reshape(tf.exp(logs), tf.shape(logits)[1:])
+            # log_sigmoid(x) = -softplus(-x)
+            weights = tf.constant([[[-weight]] for weight in self._weights])
+            logs = tf.reduce_sum(weights * tf.math.softplus(-logits), axis=0)
+            outputs[SCORE] = tf.exp(logs)
         return outputs

@@ -19,7 +19,7 @@ class Bags(NamedTuple):
       ids: int32 [N], embedding rows of every list, one list after the other; of a hashed table
         codes, int64.
       weights: float32 [N].
-      bag_of: int64 [N], non-decreasing, which list an entry belongs to.
+      bag_of: int32 [N], non-decreasing, which list an entry belongs to.
       size: scalar, how many lists there are.
     """
 
@@ -32,7 +32,7 @@ class Bags(NamedTuple):
     def of_single_ids(cls, ids: tf.Tensor) -> Bags:
         """One list per id, holding that id with weight 1."""
         size = tf.size(ids)
-        return cls(ids, tf.ones([size]), tf.range(tf.cast(size, tf.int64)), size)
+        return cls(ids, tf.ones([size]), tf.range(size), size)
 
     @classmethod
     def of_means(cls, ids: tf.Tensor, present: tf.Tensor) -> Bags:
@@ -42,7 +42,7 @@ class Bags(NamedTuple):
           ids: [B, L], embedding rows, or what becomes rows later.
           present: bool [B, L], what is no filling; a row may have nothing.
         """
-        places = tf.where(present)
+        places = tf.cast(tf.where(present), tf.int32)
         counts = tf.reduce_sum(tf.cast(present, tf.float32), axis=1)
         weights = 1.0 / tf.gather(counts, places[:, 0])
         return cls(tf.gather_nd(ids, places), weights, places[:, 0], tf.shape(ids)[0])
@@ -256,8 +256,8 @@ def _sums_of_lists(rows: tf.Tensor, positions: tf.Tensor, lists: Sequence[Bags])
       positions: [N], where the embedding of each id is in `rows`, one list's after the other's.
       lists: their weights and bags.
     """
-    sizes = [tf.cast(bags.size, tf.int64) for bags in lists]
-    offsets = [sum(sizes[:index], tf.constant(0, tf.int64)) for index in range(len(lists))]
+    sizes = [bags.size for bags in lists]
+    offsets = [sum(sizes[:index], tf.constant(0)) for index in range(len(lists))]
     bag_of = tf.concat([b.bag_of + offset for b, offset in zip(lists, offsets, strict=True)], 0)
     weights = tf.concat([bags.weights for bags in lists], axis=0)
     # sums: [size of all, D]
@@ -269,9 +269,10 @@ def _weighted_sums(
     rows: tf.Tensor, ids: tf.Tensor, weights: tf.Tensor, bag_of: tf.Tensor, size: tf.Tensor
 ) -> tf.Tensor:
     """Weighted sums of some of `rows` [R, D], by bag: [size, D]; the rest as in `Bags`."""
-    selection = tf.SparseTensor(
-        tf.stack([bag_of, tf.cast(ids, tf.int64)], axis=1),
-        weights,
-        [tf.cast(size, tf.int64), tf.shape(rows, tf.int64)[0]],
+    # The indices of a `tf.SparseTensor` would be int64, twice as many bytes to be copied.
+    return tf.raw_ops.SparseTensorDenseMatMul(
+        a_indices=tf.stack([bag_of, ids], axis=1),
+        a_values=weights,
+        a_shape=tf.cast(tf.stack([size, tf.shape(rows)[0]]), tf.int64),
+        b=rows,
     )
-    return tf.sparse.sparse_dense_matmul(selection, rows)

@@ -11,7 +11,7 @@ from mgoe_tf.layers.macro_embeddings import MacroEmbeddings
 from mgoe_tf.layers.macro_graph_experts import MacroGraphExperts
 from mgoe_tf.layers.macro_weights import MacroWeights
 from mgoe_tf.layers.neighbor_sets import NODES, OWNERS
-from mgoe_tf.layers.task_gates import TaskGates
+from mgoe_tf.layers.task_gates import TaskGates, mix
 from mgoe_tf.layers.user_rows import by_row
 
 
@@ -104,14 +104,9 @@ class MacroGraphBottom(tf.keras.layers.Layer):
             self.gates.build([None, sum(self.gate_parts)])
         super().build(input_shape)
 
-    def alphas(
-        self, edges: Mapping[str, tf.Tensor], user_row: tf.Tensor | None = None
-    ) -> dict[str, tf.Tensor]:
-        """Macro weights by neighbour set: float32 [B, K]."""
-        return {
-            name: by_row(self.macro_weights(edges[name]), user_row if owner == "user" else None)
-            for name, owner in OWNERS.items()
-        }
+    def alphas(self, edges: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Macro weights by neighbour set, float32 [B, K]; those of users are [R, K]."""
+        return {name: self.macro_weights(edges[name]) for name in OWNERS}
 
     def gate_weights(
         self,
@@ -124,7 +119,7 @@ class MacroGraphBottom(tf.keras.layers.Layer):
         # (sum_m alpha_m z_m) G = alpha (Z G), and Z G does not depend on the row: the gates see
         # [x ; alphas] and the tasks' [B, 4 D] summaries are never made.
         of_row = {**targets, "user": by_row(targets["user"], user_row)}
-        inputs = tf.concat([*of_row.values(), *alphas.values()], axis=-1)
+        inputs = tf.concat([*of_row.values(), *_by_row(alphas, user_row).values()], axis=-1)
         own, *by_set = tf.split(
             tf.cast(self.gates.kernel, self.compute_dtype), self.gate_parts, axis=1
         )
@@ -143,7 +138,7 @@ class MacroGraphBottom(tf.keras.layers.Layer):
         user_row: tf.Tensor | None = None,
     ) -> tf.Tensor:
         tables = self.tables()
-        alphas = self.alphas(edges, user_row)
+        alphas = self.alphas(edges)
         gates = self.gate_weights(targets, alphas, tables, user_row)
         return self.experts(targets, alphas, self.experts.project(tables), gates, user_row)
 
@@ -167,17 +162,13 @@ class MacroGraphBottom(tf.keras.layers.Layer):
           neighbour set: float32 [T, B, K], the mean of r over the experts weighted by g_t.
         """
         tables = self.tables()
-        alphas = self.alphas(edges, user_row)
+        alphas = self.alphas(edges)
         gates = self.gate_weights(targets, alphas, tables, user_row)
         attention = {
-            name: tf.linalg.matvec(
-                self.experts.attention(name, targets, projection.scores, user_row),
-                gates,
-                transpose_a=True,
-            )
+            name: mix(self.experts.attention(name, targets, projection.scores, user_row), gates)
             for name, projection in self.experts.project(tables).items()
         }
-        return {"gates": gates, "alpha": alphas, "attention": attention}
+        return {"gates": gates, "alpha": _by_row(alphas, user_row), "attention": attention}
 
     def get_config(self) -> dict[str, Any]:
         return {
@@ -192,3 +183,11 @@ class MacroGraphBottom(tf.keras.layers.Layer):
             "attention_query": self.attention_query,
             "gate_temperature": self.gate_temperature,
         }
+
+
+def _by_row(of_sets: Mapping[str, tf.Tensor], user_row: tf.Tensor | None) -> dict[str, tf.Tensor]:
+    """What is known of neighbour sets, those of R users and of B items, all by row: [B, ...]."""
+    return {
+        name: by_row(values, user_row if OWNERS[name] == "user" else None)
+        for name, values in of_sets.items()
+    }

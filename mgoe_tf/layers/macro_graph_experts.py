@@ -8,16 +8,42 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 
 from mgoe_tf.layers.expert_bank import ExpertBank
-from mgoe_tf.layers.neighbor_sets import NODES, QUERIES
+from mgoe_tf.layers.neighbor_sets import NODES, OWNERS, QUERIES
+from mgoe_tf.layers.task_gates import mix
 from mgoe_tf.layers.user_rows import by_row
+
+
+@tf.custom_gradient
+def weighted_softmax(logits: tf.Tensor, weights: tf.Tensor) -> Any:
+    """softmax(logits) times weights, over the last axis.
+
+    With r = softmax(l) and p = r w the gradient with respect to l is p d - r sum(p d), d that with
+    respect to p: one pass less than those of both one after the other.
+
+    Args:
+      logits: float32 [T, X, B, K].
+      weights: float32 [B, K].
+
+    Returns:
+      float32 [T, X, B, K].
+    """
+    softmax = tf.nn.softmax(logits)
+    weighted = softmax * weights
+
+    def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        products = weighted * upstream
+        of_logits = products - softmax * tf.reduce_sum(products, axis=-1, keepdims=True)
+        return of_logits, tf.reduce_sum(softmax * upstream, axis=[0, 1])
+
+    return weighted, gradient
 
 
 class Projection(NamedTuple):
     """The macro nodes of one neighbour set as the experts see them; does not depend on the row.
 
     Attributes:
-      scores: [T, D, X * K], W_Q (z_m W_K)^T / sqrt(h): a query times this is Eq. 16 before softmax.
-      values: [T, X * K, H], K z_m W_V.
+      scores: [T, X, D, K], W_Q (z_m W_K)^T / sqrt(h): a query times this is Eq. 16 before softmax.
+      values: [T, X, K, H], K z_m W_V.
     """
 
     scores: tf.Tensor
@@ -29,8 +55,8 @@ class MacroGraphExperts(ExpertBank):
 
     v_s = K sum_m alpha_m r_m (z_m W_V), with r_m = softmax_m((q W_Q) . (z_m W_K) / sqrt(h)). Shared
     experts see each task's macro embeddings through the same W_Q, W_K and W_V. q W_Q (Z W_K)^T is
-    multiplied out from the right, and the sum over experts is taken with that over macro nodes: a
-    row costs two products a set, whatever the number of experts.
+    multiplied out from the right. Gates weigh the heads, of which there are fewer numbers than of
+    weights, and all four sets at once.
 
     Both softmaxes are over the macro nodes, in float32 under any policy. Deviation from the prose:
     the query is the target node of the same kind as the macro nodes (`target`), as in MacGNN's
@@ -46,6 +72,8 @@ class MacroGraphExperts(ExpertBank):
       alphas: macro weights (Eq. 14) by neighbour set, float32 [B, K].
       projections: of each set, from `project`.
       gates: g, float32 [T, B, X].
+      user_row: int32 [B], where rows share users: queries and macro weights of users are then of R
+        users.
 
     Returns:
       [T, B, 4 H], in the order of `NODES`.
@@ -110,15 +138,13 @@ class MacroGraphExperts(ExpertBank):
         nodes = tf.cast(table, self.compute_dtype)[:, tf.newaxis]
         keys = tf.matmul(nodes, kernels["key"]) * self.units**-0.5
         values = tf.matmul(nodes, kernels["value"]) * float(table.shape[1])
-        # scores: [T, X, D, K]
         scores = tf.matmul(kernels["query"], keys, transpose_b=True)
-        columns = self.experts_of_task * table.shape[1]
-        return Projection(
-            scores=tf.reshape(
-                tf.transpose(scores, [0, 2, 1, 3]), [self.num_tasks, scores.shape[2], columns]
-            ),
-            values=tf.reshape(values, [self.num_tasks, columns, self.units]),
-        )
+        return Projection(scores=scores, values=values)
+
+    def scores(self, name: str, queries: Mapping[str, tf.Tensor], scores: tf.Tensor) -> tf.Tensor:
+        """What r of one neighbour set is the softmax of, for each query: float32 [T, X, B, K]."""
+        query = tf.cast(queries[self.query_of[name]], scores.dtype)
+        return tf.cast(tf.matmul(query, scores), tf.float32)
 
     def attention(
         self,
@@ -127,15 +153,10 @@ class MacroGraphExperts(ExpertBank):
         scores: tf.Tensor,
         user_row: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """r of one neighbour set (Eq. 16): float32 [T, B, X, K]."""
-        query = tf.cast(queries[self.query_of[name]], scores.dtype)
-        # logits: [T, B, X * K]
-        logits = tf.cast(tf.matmul(query, scores), tf.float32)
-        num_macro_nodes = scores.shape[-1] // self.experts_of_task
-        shape = [self.num_tasks, -1, self.experts_of_task, num_macro_nodes]
-        attention = tf.nn.softmax(tf.reshape(logits, shape))
+        """r of one neighbour set (Eq. 16): float32 [T, X, B, K]."""
+        attention = tf.nn.softmax(self.scores(name, queries, scores))
         # That of a user does not depend on the row.
-        return by_row(attention, user_row if self.query_of[name] == "user" else None, axis=1)
+        return by_row(attention, user_row if self.query_of[name] == "user" else None, axis=2)
 
     def call(
         self,
@@ -145,16 +166,21 @@ class MacroGraphExperts(ExpertBank):
         gates: tf.Tensor,
         user_row: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        outputs = []
+        heads = []
         for name, (scores, values) in projections.items():
-            # shares: [T, B, X, K], g_j alpha_m; weights: [T, B, X * K]
-            shares = gates[..., tf.newaxis] * alphas[name][:, tf.newaxis]
-            weights = tf.reshape(
-                shares * self.attention(name, queries, scores, user_row),
-                [self.num_tasks, -1, scores.shape[-1]],
-            )
-            outputs.append(tf.matmul(tf.cast(weights, values.dtype), values))
-        return tf.concat(outputs, axis=-1)
+            alpha = alphas[name]
+            # A set of a user's edges and query is computed once a user.
+            is_of_user = (OWNERS[name], self.query_of[name]) == ("user", "user")
+            if user_row is not None and self.query_of[name] == "user" and not is_of_user:
+                weights = self.attention(name, queries, scores, user_row) * alpha
+            else:
+                alpha = by_row(alpha, None if is_of_user or OWNERS[name] == "item" else user_row)
+                weights = weighted_softmax(self.scores(name, queries, scores), alpha)
+            head = tf.matmul(tf.cast(weights, values.dtype), values)
+            heads.append(by_row(head, user_row if is_of_user else None, axis=2))
+        # outputs: [T, X, B, 4 H]
+        outputs = tf.concat(heads, axis=-1)
+        return mix(outputs, gates)
 
     def get_config(self) -> dict[str, Any]:
         return {

@@ -43,11 +43,11 @@ class NeighborBags(tf.keras.layers.Layer):
         self.neighbor_weights = neighbor_weights
 
     def call(self, neighbors: Mapping[str, tf.Tensor], scores: tf.Tensor) -> dict[str, Bags]:
-        length = tf.shape(scores, tf.int64)[-1]
+        length = tf.shape(scores)[-1]
         flat = tf.reshape(scores, [-1])
         # present: [N], places of the entries that are not padding
-        present = tf.squeeze(tf.where(flat > 0.0), axis=1)
-        bag_of = present // tf.maximum(length, 1)
+        present = tf.cast(tf.squeeze(tf.where(flat > 0.0), axis=1), tf.int32)
+        bag_of = tf.truncatediv(present, tf.maximum(length, 1))
         if self.neighbor_weights == "one":
             weights = tf.ones_like(present, tf.float32)
         else:

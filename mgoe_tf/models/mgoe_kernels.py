@@ -1,7 +1,7 @@
 """The weights of MGOE as a network of node states takes them.
 
 Axes: T tasks, X experts of the bottom, Y of the fusion, K macro nodes, H units of a head, C units
-of the fusion's first layer and one more for its gate, D widths of embeddings.
+of the fusion's first layer, D widths of embeddings, R what that layer reads of an item.
 """
 
 from __future__ import annotations
@@ -29,9 +29,13 @@ class MGOEKernels:
     Attributes:
       widths: of x by `user`, `item` and `context`, and of n by `near_user` and `near_item`; 0 of
         what there is not.
-      read_widths: of n_i, x_i and the item's totals, which the first layer reads of an item.
-      first: the rows of the fusion's first layer by what they read, [T, Y, rows, C].
-      later: kernels and biases of its later layers, [T, Y, ...].
+      read_widths: of n_i, x_i, the item's totals and its part of the bottom's gates, the R that
+        are kept of an item; the first layer has zeros for the last of them.
+      first: the rows of the fusion's first layer by what they read, [T, Y, rows, C + 1], of which
+        the last column is of the fusion's gates.
+      of_items: three kernels [T, Y, R, C + 1] of what is read of an item: as it is, multiplied with
+        x_u, and multiplied with n_u.
+      later: kernels [Y, T, ...] and biases [Y, T, 1, ...] of its later layers.
       gate: the rows of the bottom's gates by what they read, of a set those of alpha: [T, rows, X].
       values: K z_m W_V by neighbour set: [T, X, K, H].
       head_matrix: from what items bring of heads to heads, [T, X, W, H of all]: from attention, the
@@ -45,13 +49,15 @@ class MGOEKernels:
         self.widths = {owner: model.input_width(owner) for owner in INPUT_OWNERS}
         self.widths |= {f"near_{owner}": model.near_width(owner) for owner in OWNERS_OF_STATES}
         self.read_widths = (
-            self.widths["near_item"], self.widths["item"], 2 * self._has_match
+            self.widths["near_item"], self.widths["item"], 2 * self._has_match,
+            self.num_experts if self.num_experts > 1 else 0,
         )  # fmt: skip
         self.first = _as_arrays(self._first_kernels())
+        self.of_items = self._kernels_of_items()
         experts = self._fusion.experts
         self.later = [
-            (experts.by_task(kernel).numpy(), experts.by_task(bias).numpy())
-            for kernel, bias in zip(experts.kernels[1:], experts.biases[1:], strict=True)
+            tuple(by_expert(experts.by_task(weight).numpy()) for weight in layer)
+            for layer in zip(experts.kernels[1:], experts.biases[1:], strict=True)
         ]
         self.gate = {} if self._bottom is None else _as_arrays(self._gate_kernels())
         self.values = _as_arrays({s: self._set_values(s) for s in self.all_sets})
@@ -64,15 +70,42 @@ class MGOEKernels:
         return count
 
     @property
-    def head_sets(self) -> list[str]:
-        """The sets whose heads depend on the item, in the order that the first layer reads."""
-        return [*self.sets("user", "item"), *self.sets("item", "item"),
-                *self.sets("item", "user")]  # fmt: skip
+    def num_gates(self) -> int:
+        """How many logits tell the fusion's gates: of two experts one, their difference."""
+        count: int = self._fusion.experts.experts_of_task
+        return count if count > 2 else count - 1
 
     @property
     def own_units(self) -> int:
         """How many units heads have that an item brings itself."""
         return 0 if self._bottom is None else self._bottom.units * len(self.sets("item", "item"))
+
+    @property
+    def head_width(self) -> int:
+        """W, what an item brings to the heads of an expert: its attention, and its values."""
+        return sum(self.size(s) for s in self.sets("user", "item")) + self.own_units
+
+    @property
+    def fixed(self) -> list[NDArray[Any]]:
+        """The rows of the first layer that are the same for all users, [T, Y, rows, C + 1] each.
+
+        They read heads, those of the last sets of each expert of the bottom, and the match.
+        """
+        found = [self.first[s] for s in (*self.sets("user", "item"), *self.sets("item", "item"))]
+        for s in self.sets("item", "user"):
+            found.append(np.tile(self.first[s], [1, 1, self.num_experts, 1]))
+        return [*found, *([self.first["match"]] if self._has_match else [])]
+
+    def among_item_alphas(self, name: str, values: Any, axis: int) -> Any:
+        """Values by macro nodes of a set along an axis, with zeros for those of others.
+
+        The axis is then as long as what an item brings of alphas.
+        """
+        sizes = [self.size(s) for s in self.item_alphas]
+        place = self.item_alphas.index(name)
+        padding = [(0, 0)] * len(values.shape)
+        padding[axis] = (sum(sizes[:place]), sum(sizes[place + 1 :]))
+        return tf.pad(values, padding)
 
     @property
     def all_sets(self) -> list[str]:
@@ -98,36 +131,42 @@ class MGOEKernels:
         size: int = self._bottom.num_macro_nodes[NODES[name]]
         return size
 
-    @property
-    def item_widths(self) -> list[int]:
-        """Of what an item brings to a task: to heads, to the bottom's gates, and what is read."""
-        reads = sum(self.read_widths)
-        if self._bottom is None:
-            return [reads]
-        heads = sum(self.size(s) for s in self.sets("user", "item")) + self.own_units
-        return [heads * self.num_experts, self.num_experts, reads]
-
     def _make_head_matrix(self) -> NDArray[Any]:
-        """From what items bring of heads to heads: [T, X, W, H of all].
-
-        From attention, the values of macro nodes; from values, these themselves.
-        """
         if self._bottom is None:
             return np.zeros(0)
-        units, row = self._bottom.units, 0
-        mixed = self.sets("user", "item")
-        rows = sum(self.size(s) for s in mixed) + self.own_units
-        columns = units * len(mixed) + self.own_units
-        found = np.zeros([self._num_tasks, self.num_experts, rows, columns], np.float32)
-        for number, s in enumerate(mixed):
-            end = row + self.size(s)
-            found[:, :, row:end, number * units : (number + 1) * units] = self.values[s]
-            row = end
-        found[:, :, row:, units * len(mixed) :] = np.eye(self.own_units)
+        parts = [self.values[s] for s in self.sets("user", "item")]
+        shape = (self._num_tasks, self.num_experts, self.own_units, self.own_units)
+        parts.append(np.broadcast_to(np.eye(self.own_units, dtype=np.float32), shape))
+        columns = sum(part.shape[-1] for part in parts)
+        found = np.zeros([*shape[:2], self.head_width, columns], np.float32)
+        row = column = 0
+        for part in parts:
+            below, after = row + part.shape[2], column + part.shape[3]
+            found[:, :, row:below, column:after] = part
+            row, column = below, after
         return found
 
+    def _kernels_of_items(self) -> list[NDArray[Any]]:
+        """Each a kernel of n_i, of x_i and of what has none, one below the other."""
+        shape = (*self.first["bias"].shape[:2], 0, self.first["bias"].shape[-1])
+        near, item, totals, gates = self.read_widths
+
+        def rows(of_near: str, of_item: str, of_totals: str = "") -> NDArray[Any]:
+            parts = []
+            for name, size in ((of_near, near), (of_item, item), (of_totals, totals), ("", gates)):
+                kernel = self.first.get(name, np.zeros(shape, np.float32))
+                filled = [(0, 0), (0, 0), (0, size - kernel.shape[2]), (0, 0)]
+                parts.append(np.pad(kernel, filled))
+            return np.concatenate(parts, axis=2)
+
+        return [
+            rows("near_item", "item", "item_totals"),
+            rows("user*near_item", "user*item"),
+            rows("", "item*near_user"),
+        ]
+
     def _first_kernels(self) -> dict[str, tf.Tensor]:
-        """The rows of the fusion's first layer by what they read: [T, Y, rows, C]."""
+        """The rows of the fusion's first layer by what they read: [T, Y, rows, C + 1]."""
         fusion, widths = self._fusion, self.widths
         kernel = fusion.experts.by_task(fusion.experts.kernels[0])
         # The logit of an expert's gate is one more unit of its first layer.
@@ -165,15 +204,17 @@ class MGOEKernels:
 
     def _set_values(self, name: str) -> tf.Tensor:
         """K z_m W_V of a set: [T, X, K, H]."""
-        values = self._bottom.experts.project(self._bottom.tables())[name].values
-        experts = self._bottom.experts
-        shape = [self._num_tasks, experts.experts_of_task, self.size(name), experts.units]
-        return tf.reshape(values, shape)
+        return self._bottom.experts.project(self._bottom.tables())[name].values
 
 
 def gate_logits_of(values: tf.Tensor, axis: int) -> tf.Tensor:
     """Logits, or a kernel that gives them; of two their differences, which sigmoids take."""
     return values - tf.reverse(values, [axis]) if values.shape[axis] == 2 else values
+
+
+def by_expert(values: NDArray[Any]) -> NDArray[Any]:
+    """[T, Y, ...] as [Y, T, ...], one expert's after the other's."""
+    return np.ascontiguousarray(np.swapaxes(values, 0, 1))
 
 
 def _as_arrays(tensors: Mapping[str, tf.Tensor]) -> dict[str, NDArray[Any]]:

@@ -27,7 +27,7 @@ class NodeNetwork:
       model: a `RankingModel`, built; its weights do not change any more.
 
     Attributes:
-      by_task: names of arrays of items, [V, T, ...], that `logits` takes as [B, T, N, ...].
+      by_task: names of arrays [V, T, D] that `logits` takes as [T, B, D] or [T, B, N, D].
     """
 
     by_task: frozenset[str] = frozenset()
@@ -51,7 +51,7 @@ class NodeNetwork:
         """What `RankingModel.network` gives without training: float32 [T, B, N].
 
         Args:
-          user: states of users, [B, ...].
+          user: states of users, [B, ...], or as `by_task` says.
           items: of each user's candidates, [B, N, ...], or as `by_task` says.
           context: x_c, [B, D], where the data have any.
         """

@@ -46,8 +46,8 @@ def test_rows_come_back(table_dtype):
         assert set(found) == set(SHAPES)
         for name, value in found.items():
             expected = whole[name][rows]
-            if name == "heads":  # [B, T, ...] or [B, T, N, ...]
-                expected = np.moveaxis(expected, -2, 1)
+            if name == "heads":  # [T, B, ...] or [T, B, N, ...]
+                expected = np.moveaxis(expected, -2, 0)
             exact = name in ("macro", "edges")
             np.testing.assert_allclose(value, expected, rtol=0, atol=0 if exact else atol)
         assert found["macro"].dtype == tf.int32

@@ -10,7 +10,7 @@ def bags(ids, weights, bag_of, count):
     return Bags(
         tf.constant(ids, tf.int32),
         tf.constant(weights, tf.float32),
-        tf.constant(bag_of, tf.int64),
+        tf.constant(bag_of, tf.int32),
         tf.constant(count),
     )
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from mgoe_tf.layers.macro_graph_experts import MacroGraphExperts
+from mgoe_tf.layers.macro_graph_experts import MacroGraphExperts, weighted_softmax
 from mgoe_tf.layers.neighbor_sets import NODES, QUERIES
 from tests import reference
 from tests.encoded_rows import randomize
@@ -123,9 +123,27 @@ def test_attention_is_a_distribution_over_macro_nodes_and_not_constant():
     experts = make()
     queries, _, tables, _ = random_inputs()
     r = experts.attention("user_1hop", queries, experts.project(tables)["user_1hop"].scores)
-    assert r.shape == (T, B, 3, K["item"])
-    np.testing.assert_allclose(tf.reduce_sum(r, axis=-1), np.ones((T, B, 3)), rtol=1e-5)
+    assert r.shape == (T, 3, B, K["item"])
+    np.testing.assert_allclose(tf.reduce_sum(r, axis=-1), np.ones((T, 3, B)), rtol=1e-5)
     assert np.std(r, axis=-1).min() > 1e-3
+
+
+def test_gradients_of_the_weighted_softmax():
+    random = np.random.default_rng(0)
+    logits, upstream = (tf.constant(random.normal(size=(2, 3, 4, 5)), tf.float32) for _ in "lu")
+    weights = tf.constant(random.uniform(size=(4, 5)), tf.float32)
+
+    def plain(logits, weights):
+        return tf.nn.softmax(logits) * weights
+
+    found = []
+    for function in (weighted_softmax, plain):
+        with tf.GradientTape() as tape:
+            tape.watch([logits, weights])
+            outputs = function(logits, weights)
+        found.append([outputs, *tape.gradient(outputs, [logits, weights], upstream)])
+    for ours, expected in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_refusals():

@@ -39,15 +39,21 @@ def _assert_equal(model) -> None:
     }
     expected = model({**features, "user_row": user_row})
     network = model.node_network()
-    user = network.state("user", users, user_sums)
+    user = {
+        name: tf.transpose(value, [1, 0, 2]) if name in network.by_task else value
+        for name, value in network.state("user", users, user_sums).items()
+    }
     states = {}
     for name, value in network.state("item", items, item_sums).items():
         states[name] = tf.reshape(value, [USERS, CANDIDATES, *value.shape[1:]])
         if name in network.by_task:
-            states[name] = tf.transpose(states[name], [0, 2, 1, 3])
+            states[name] = tf.transpose(states[name], [2, 0, 1, 3])
     x_c = model.node_inputs("context", context, context_sums)
     # As it is served: sizes are not known when it is traced.
-    call = tf.function(network.logits, input_signature=[_open(user, 1), _open(states, 2), _of(x_c)])
+    call = tf.function(
+        network.logits,
+        input_signature=[_open(network, user, 1), _open(network, states, 2), _of(x_c)],
+    )
     logits = call(user, states, x_c)
     assert logits.shape == [len(expected), USERS, CANDIDATES]
     for found, of_task in zip(logits, expected.values(), strict=True):
@@ -55,14 +61,14 @@ def _assert_equal(model) -> None:
     assert np.std(logits) > 0.01
 
 
-def _open(states, open_axes):
-    sizes = {
-        name: [None] * open_axes + value.shape[open_axes:].as_list()
-        for name, value in states.items()
-    }
-    if "of_task" in states and open_axes == 2:
-        sizes["of_task"] = [None, states["of_task"].shape[1], None, states["of_task"].shape[3]]
-    return {name: tf.TensorSpec(size, states[name].dtype) for name, size in sizes.items()}
+def _open(network, states, open_axes):
+    specs = {}
+    for name, value in states.items():
+        first = int(name in network.by_task)
+        size = value.shape.as_list()
+        size[first : first + open_axes] = [None] * open_axes
+        specs[name] = tf.TensorSpec(size, value.dtype)
+    return specs
 
 
 def _of(x_c):
