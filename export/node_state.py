@@ -141,18 +141,22 @@ class _Table(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
 
     def __call__(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
         leading: list[Any] = [-1]
-        if rows.shape.rank == 2:
+        are_candidates = rows.shape.rank == 2
+        if are_candidates:
             # B and N by themselves: there may be no rows.
             shape = tf.shape(rows)
             leading = [shape[0], shape[1]]
-        # there may be an axis of one too many
-        rows = tf.reshape(rows, leading)
+            # there may be an axis of one too many
+            rows = tf.reshape(rows, leading)
         if self._tasks:
             # rows: [T, B] or [T, B, N]
             offsets = np.arange(self._tasks).reshape(-1, *[1] * len(leading))
             rows = rows * self._tasks + tf.constant(offsets, rows.dtype)
             leading.insert(0, self._tasks)
         values = tf.gather(self._table, rows)
+        if not are_candidates:
+            # only now: what has more axes than a gather takes is refused by it
+            values = tf.reshape(values, [*leading, self._table.shape[1]])
         if self._kind == "int8":
             values = tf.cast(values, tf.float32) * self._step + self._middle
         elif self._kind == "float16":

@@ -47,7 +47,7 @@ class StateRanking:
         with tf.control_dependencies(same_users(features)):
             item_id = tf.identity(features["item_id"])
         user_id = features["user_id"]
-        users, of_items = tf.size(user_id), tf.shape(item_id)[0]
+        users, of_items = tf.shape(user_id)[0], tf.shape(item_id)[0]
         # One user would be broadcast. Not by `assert_equal`, whose branch costs ten times this.
         text = "user_id must be of as many users as item_id, got"
         tf.raw_ops.Assert(condition=users == of_items, data=[text, users, of_items])
