@@ -5,6 +5,7 @@ Axes: V rows, B rows asked for.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -14,7 +15,8 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 TABLE_DTYPES = ("float32", "float16", "int8")
-_INTEGER = "int32"
+_EXACT = "float32"
+_INTEGERS_BELOW = 1 << 24  # which float32 holds exactly
 _STEPS = 255  # between the smallest and the largest number of a column in int8
 Shapes = Mapping[str, tuple[Sequence[int], str]]
 
@@ -23,34 +25,33 @@ def bytes_a_row(shapes: Shapes, table_dtype: str, exact: Collection[str] = ()) -
     """How many bytes a row of a `NodeTable` takes.
 
     Args:
-      shapes: of a row by name, and `int32` or the name of another type.
+      shapes: of a row by name, and the name of its type.
       table_dtype, exact: see `NodeTable`.
     """
     dtypes = {
-        name: _kept_as(name, dtype == _INTEGER, table_dtype, exact)
-        for name, (_, dtype) in shapes.items()
+        name: _kept_as(name, dtype, table_dtype, exact) for name, (_, dtype) in shapes.items()
     }
     return sum(math.prod(shapes[name][0]) * np.dtype(of).itemsize for name, of in dtypes.items())
 
 
-def _kept_as(name: str, is_integer: bool, table_dtype: str, exact: Collection[str]) -> str:
-    if is_integer:
-        return _INTEGER
-    return "float32" if name in exact else table_dtype
+def _kept_as(name: str, dtype: Any, table_dtype: str, exact: Collection[str]) -> str:
+    is_exact = name in exact or np.issubdtype(np.dtype(dtype), np.integer)
+    return _EXACT if is_exact else table_dtype
 
 
 class NodeTable(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
-    """Arrays of all nodes, a row each: what a request wants of a node is a gather of each kind.
+    """Arrays of all nodes, a row each: what a request wants of a node is one gather.
 
-    Numbers in int8 are steps between the smallest and the largest of their column, of which there
-    are 255. Integers are kept as int32, in a table of their own; so are arrays by task.
+    A row is read from memory as a whole, which costs half as much as its parts in tables of their
+    own. Numbers in int8 are steps between the smallest and the largest of their column, of which
+    there are 255; what has to be exact is then in a second table.
 
     Args:
-      chunks: arrays [V, ...] by name, of the first nodes, then the next ones; float32, or int32.
+      chunks: arrays [V, ...] by name, of the first nodes, then the next ones; float32, or int32
+        from -2^24 to 2^24.
       table_dtype: of TABLE_DTYPES.
-      exact: names of arrays that are kept as float32.
-      by_task: names of arrays [V, T, D] that are asked for as [T, B, D] or [T, B, N, D]: gathered
-        in this order they need not be brought into it.
+      exact: names of arrays that are kept as float32, as integers are.
+      by_task: names of arrays [V, T, D] that are given as [T, B, D] or [T, B, N, D].
       name: of the variables.
     """
 
@@ -66,22 +67,24 @@ class NodeTable(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         super().__init__(name=name)
         if table_dtype not in TABLE_DTYPES:
             raise ValueError(f"table_dtype: must be one of {TABLE_DTYPES}, got {table_dtype!r}")
-        self._tables = []
-        by_kind: dict[tuple[str, str], list[str]] = {}
+        by_kind: dict[str, list[_Part]] = {}
         for key, value in chunks[0].items():
             is_integer = np.issubdtype(value.dtype, np.integer)
-            kind = _kept_as(key, is_integer, table_dtype, exact)
-            by_kind.setdefault((kind, key if key in by_task else ""), []).append(key)
-        for (kind, task_key), keys in by_kind.items():
-            shapes = tuple((key, chunks[0][key].shape[1:]) for key in keys)
+            if is_integer:
+                _check_integers(key, [chunk[key] for chunk in chunks])
+            part = _Part(key, value.shape[1:], is_integer, key in by_task)
+            by_kind.setdefault(_kept_as(key, value.dtype, table_dtype, exact), []).append(part)
+        self._tables = []
+        for kind, parts in by_kind.items():
             rows = np.concatenate(
                 [
-                    np.concatenate([chunk[key].reshape(len(chunk[key]), -1) for key in keys], 1)
+                    np.concatenate(
+                        [chunk[p.name].reshape(len(chunk[p.name]), -1) for p in parts], 1
+                    )
                     for chunk in chunks
                 ]
             )
-            tasks = chunks[0][task_key].shape[1] if task_key else 0
-            self._tables.append(_Table(rows, kind, shapes, tasks, f"{name}_{task_key or kind}"))
+            self._tables.append(_Table(rows, kind, parts, f"{name}_{kind}"))
 
     @property
     def size_bytes(self) -> int:
@@ -96,29 +99,54 @@ class NodeTable(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
         return {name: value for table in self._tables for name, value in table(rows).items()}
 
 
+def _check_integers(name: str, values: Sequence[NDArray[Any]]) -> None:
+    largest = max(int(np.abs(value).max(initial=0)) for value in values)
+    if largest > _INTEGERS_BELOW:
+        raise ValueError(
+            f"{name}: integers of a table must be at most {_INTEGERS_BELOW}, got {largest}"
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Part:
+    """An array of a node, among the others of its row.
+
+    Attributes:
+      shape: of the array, without V.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    is_integer: bool
+    is_by_task: bool
+
+    @property
+    def width(self) -> int:
+        return math.prod(self.shape)
+
+    def given(self, values: tf.Tensor, leading: Sequence[Any]) -> tf.Tensor:
+        """What callers get of its numbers, [..., width], `leading` their first axes."""
+        if len(self.shape) != 1:
+            values = tf.reshape(values, [*leading, *self.shape])
+        if self.is_by_task:
+            axes = range(len(leading))
+            values = tf.transpose(values, [len(leading), *axes, len(leading) + 1])
+        return tf.cast(values, tf.int32) if self.is_integer else values
+
+
 class _Table(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
     """A variable of rows, and the arrays that they are made up of.
 
     Args:
       rows: [V, W].
       kind: of the numbers that are kept.
-      shapes: of the arrays of a row, with their names.
-      tasks: T of a table by task, of one array [V, T, D]; else 0.
+      parts: what a row is made up of, in order.
       name: of the variable.
     """
 
-    def __init__(
-        self,
-        rows: NDArray[Any],
-        kind: str,
-        shapes: tuple[tuple[str, tuple[int, ...]], ...],
-        tasks: int,
-        name: str,
-    ) -> None:
+    def __init__(self, rows: NDArray[Any], kind: str, parts: Sequence[_Part], name: str) -> None:
         super().__init__(name=name)
-        self._kind, self._shapes, self._tasks = kind, shapes, tasks
-        if tasks:
-            rows = rows.reshape(len(rows) * tasks, -1)
+        self._kind, self._parts = kind, tuple(parts)
         if kind == "int8":
             rows = self._in_steps(rows, name)
         self._table = tf.Variable(rows.astype(kind), trainable=False, name=name)
@@ -148,11 +176,6 @@ class _Table(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
             leading = [shape[0], shape[1]]
             # there may be an axis of one too many
             rows = tf.reshape(rows, leading)
-        if self._tasks:
-            # rows: [T, B] or [T, B, N]
-            offsets = np.arange(self._tasks).reshape(-1, *[1] * len(leading))
-            rows = rows * self._tasks + tf.constant(offsets, rows.dtype)
-            leading.insert(0, self._tasks)
         values = tf.gather(self._table, rows)
         if not are_candidates:
             # only now: what has more axes than a gather takes is refused by it
@@ -161,11 +184,9 @@ class _Table(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
             values = tf.cast(values, tf.float32) * self._step + self._middle
         elif self._kind == "float16":
             values = tf.cast(values, tf.float32)
-        if self._tasks:
-            return {self._shapes[0][0]: values}
-        widths = [math.prod(shape) for _, shape in self._shapes]
-        parts = tf.split(values, widths, axis=-1) if len(widths) > 1 else [values]
-        found: dict[str, tf.Tensor] = {}
-        for (name, shape), part in zip(self._shapes, parts, strict=True):
-            found[name] = part if len(shape) == 1 else tf.reshape(part, [*leading, *shape])
-        return found
+        widths = [part.width for part in self._parts]
+        split = tf.split(values, widths, axis=-1) if len(widths) > 1 else [values]
+        return {
+            part.name: part.given(value, leading)
+            for part, value in zip(self._parts, split, strict=True)
+        }

@@ -29,8 +29,7 @@ class MGOEKernels:
     Attributes:
       widths: of x by `user`, `item` and `context`, and of n by `near_user` and `near_item`; 0 of
         what there is not.
-      read_widths: of n_i, x_i, the item's totals and its part of the bottom's gates, the R that
-        are kept of an item; the first layer has zeros for the last of them.
+      read_widths: of n_i, x_i and the item's totals, the R that the first layer reads of an item.
       first: the rows of the fusion's first layer by what they read, [T, Y, rows, C + 1], of which
         the last column is of the fusion's gates.
       of_items: three kernels [T, Y, R, C + 1] of what is read of an item: as it is, multiplied with
@@ -49,8 +48,7 @@ class MGOEKernels:
         self.widths = {owner: model.input_width(owner) for owner in INPUT_OWNERS}
         self.widths |= {f"near_{owner}": model.near_width(owner) for owner in OWNERS_OF_STATES}
         self.read_widths = (
-            self.widths["near_item"], self.widths["item"], 2 * self._has_match,
-            self.num_experts if self.num_experts > 1 else 0,
+            self.widths["near_item"], self.widths["item"], 2 * self._has_match
         )  # fmt: skip
         self.first = _as_arrays(self._first_kernels())
         self.of_items = self._kernels_of_items()
@@ -149,11 +147,11 @@ class MGOEKernels:
     def _kernels_of_items(self) -> list[NDArray[Any]]:
         """Each a kernel of n_i, of x_i and of what has none, one below the other."""
         shape = (*self.first["bias"].shape[:2], 0, self.first["bias"].shape[-1])
-        near, item, totals, gates = self.read_widths
 
         def rows(of_near: str, of_item: str, of_totals: str = "") -> NDArray[Any]:
             parts = []
-            for name, size in ((of_near, near), (of_item, item), (of_totals, totals), ("", gates)):
+            names = (of_near, of_item, of_totals)
+            for name, size in zip(names, self.read_widths, strict=True):
                 kernel = self.first.get(name, np.zeros(shape, np.float32))
                 filled = [(0, 0), (0, 0), (0, size - kernel.shape[2]), (0, 0)]
                 parts.append(np.pad(kernel, filled))

@@ -38,7 +38,7 @@ class MGOENodeNetwork(NodeNetwork):
       model: an `MGOE` of stages of its own.
     """
 
-    by_task = frozenset({"heads", "reads", "of_task"})
+    by_task = frozenset({"heads", "gates", "near", "of_task"})
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
@@ -55,8 +55,8 @@ class MGOENodeNetwork(NodeNetwork):
         return self._states.of_nodes(owner, features, sums)
 
     def logits(self, user: State, items: State, context: tf.Tensor | None = None) -> tf.Tensor:
-        tasks, shape = self._num_tasks, tf.shape(items["reads"])
-        size = (shape[1], shape[2])  # B and N
+        tasks, shape = self._num_tasks, tf.shape(items["x"])
+        size = (shape[0], shape[1])  # B and N
         widths = self._states.user_widths
         # of_user: [T, B, width] each
         split = tf.split(user["of_task"], list(widths.values()), axis=-1)
@@ -64,7 +64,7 @@ class MGOENodeNetwork(NodeNetwork):
         # reads: [T, B, N, F] in all, what the fusion's first layer reads of a pair
         reads = []
         with tf.name_scope("bottom"):
-            gates = self._bottom_gates(of_user, items["reads"], context)
+            gates = self._bottom_gates(of_user, items, context)
         with tf.name_scope("heads"):
             if self._kernels.head_width:
                 reads.append(self._heads(of_user["heads"], items["heads"], gates))
@@ -76,7 +76,9 @@ class MGOENodeNetwork(NodeNetwork):
         with tf.name_scope("kernel"):
             kernel = self._kernel(of_user, context, size[0])
         with tf.name_scope("fusion"):
-            of_pairs = tf.concat([*reads, gates, items["reads"]], axis=-1)
+            reads += [gates, *([items["near"]] if "near" in items else [])]
+            # x: the same for all tasks
+            of_pairs = tf.concat([*reads, tf.stack([items["x"]] * tasks)], axis=-1)
             logits = self._gate_logits_of_pairs(of_user, of_pairs, context)
             fused = self._fused(of_pairs, kernel, logits)
         with tf.name_scope("towers"):
@@ -87,14 +89,12 @@ class MGOENodeNetwork(NodeNetwork):
                 logits += tf.transpose(terms, [1, 0, 2])
         return logits
 
-    def _bottom_gates(
-        self, of_user: State, reads: tf.Tensor, context: tf.Tensor | None
-    ) -> tf.Tensor:
-        """g, [T, B, N, X], of what is read of items, [T, B, N, R]."""
-        experts = self._kernels.num_experts
-        if experts == 1:
-            return tf.ones_like(reads[..., :1])
-        of_pairs = reads[..., -experts:] + tf.expand_dims(of_user["gates"], 2)
+    def _bottom_gates(self, of_user: State, items: State, context: tf.Tensor | None) -> tf.Tensor:
+        """g, [T, B, N, X]."""
+        if self._kernels.num_experts == 1:
+            shape = tf.shape(items["x"])
+            return tf.ones([self._num_tasks, shape[0], shape[1], 1])
+        of_pairs = items["gates"] + tf.expand_dims(of_user["gates"], 2)
         if context is not None:
             of_context = tf.einsum("bd,tdx->tbx", context, self._kernels.gate["context"])
             of_pairs += of_context[:, :, tf.newaxis]

@@ -59,17 +59,16 @@ class MGOEStates:
         return full
 
     def _of_items(self, own: State) -> dict[str, tf.Tensor]:
-        kernels, full, tasks = self._kernels, {}, self._num_tasks
+        kernels, full = self._kernels, {}
         if self._bottom is not None:
             heads = [self._attention(s, own) for s in kernels.sets("user", "item")]
             heads += [self._value(s, own) for s in kernels.sets("item", "item")]
             full["heads"] = _flat(tf.concat(heads, axis=-1))
-        reads = [own["near"]] if "near" in own else []
-        of_all_tasks = tf.concat([own[name] for name in ("x", "totals") if name in own], axis=-1)
-        reads.append(tf.tile(of_all_tasks[:, tf.newaxis], [1, tasks, 1]))
         if kernels.num_experts > 1:
-            reads.append(self._gate_logits("item", own))
-        full["reads"] = tf.concat(reads, axis=-1)
+            full["gates"] = self._gate_logits("item", own)
+        if "near" in own:
+            full["near"] = own["near"]
+        full["x"] = tf.concat([own[name] for name in ("x", "totals") if name in own], axis=-1)
         if kernels.item_alphas:
             full["alphas"] = tf.concat([own[f"alpha/{s}"] for s in kernels.item_alphas], axis=-1)
         return full
@@ -89,9 +88,9 @@ class MGOEStates:
         for expert in range(first.shape[2]):
             of_task[f"first/{expert}"] = _flat(first[:, :, expert, :, :-1])
         if self._fusion.interactions:
-            near, item, *others = self._kernels.read_widths
+            near, item, totals = self._kernels.read_widths
             of_task["scale"] = tf.tile(
-                _side_by_side((own["x"], near), (own["x"], item), (own["x"][:, :0], sum(others)))[
+                _side_by_side((own["x"], near), (own["x"], item), (own["x"][:, :0], totals))[
                     :, tf.newaxis
                 ],
                 [1, self._num_tasks, 1],
@@ -99,7 +98,7 @@ class MGOEStates:
             if "near" in own:
                 nothing = own["near"][..., :0]
                 of_task["near_scale"] = _side_by_side(
-                    (nothing, near), (own["near"], item), (nothing, sum(others))
+                    (nothing, near), (own["near"], item), (nothing, totals)
                 )
         if self._kernels.num_gates:
             of_task["fusion_gates"] = _flat(self._fusion_gates(first[..., -1], of_task))
