@@ -79,7 +79,11 @@ class ServeOptions:
     tensorflow_intra_op_parallelism: int = option(
         0, "Threads within an operation. 0: one, as export.deploy sets it for CPU."
     )
-    tensorflow_inter_op_parallelism: int = option(0, "Threads between operations. 0: one a core.")
+    tensorflow_inter_op_parallelism: int = option(
+        0,
+        "Threads between operations. 0 or less: none, a request's own thread runs its operations "
+        "one after the other, as export.deploy sets it for CPU.",
+    )
     enable_signature_method_name_check: bool = option(
         False, "Refuses Classify and Regress on signatures without that method name."
     )
@@ -145,7 +149,7 @@ class ServeOptions:
             batching,
             threading.Semaphore(batching.num_batch_threads if batching else 1),
             self.tensorflow_intra_op_parallelism or threads or 1,
-            self.tensorflow_inter_op_parallelism or threads,
+            self.tensorflow_inter_op_parallelism or threads or -1,
             self.enable_signature_method_name_check,
             metrics,
         )

@@ -50,7 +50,7 @@ class Runtime:
       batching: how requests are merged; None: each runs alone.
       batch_threads: as many as `batching.num_batch_threads`, which all versions share.
       intra_op_threads, inter_op_threads: of TensorFlow, for all servers of the process; 0: one a
-        core.
+        core. -1 between operations: the thread that calls runs them.
       check_methods: whether a signature's method name must be that of the call.
       metrics: to count in.
     """

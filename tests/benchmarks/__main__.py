@@ -60,6 +60,8 @@ def benchmark(options: BenchmarkOptions) -> dict[str, list[Line]]:
         folder = options.folder or scratch
         filesystem.make_dirs(folder)
         for name in options.suite:
+            # As the embedded server and deployments for CPU set it.
+            os.environ["TF_ENABLE_ONEDNN_OPTS"] = str(int(name != "infer"))
             with concurrent.futures.ProcessPoolExecutor(
                 1, multiprocessing.get_context("spawn")
             ) as process:

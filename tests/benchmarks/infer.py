@@ -1,16 +1,23 @@
-"""Suite `infer`: the exported `serving_default` and `rank_ids`, called in process."""
+"""Suite `infer`: the exported `serving_default` and `rank_ids`, called in process.
+
+`rank_ids` is measured in two ways: `called`, as a function of TensorFlow, with what Python's call
+costs; and `served`, in a session and in the calling thread, as servers for CPU run it.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from export.client.snapshot import GraphSnapshot
 from export.options import ExportOptions
 from export.savedmodel import export
+from export.server.servable import Runtime, Servable
 from input_pipeline.files import filesystem
 from input_pipeline.log.raw_ids import as_array
 from mgoe_tf.models.node_network import NODE_STATES
@@ -62,18 +69,26 @@ def _ranked(
 ) -> list[Line]:
     """CPU of `rank_ids` beside that of MMoE's flat rows, and what a request of it executes."""
     ids = _requests(context.data_dir(), len(rows))
-    measures = {"flat": _cpu_of_calls(flat, rows)}
+    served_ids, served_rows = _arrays(ids), _arrays(rows)
+    measures = {
+        ("called", "flat"): _cpu_of_calls(flat, rows),
+        ("served", "flat"): _cpu_of_calls(served(paths["mmoe"], "serving_default"), served_rows),
+    }
     for name in _MODELS:
         for state in NODE_STATES:
             path = exported(name, context.data_dir(), state) if state == "none" else paths[name]
-            measures[f"{name} {state}"] = _cpu_of_calls(called(path, "rank_ids"), ids)
+            measures["called", f"{name} {state}"] = _cpu_of_calls(called(path, "rank_ids"), ids)
+            measures["served", f"{name} {state}"] = _cpu_of_calls(
+                served(path, "rank_ids"), served_ids
+            )
     samples = alternate(measures, context.scale.rounds, warm_ups=1)
     goal = Goal("ratio", at_most=1)
     lines = [
-        Line(f"{name}: CPU of rank_ids, {_CANDIDATES} candidates, node state {state}", "ms",
-             samples[f"{name} {state}"], samples["flat"], f"{_CANDIDATES} flat rows of MMoE",
+        Line(f"{name}: CPU of rank_ids, {_CANDIDATES} candidates, node state {state}, {way}", "ms",
+             samples[way, f"{name} {state}"], samples[way, "flat"],
+             f"{_CANDIDATES} flat rows of MMoE",
              goal if (name, state) == ("mgoe", "full") else None)
-        for name in _MODELS for state in NODE_STATES
+        for way in ("called", "served") for name in _MODELS for state in NODE_STATES
     ]  # fmt: skip
     for name in _MODELS:
         inputs = {key: value.numpy() for key, value in ids[0].items()}
@@ -125,6 +140,22 @@ def called(path: str, name: str) -> Callable[..., object]:
     # the signature does not keep its model alive
     call.loaded = loaded  # type: ignore[attr-defined]
     return call
+
+
+def served(path: str, name: str) -> Callable[..., object]:
+    """A signature of an export as the embedded server runs it on a CPU, of arrays by name."""
+    servable = Servable(1, path, Runtime(intra_op_threads=1, inter_op_threads=-1))
+    inputs = sorted(servable.signatures[name].inputs)
+    outputs = tuple(sorted(servable.signatures[name].outputs))
+
+    def call(rows: dict[str, NDArray[Any]]) -> object:
+        return servable.run(name, [rows[key] for key in inputs], outputs)
+
+    return call
+
+
+def _arrays(requests: list[dict[str, tf.Tensor]]) -> list[dict[str, NDArray[Any]]]:
+    return [{key: value.numpy() for key, value in rows.items()} for rows in requests]
 
 
 def _cpu_of_calls(signature: Callable[..., object], requests: list) -> Callable[[], float]:

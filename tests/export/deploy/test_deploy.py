@@ -91,7 +91,8 @@ def test_docker_compose(base, tmp_path, device, image, gpus):
         in (serving["command"])
     )
     assert ("environment" in serving) == (device == "cpu")
-    assert ("--tensorflow_intra_op_parallelism=1" in serving["command"]) == (device == "cpu")
+    for flag in ("--tensorflow_intra_op_parallelism=1", "--tensorflow_inter_op_parallelism=-1"):
+        assert (flag in serving["command"]) == (device == "cpu")
     assert all(port.startswith("127.0.0.1:") for port in serving["ports"])
 
 

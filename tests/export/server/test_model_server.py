@@ -21,6 +21,7 @@ from tensorflow_serving.apis import (
 
 from export.client import Client
 from export.server.model_server import Server
+from export.server.monitoring import Metrics
 from export.server.options import ServeOptions
 from tests.export.certificates import certificate_authority, certificate_of
 from tests.export.server.small_model import ROWS, call, free_port, request_for, save_version, wait
@@ -446,6 +447,22 @@ def _is_refused(prediction):
 def test_options_are_checked(flags, text):
     with pytest.raises(ValueError, match=text):
         ServeOptions(model_base_path="/x", **flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "intra_op", "inter_op"),
+    [
+        ({}, 1, -1),  # a request runs in its own thread
+        ({"tensorflow_inter_op_parallelism": -1}, 1, -1),
+        ({"tensorflow_inter_op_parallelism": 3}, 1, 3),
+        ({"tensorflow_session_parallelism": 2}, 2, 2),
+    ],
+)
+def test_threads_are_those_of_the_flags(flags, intra_op, inter_op):
+    runtime = ServeOptions(model_base_path="/x", **flags).runtime(Metrics())
+    config = runtime.session_config()
+    assert config.intra_op_parallelism_threads == intra_op
+    assert config.inter_op_parallelism_threads == inter_op
 
 
 def test_a_stopping_server_answers_what_is_under_way_and_takes_no_more(base):
