@@ -17,6 +17,7 @@ from input_pipeline.commands.command import run_command
 from input_pipeline.commands.options import option
 from input_pipeline.commands.text_table import table
 from input_pipeline.files import filesystem
+from mgoe_tf.models.mgoe_sizes import SIZES
 from mgoe_tf.training.threads import default_intra_op_threads
 from tests.benchmarks.context import SCALES, Context
 from tests.benchmarks.line import Line
@@ -34,6 +35,7 @@ class BenchmarkOptions:
     scale: str = option(
         "small", "Size of the work; `paper` is that of the paper's Taobao data.", tuple(SCALES)
     )
+    size: str = option("base", "Size of MGOE in the suites step and infer.", tuple(SIZES))
     output: str = option("", "JSON file to write; it must not exist yet.")
     folder: str = option(
         "", "Folder to keep logs and data sets in, for later runs. Default: a temporary one."
@@ -65,7 +67,7 @@ def benchmark(options: BenchmarkOptions) -> dict[str, list[Line]]:
             with concurrent.futures.ProcessPoolExecutor(
                 1, multiprocessing.get_context("spawn")
             ) as process:
-                context = Context(SCALES[options.scale], folder)
+                context = Context(SCALES[options.scale], folder, options.size)
                 results[name] = process.submit(run_suite, name, context).result()
             print(table_of(name, results[name]), end="\n\n", flush=True)
     return results
@@ -96,7 +98,7 @@ def _measure(options: BenchmarkOptions) -> None:
     results = benchmark(options)
     if options.output:
         suites = {name: [line.to_json() for line in lines] for name, lines in results.items()}
-        report = {"scale": options.scale, "machine": before, "suites": suites}
+        report = {"scale": options.scale, "size": options.size, "machine": before, "suites": suites}
         filesystem.write_text(options.output, json.dumps(report, indent=2) + "\n")
 
 

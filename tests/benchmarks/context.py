@@ -48,10 +48,16 @@ class Context:
     Attributes:
       scale: sizes.
       folder: scratch, shared by the suites of a run and removed at its end.
+      size: of MGOE.
     """
 
     scale: Scale
     folder: str
+    size: str = "base"
+
+    def sized(self, model: str) -> str:
+        """A model of the registry as `Run.of` names it."""
+        return f"{model}-{self.size}" if model == "mgoe" and self.size != "base" else model
 
     @property
     def cores(self) -> int:

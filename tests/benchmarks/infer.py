@@ -35,7 +35,7 @@ _MODELS = ("mgoe", "mmoe")
 def run(context: Context) -> list[Line]:
     """Milliseconds of a call by model and batch size, and the 99th percentile of them."""
     data_dir = context.data_dir()
-    paths = {name: exported(name, data_dir) for name in _MODELS}
+    paths = {name: exported(context.sized(name), data_dir) for name in _MODELS}
     signatures = {name: called(path, "serving_default") for name, path in paths.items()}
     requests = {
         size: parsed_batches(data_dir, "validation", size, context.scale.steps)
@@ -76,7 +76,9 @@ def _ranked(
     }
     for name in _MODELS:
         for state in NODE_STATES:
-            path = exported(name, context.data_dir(), state) if state == "none" else paths[name]
+            path = paths[name]
+            if state == "none":
+                path = exported(context.sized(name), context.data_dir(), state)
             measures["called", f"{name} {state}"] = _cpu_of_calls(called(path, "rank_ids"), ids)
             measures["served", f"{name} {state}"] = _cpu_of_calls(
                 served(path, "rank_ids"), served_ids
@@ -115,13 +117,13 @@ def _requests(data_dir: str, count: int) -> list[dict[str, tf.Tensor]]:
 
 
 def exported(name: str, data_dir: str, node_state: str = "full") -> str:
-    """A new export of an initialized model."""
+    """A new export of an initialized model, named as in `Run.of`."""
     run = Run.of(name, data_dir)
     return export(
         ExportOptions(
             model_dir=run.model_dir,
             export_base=filesystem.join(f"{run.model_dir}-exports-{node_state}"),
-            model_name=name,
+            model_name=name.partition("-")[0],
             data_dir=data_dir,
             node_state=node_state,
         )

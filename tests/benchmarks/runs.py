@@ -38,15 +38,16 @@ class Run:
         """A model of the registry with default sizes and no penalties, beside its data set.
 
         Args:
-          name: of the model.
+          name: of the model, with its `--size` behind a dash where that is not the default.
           data_dir: its data set.
           changes: of the options of training, which leave the weights what they are.
         """
         model_dir = f"{data_dir}-{name}"
-        options = TrainOptions(data_dir=data_dir, model_dir=model_dir, model=name, l2=0.0)
+        model_name, _, size = name.partition("-")
+        options = TrainOptions(data_dir=data_dir, model_dir=model_dir, model=model_name, l2=0.0)
         options = dataclasses.replace(options, **changes)
         spec = read_spec(data_dir)
-        step = make_step(spec, options)
+        step = make_step(spec, options, **({"size": size} if size else {}))
         model = step.model
         if not checkpoints.holds_run(model_dir):
             checkpoints.write_run(model_dir, spec, model.options, options)
@@ -64,10 +65,11 @@ class Run:
         return features, {task: parsed[f"label_{task}"] for task in self.spec.task_names}
 
 
-def make_step(spec: DatasetSpec, options: TrainOptions) -> TrainingStep:
-    """A new model and its training step as `options` say."""
+def make_step(spec: DatasetSpec, options: TrainOptions, **model_options: Any) -> TrainingStep:
+    """A new model, with these options of its own, and its training step as `options` say."""
     tf.keras.utils.set_random_seed(options.seed)
-    model = checkpoints.new_model(spec, model_class(options.model).options_class(), options)
+    own = model_class(options.model).options_class(**model_options)
+    model = checkpoints.new_model(spec, own, options)
     return trainer.make_step(model, options, num_steps=1)
 
 

@@ -56,9 +56,11 @@ class Ours:
 def run(context: Context) -> list[Line]:
     """Milliseconds of a step on batches in memory, and rows a second of training from disk."""
     data_dir = context.data_dir()
-    mgoe, mmoe = (Ours(Run.of(name, data_dir)) for name in ("mgoe", "mmoe"))
+    mgoe, mmoe = (Ours(Run.of(context.sized(name), data_dir)) for name in ("mgoe", "mmoe"))
     # Models of their own read from disk, so that all others are compared after the same steps.
-    streaming = {layout: Run.of("mgoe", context.data_dir(layout)) for layout in RECORD_LAYOUTS}
+    streaming = {
+        layout: Run.of(context.sized("mgoe"), context.data_dir(layout)) for layout in RECORD_LAYOUTS
+    }
     spec, options = mgoe.run.spec, mgoe.run.options
     columns = {column.name: column.embedded + 1 for column in spec.vocabularies}
     parties: dict[str, Any] = {"mgoe": mgoe, "mmoe": mmoe}
