@@ -1,11 +1,13 @@
-"""How long exported models take to answer: their SavedModels, called in this process.
+"""How long exported models take to answer: their SavedModels, in sessions of this process.
 
 All models take turns, round by round, so that they meet the same state of the machine; medians are
-told. What is measured is a call of a signature: no network, no batching of requests.
+told. What is measured is a call of a signature as a server for CPU runs it, its operations one
+after the other in the thread that calls: no network, no batching of requests.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -64,26 +66,24 @@ def measure(
     """
     rows = {size: first_rows(data_dir, size) for size in batch_sizes}
     spec = read_spec(data_dir)
-    loaded = {model: tf.saved_model.load(path) for model, path in exports.items()}
-    calls: dict[tuple[str, str, int], Callable[[], None]] = {}
-    for model, saved in loaded.items():
-        for name in SIGNATURES:
-            signature = saved.signatures.get(name)
-            if signature is None:  # an export without the graph has no rank_ids
-                continue
-            inputs = set(signature.structured_input_signature[1])
-            for size, features in rows.items():
-                arguments = request(features, spec, flat=name == SIGNATURES[0])
-                chosen = {key: value for key, value in arguments.items() if key in inputs}
-                calls[model, name, size] = _call(signature, chosen)
+    calls: dict[tuple[str, str, int], Callable[[], Any]] = {}
+    with contextlib.ExitStack() as sessions:
+        for model, path in exports.items():
+            served = sessions.enter_context(contextlib.closing(_Served(path)))
+            # an export without the graph has no rank_ids
+            for name in (name for name in SIGNATURES if name in served.signatures):
+                for size, features in rows.items():
+                    arguments = request(features, spec, flat=name == SIGNATURES[0])
+                    calls[model, name, size] = served.call(name, arguments)
+        measured = take_turns(calls, rounds)
     return [
         Timing(*place, float(np.median(times)), float(np.quantile(times, 0.9)), len(times))
-        for place, times in take_turns(calls, rounds).items()
+        for place, times in measured.items()
     ]
 
 
 def take_turns(
-    calls: Mapping[tuple[str, str, int], Callable[[], None]], rounds: int
+    calls: Mapping[tuple[str, str, int], Callable[[], Any]], rounds: int
 ) -> dict[tuple[str, str, int], list[float]]:
     """Milliseconds of each call, A B C A B C ...; the first turns are not counted.
 
@@ -101,12 +101,30 @@ def take_turns(
     return times
 
 
-def _call(signature: Callable[..., dict[str, tf.Tensor]], inputs: dict[str, tf.Tensor]) -> Any:
-    def call() -> None:
-        for value in signature(**inputs).values():
-            value.numpy()
+class _Served:
+    """An export in a session of its own."""
 
-    return call
+    def __init__(self, path: str) -> None:
+        # -1: the thread that calls; where there are several devices, TensorFlow's threads
+        config = tf.compat.v1.ConfigProto(inter_op_parallelism_threads=-1)
+        self._session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
+        with self._session.graph.as_default():
+            tags = [tf.saved_model.SERVING]
+            meta_graph = tf.compat.v1.saved_model.load(self._session, tags, path)
+        self.signatures = dict(meta_graph.signature_def)
+
+    def call(self, signature: str, arguments: Mapping[str, tf.Tensor]) -> Callable[[], Any]:
+        """What asks for all outputs of a signature; it takes those of the arguments that it has."""
+        inputs, outputs = self.signatures[signature].inputs, self.signatures[signature].outputs
+        run = self._session.make_callable(
+            [tensor.name for tensor in outputs.values()],
+            [tensor.name for tensor in inputs.values()],
+        )
+        values = [arguments[name].numpy() for name in inputs]
+        return lambda: run(*values)
+
+    def close(self) -> None:
+        self._session.close()
 
 
 def first_rows(data_dir: str, number: int) -> dict[str, tf.Tensor]:
