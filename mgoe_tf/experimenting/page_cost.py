@@ -115,9 +115,8 @@ def _times(findings: Findings, data: DataSet) -> str:
         f"Figure 5. Time of inference: {html.escape(data.name)}",
         f"Medians of {calls} calls of the exported models in milliseconds, all models in turns, "
         "in sessions of one process, operations in the thread that calls: "
-        f"{machine.get('cpus')} processors, {_threads(machine.get('intra_op_threads'))} within an operation, {devices}. By ids the "
-        "model looks "
-        "up what it knows of user and items itself. "
+        f"{machine.get('cpus')} processors, {_threads(machine.get('intra_op_threads'))} within an "
+        f"operation, {devices}. By ids the model looks up what it knows of user and items itself. "
         + html.escape(_times_words(findings, data))
         + _other_work(machine),
         panels(shown) + table(head, rows),
