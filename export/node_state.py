@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 TABLE_DTYPES = ("float32", "float16", "int8")
 _EXACT = "float32"
-_INTEGERS_BELOW = 1 << 24  # which float32 holds exactly
+_LARGEST_INTEGER = 1 << 24  # up to which float32 holds all
 _STEPS = 255  # between the smallest and the largest number of a column in int8
 Shapes = Mapping[str, tuple[Sequence[int], str]]
 
@@ -101,9 +101,9 @@ class NodeTable(tf.Module):  # type: ignore[misc]  # TensorFlow has no types
 
 def _check_integers(name: str, values: Sequence[NDArray[Any]]) -> None:
     largest = max(int(np.abs(value).max(initial=0)) for value in values)
-    if largest > _INTEGERS_BELOW:
+    if largest > _LARGEST_INTEGER:
         raise ValueError(
-            f"{name}: integers of a table must be at most {_INTEGERS_BELOW}, got {largest}"
+            f"{name}: integers of a table must be at most {_LARGEST_INTEGER}, got {largest}"
         )
 
 

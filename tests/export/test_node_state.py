@@ -62,3 +62,14 @@ def test_columns_of_one_number_keep_it_in_steps():
 def test_another_type_is_refused():
     with pytest.raises(ValueError, match=r"table_dtype: must be one of .*, got 'float64'"):
         NodeTable(chunks=_chunks(), table_dtype="float64", name="nodes")
+
+
+def test_integers_that_float32_does_not_hold_are_refused():
+    chunks = [{"macro": np.array([1, -(2**24)], np.int32)}]
+    np.testing.assert_array_equal(
+        NodeTable(chunks=chunks, table_dtype="int8", name="nodes")(tf.constant([1, 0]))["macro"],
+        [-(2**24), 1],
+    )
+    chunks[0]["macro"][0] = 2**24 + 1
+    with pytest.raises(ValueError, match=r"macro: integers of a table must be .* got 16777217"):
+        NodeTable(chunks=chunks, name="nodes")
