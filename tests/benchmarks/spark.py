@@ -54,6 +54,7 @@ class SparkBenchmarkOptions:
     driver_memory: str = option("2g", "Memory of the JVM, which holds the executors of local[n].")
     negatives: int = option(4, "Sampled negatives per pair.")
     record_layout: str = option("example", "--record_layout.", RECORD_LAYOUTS)
+    cuts: str = option("", "--cuts, where other windows are wanted than the default's.")
     file_bytes: int = option(1 << 30, "--spark_file_bytes.")
     local: bool = option(False, "Measure the local engine, too.")
     output: str = option("", "JSON file to write.")
@@ -98,6 +99,7 @@ def _prepare(options: SparkBenchmarkOptions, engine: str, events: int, log: str)
         f"--negatives={options.negatives}",
         f"--record_layout={options.record_layout}",
         *_LOG,
+        *([f"--cuts={options.cuts}"] if options.cuts else []),
     ]
     if engine == "spark":
         settings = {
