@@ -3,8 +3,9 @@
 Every model gets the same number of trials, stopped at the same epochs; the first has the default
 flags, where the space holds them. Trials are model directories
 <study_dir>/<model>/trial-0007 and are compared by the mean AUC of the validation window alone; the
-test window is not looked at. <study_dir>/<model>/best.flags is a flagfile for mgoe_tf.train. The
-same command goes on with a search that was stopped or killed.
+test window is not looked at. With --finalists the first trial and the best others are trained with
+other seeds, before one is chosen. <study_dir>/<model>/best.flags is a flagfile for mgoe_tf.train.
+The same command goes on with a search that was stopped or killed.
 """
 
 from __future__ import annotations
@@ -70,6 +71,14 @@ class TuneOptions:
         "JSON file of what the flags may be, as --print_space shows one. Default: that one.",
         is_path=True,
     )
+    finalists: int = option(
+        0,
+        "Trials of each model that are trained to the end with other seeds too, the first and the "
+        "best others, before the best by the mean is chosen: where seeds differ as much as flags "
+        "do, the best of one seed is a lucky one. A search that has ended may be gone on with for "
+        "them. 0: none.",
+    )
+    final_seeds: int = option(2, "With how many other seeds.")
     workers: int = option(
         1, "Trials at a time, each a process. With 1 the course of a search is repeatable."
     )
@@ -77,8 +86,10 @@ class TuneOptions:
     print_space: bool = option(False, "Print the space that comes with the package, and end.")
 
     def __post_init__(self) -> None:
-        require(self, "at least 1", ("trials", "rung_epochs", "workers"), lambda value: value >= 1)
-        require(self, "at least 0", ("patience", "seed"), lambda value: value >= 0)
+        at_least_1 = ("trials", "rung_epochs", "workers", "final_seeds")
+        require(self, "at least 1", at_least_1, lambda value: value >= 1)
+        at_least_0 = ("patience", "seed", "finalists")
+        require(self, "at least 0", at_least_0, lambda value: value >= 0)
         if self.print_space:
             return
         directories = {"study_dir": self.study_dir, "data_dir": self.data_dir}
@@ -148,9 +159,16 @@ def tune(options: TuneOptions, launch: Launcher | None = None) -> TuneResult:
             if trial.state != FAIL:
                 rung = trial.rungs[-1]
                 board.write_score(study.model_dir(trial), rung.epochs, rung.score)
+            for final in trial.finals[-1:]:
+                if final.score is not None:
+                    model_dir = study.model_dir(trial, final.seed)
+                    board.write_score(model_dir, plan.rungs[-1], final.score)
             write_best_flags(study, plan, trial.model, options.data_dir)
 
-        progress = SearchProgress(study, plan, workers=options.workers, after_end=keep)
+        finals = min(options.finalists, options.trials) * options.final_seeds
+        progress = SearchProgress(
+            study, plan, workers=options.workers, finals=finals, after_end=keep
+        )
 
         def start(job: Job) -> TrialProcess:
             return TrialProcess(job, progress.print)
@@ -161,6 +179,8 @@ def tune(options: TuneOptions, launch: Launcher | None = None) -> TuneResult:
             start if launch is None else launch,
             progress,
             data_dir=options.data_dir,
+            finalists=options.finalists,
+            final_seeds=options.final_seeds,
             workers=options.workers,
             stop=stop,
         )

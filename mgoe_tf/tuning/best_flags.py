@@ -7,7 +7,7 @@ from input_pipeline.commands.shell import command_line, quoted
 from input_pipeline.files import filesystem
 from mgoe_tf.tuning.plan import Plan
 from mgoe_tf.tuning.study import Study, Trial
-from mgoe_tf.tuning.telling import score_text
+from mgoe_tf.tuning.telling import mean_text
 
 BEST_FILE = "best.flags"
 
@@ -40,7 +40,7 @@ def _text(best: Trial, study: Study, plan: Plan, path: str, data_dir: str) -> st
     )
     lines = [
         f"# {best.name} of {best.model}, {best.state} at {rung.epochs} epochs: "
-        f"{score_text(rung)} on the validation window.",
+        f"{mean_text(best)} on the validation window.",
         f"# The best of {len(study.of(best.model))} trials in {quoted(study.study_dir)}.",
         f"# {command}",
         f"--model={best.model}",

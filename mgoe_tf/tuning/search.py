@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from input_pipeline.commands.options import as_flag
@@ -13,7 +13,7 @@ from mgoe_tf.training.stopping import Interrupted, StopRequest
 from mgoe_tf.tuning.jobs import Failed, Job, Launcher, RunningJob, Scored, Stopped
 from mgoe_tf.tuning.plan import Plan
 from mgoe_tf.tuning.pruning import promotion
-from mgoe_tf.tuning.study import COMPLETE, FAIL, PRUNED, RUNNING, Rung, Study, Trial
+from mgoe_tf.tuning.study import COMPLETE, FAIL, PRUNED, RUNNING, Final, Rung, Study, Trial
 
 _POLL_SECONDS = 0.2
 
@@ -27,20 +27,27 @@ class Listener(Protocol):
     def ended(self, trial: Trial) -> None:
         """A trial came to a rung or failed; study.json is written next."""
 
+    def final_ended(self, trial: Trial) -> None:
+        """The last of a finalist's `finals` came to its end; study.json is written next."""
+
 
 @dataclasses.dataclass
 class _Running:
+    """A job of a trial: on its way to a rung, or, of a finalist, with another seed."""
+
     trial: Trial
     rung: int
     job: RunningJob
     begun: float
+    seed: int | None = None
 
 
 class Search:
     """Takes a study from where it stands to its end.
 
     With one worker the course of a search depends on its plan and on scores alone. What was under
-    way when a search was killed comes first, then trials that have not begun, then promotions;
+    way when a search was killed comes first, then trials that have not begun, then promotions, then
+    finals: the best trials, and the first one, are trained to the end, and with other seeds too;
     models in their order.
 
     Args:
@@ -49,6 +56,8 @@ class Search:
       launch: begins a trial.
       listener: told of what happens.
       data_dir: of the data set.
+      finalists: trials of each model that are trained with other seeds.
+      final_seeds: how many other seeds.
       workers: how many trials train at a time.
       stop: looked at while trials train.
       pause: called between two looks at them.
@@ -66,6 +75,8 @@ class Search:
         listener: Listener,
         *,
         data_dir: str,
+        finalists: int = 0,
+        final_seeds: int = 0,
         workers: int = 1,
         stop: StopRequest | None = None,
         pause: Callable[[float], None] = time.sleep,
@@ -76,6 +87,8 @@ class Search:
         self._launch = launch
         self._listener = listener
         self._data_dir = data_dir
+        self._num_finalists = finalists
+        self._final_seeds = [plan.seed + 1 + number for number in range(final_seeds)]
         self._workers = workers
         self._stop = StopRequest() if stop is None else stop
         self._pause = pause
@@ -104,20 +117,38 @@ class Search:
         finally:
             self._end_all()
 
-    def _next(self) -> tuple[Trial, int] | None:
-        """A trial and the rung that it is to train to."""
+    def _next(self) -> tuple[Trial, int, int | None] | None:
+        """A trial, the rung that it is to train to, and the seed if it is not the plan's."""
         for model in self._plan.models:
             trials = self._study.of(model)
-            under_way = [one for one in self._running if one.trial.model == model]
+            of_model = [one for one in self._running if one.trial.model == model]
+            under_way = [one for one in of_model if one.seed is None]
             for trial in trials:
                 if trial.state == RUNNING and all(one.trial is not trial for one in under_way):
-                    return trial, len(trial.rungs)
+                    return trial, len(trial.rungs), None
             if len(trials) < len(self._plan.flags[model]):
                 number = len(trials)
-                return Trial(model, number, dict(self._plan.flags[model][number])), 0
+                return Trial(model, number, dict(self._plan.flags[model][number])), 0, None
             promoted = self._promotion(model, trials, is_settled=not under_way)
             if promoted:
-                return promoted
+                return *promoted, None
+            if not under_way and (final := self._final(model, of_model)):
+                return final
+        return None
+
+    def _final(self, model: str, of_model: list[_Running]) -> tuple[Trial, int, int | None] | None:
+        """What is left to train of a model's finalists."""
+        last = len(self._plan.rungs) - 1
+        under_way = {(one.trial.number, one.seed) for one in of_model}
+        chosen = finalists(self._study.of(model), self._num_finalists if self._final_seeds else 0)
+        for trial in chosen:
+            if trial.state == PRUNED:
+                return trial, len(trial.rungs), None
+        for trial in chosen:
+            for seed in self._final_seeds:
+                is_done = any(final.seed == seed for final in trial.finals)
+                if not is_done and (trial.number, seed) not in under_way:
+                    return trial, last, seed
         return None
 
     def _promotion(
@@ -137,23 +168,25 @@ class Search:
         found = promotion(scores, begun, is_settled=is_settled)
         return (trials[found[0]], found[1]) if found else None
 
-    def _begin(self, trial: Trial, rung: int) -> None:
-        trial.state = RUNNING
+    def _begin(self, trial: Trial, rung: int, seed: int | None) -> None:
+        if seed is None:
+            trial.state = RUNNING
         if all(other is not trial for other in self._study.trials):
             self._study.trials.append(trial)
         self._study.write()
         epochs = self._plan.rungs[rung]
-        model_dir = self._study.model_dir(trial)
+        model_dir = self._study.model_dir(trial, seed)
         arguments = (
             *(f"--data_dir={self._data_dir}", f"--model_dir={model_dir}"),
-            *(f"--model={trial.model}", f"--seed={self._plan.seed}"),
+            *(f"--model={trial.model}", f"--seed={self._plan.seed if seed is None else seed}"),
             *(f"--epochs={epochs}", f"--patience={self._plan.patience}"),
             *("--resume", "--noevaluate_test", "--noreport"),
             *(as_flag(name, value) for name, value in trial.flags.items() if value is not None),
         )
         begun = self._clock()
-        job = self._launch(Job(f"{trial.model}/{trial.name}", model_dir, arguments))
-        self._running.append(_Running(trial, rung, job, begun))
+        title = f"{trial.model}/{trial.run_name(seed)}"
+        job = self._launch(Job(title, model_dir, arguments))
+        self._running.append(_Running(trial, rung, job, begun, seed))
 
     def _look(self) -> None:
         """Waits until a trial ends, or the search is told to stop; writes what came of it."""
@@ -173,6 +206,13 @@ class Search:
         self._running.remove(one)
         trial, seconds = one.trial, self._clock() - one.begun
         trial.seconds += seconds
+        if one.seed is not None:
+            if not isinstance(outcome, Stopped):
+                score = outcome.score if isinstance(outcome, Scored) else None
+                trial.finals.append(Final(one.seed, score, seconds))
+                self._listener.final_ended(trial)
+            self._study.write()
+            return True
         if isinstance(outcome, Scored):
             epochs = self._plan.rungs[one.rung]
             trial.rungs.append(Rung(epochs, outcome.score, outcome.criterion, seconds))
@@ -211,3 +251,19 @@ class Search:
                         f"{trial.flags}, and this version draws {expected}: search in another "
                         "directory"
                     )
+
+
+def finalists(trials: Sequence[Trial], number: int) -> list[Trial]:
+    """The trials of a model that are trained with other seeds: the first, and the best others.
+
+    The first has the default flags, where the space holds them.
+
+    Args:
+      trials: by number, none of which is to come to another rung.
+      number: of finalists; 0: there are none.
+    """
+    scored = [trial for trial in trials if trial.rungs and trial.state != FAIL]
+    best = sorted(
+        scored, key=lambda trial: (trial.number > 0, -trial.rungs[-1].score, trial.number)
+    )
+    return best[:number]

@@ -5,6 +5,7 @@
   events.out.tfevents...       what TensorBoard's hyperparameters show of all trials
   <model>/best.flags           a flagfile of the best trial so far
   <model>/trial-0007/          a model directory as mgoe_tf.train writes it, and its training.log
+  <model>/trial-0007-seed-1/   the same flags with another seed, of a finalist
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Iterable, Mapping
+from statistics import fmean
 from typing import Any
 
 from input_pipeline.files import filesystem
@@ -42,6 +44,21 @@ class Rung:
 
 
 @dataclasses.dataclass
+class Final:
+    """A finalist's flags trained to the end with a seed of its own.
+
+    Attributes:
+      seed: of the training.
+      score: as of `Rung`; None: it failed.
+      seconds: that it took.
+    """
+
+    seed: int
+    score: float | None
+    seconds: float
+
+
+@dataclasses.dataclass
 class Trial:
     """A trial that has begun.
 
@@ -55,6 +72,7 @@ class Trial:
       seconds: of all rungs and of what came before a failure.
       weights: how many the model has, once it has trained.
       error: why it failed.
+      finals: its training with other seeds, by seed, where it is a finalist.
     """
 
     model: str
@@ -65,16 +83,28 @@ class Trial:
     seconds: float = 0.0
     weights: int | None = None
     error: str | None = None
+    finals: list[Final] = dataclasses.field(default_factory=list)
 
     @property
     def name(self) -> str:
         """Of its directory."""
         return f"trial-{self.number:04}"
 
+    def run_name(self, seed: int | None = None) -> str:
+        """Of the directory of its training with another seed; None: its own."""
+        return self.name if seed is None else f"{self.name}-seed-{seed}"
+
     @property
     def score(self) -> float | None:
         """Of its last rung; None before the first."""
         return self.rungs[-1].score if self.rungs else None
+
+    @property
+    def mean_score(self) -> float | None:
+        """Over all seeds that it was trained with; None before the first rung, or one failed."""
+        scores = [self.score, *(final.score for final in self.finals)]
+        known = [score for score in scores if score is not None]
+        return fmean(known) if len(known) == len(scores) else None
 
 
 class Study:
@@ -126,14 +156,22 @@ class Study:
         found = [trial for trial in self.trials if trial.model == model]
         return sorted(found, key=lambda trial: trial.number)
 
-    def model_dir(self, trial: Trial) -> str:
-        """Where a trial trains."""
-        return filesystem.join(self.study_dir, trial.model, trial.name)
+    def model_dir(self, trial: Trial, seed: int | None = None) -> str:
+        """Where a trial trains, or a finalist with another seed."""
+        return filesystem.join(self.study_dir, trial.model, trial.run_name(seed))
+
+    def ranking(self, model: str) -> list[Trial]:
+        """The trials that have a score, the best first, the first of equal ones before the others.
+
+        Those with most seeds come first: a mean over few is less sure, and the more there are to
+        choose from, the likelier the best one is only lucky.
+        """
+        scored = [t for t in self.of(model) if t.mean_score is not None and t.state != FAIL]
+        return sorted(scored, key=lambda t: (-len(t.finals), -(t.mean_score or 0.0), t.number))
 
     def best(self, model: str) -> Trial | None:
-        """The trial of the highest score, the first of equal ones; None: none has any."""
-        scored = [trial for trial in self.of(model) if trial.rungs and trial.state != FAIL]
-        return max(scored, key=lambda trial: trial.rungs[-1].score, default=None)
+        """The first of `ranking`; None: no trial has a score."""
+        return next(iter(self.ranking(model)), None)
 
     def write(self) -> None:
         """Writes study.json whole: a reader finds the old one or the new one."""
@@ -149,7 +187,11 @@ def _read(path: str) -> tuple[dict[str, Any], list[Trial]]:
     contents = read_json(path, _ADVICE)
     try:
         trials = [
-            Trial(**values | {"rungs": [Rung(**rung) for rung in values["rungs"]]})
+            Trial(
+                **values
+                | {"rungs": [Rung(**rung) for rung in values["rungs"]]}
+                | {"finals": [Final(**final) for final in values.get("finals", [])]}
+            )
             for values in contents["trials"]
         ]
         if any(trial.state not in STATES for trial in trials):

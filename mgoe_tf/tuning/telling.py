@@ -20,8 +20,19 @@ _CRITERIA = {"auc": "mean AUC", "logloss": "mean logloss"}
 
 def score_text(rung: Rung) -> str:
     """Such as `mean AUC 0.7655`."""
-    value = -rung.score if rung.criterion == "logloss" else rung.score
-    return f"{_CRITERIA[rung.criterion]} {tables.number(value)}"
+    return _text(rung.score, rung.criterion)
+
+
+def mean_text(trial: Trial) -> str:
+    """The same of a trial with a score, and over how many seeds it is the mean."""
+    text = _text(trial.mean_score, trial.rungs[-1].criterion)
+    return f"{text} over {1 + len(trial.finals)} seeds" if trial.finals else text
+
+
+def _text(score: float | None, criterion: str) -> str:
+    if score is None:
+        return "no score"
+    return f"{_CRITERIA[criterion]} {tables.number(-score if criterion == 'logloss' else score)}"
 
 
 class SearchProgress:
@@ -33,6 +44,7 @@ class SearchProgress:
       study: that is told of.
       plan: of its trials.
       workers: how many trials train at a time.
+      finals: how often a model's finalists are trained with other seeds, all of them together.
       after_end: called with a trial that has ended.
       stream: where it is written; default: standard output.
     """
@@ -43,12 +55,14 @@ class SearchProgress:
         plan: Plan,
         *,
         workers: int,
+        finals: int = 0,
         after_end: Callable[[Trial], None],
         stream: TextIO | None = None,
     ) -> None:
         self._study = study
         self._plan = plan
         self._workers = workers
+        self._finals = finals
         self._after_end = after_end
         self._stream = sys.stdout if stream is None else stream
         self._is_terminal = self._stream.isatty()
@@ -65,7 +79,18 @@ class SearchProgress:
     def ended(self, trial: Trial) -> None:
         """Tells of a trial."""
         self._after_end(trial)
-        self.print(_told(trial))
+        self._tell(_told(trial))
+
+    def final_ended(self, trial: Trial) -> None:
+        """Tells of a finalist's training with another seed."""
+        self._after_end(trial)
+        final = trial.finals[-1]
+        text = _text(final.score, trial.rungs[-1].criterion)
+        run = f"{trial.model}/{trial.run_name(final.seed)}"
+        self._tell(f"{run}: {text}, in {duration(final.seconds)}; so far {mean_text(trial)}")
+
+    def _tell(self, text: str) -> None:
+        self.print(text)
         if not self._is_terminal:
             self.print(self.line())
 
@@ -83,9 +108,12 @@ class SearchProgress:
         done = sum(trial.state != RUNNING for trial in trials)
         found = [best for model in models if (best := self._study.best(model)) is not None]
         parts = [f"{done} of {planned} trials"]
+        if self._finals:
+            ended = sum(len(trial.finals) for trial in trials)
+            parts.append(f"{ended} of {self._finals * len(models)} finals")
         if found:
-            best = max(found, key=lambda trial: trial.rungs[-1].score)
-            parts.append(f"best: {best.model} {score_text(best.rungs[-1])}")
+            best = max(found, key=lambda trial: trial.mean_score or 0.0)
+            parts.append(f"best: {best.model} {mean_text(best)}")
         left = self.seconds_left()
         parts.append("time left not known yet" if left is None else f"{duration(left)} left")
         return "; ".join([*parts, *([f"{running} under way"] if running else [])])
@@ -103,6 +131,10 @@ class SearchProgress:
             come = [len(trial.rungs) + (trial.state == FAIL) for trial in trials]
             counts = [sum(n > rung for n in come) for rung in range(len(self._plan.rungs))]
             left[model] = epochs_left(counts, self._plan.rungs, len(self._plan.flags[model]))
+            finals = [final for trial in trials for final in trial.finals]
+            epochs[model] += len(finals) * self._plan.rungs[-1]
+            seconds[model] += sum(final.seconds for final in finals)
+            left[model] += max(0, self._finals - len(finals)) * self._plan.rungs[-1]
         if not sum(epochs.values()):
             return None
         of_all = sum(seconds.values()) / sum(epochs.values())
@@ -132,9 +164,11 @@ def result_table(study: Study, plan: Plan) -> str:
             rows.append((-float("inf"), [model, "-", "-", "-", "-", "-", "-", *counts]))
             continue
         rung = best.rungs[-1]
-        found = [score_text(rung), best.name, best.state, str(rung.epochs)]
+        found = [mean_text(best), best.name, best.state, str(rung.epochs)]
         weights = "-" if best.weights is None else f"{best.weights:,}"
-        rows.append((rung.score, [model, *found, weights, duration(best.seconds), *counts]))
+        rows.append(
+            (best.mean_score or 0.0, [model, *found, weights, duration(best.seconds), *counts])
+        )
     rows.sort(key=lambda row: -row[0])  # equal ones stay in the order of models
     header = ["model", "validation", "best trial", "state", "epochs", "weights", "time"]
     return table([*header, "trials", "failed", "time of all"], [row for _, row in rows])

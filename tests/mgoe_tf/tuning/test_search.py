@@ -34,13 +34,22 @@ class _Listener:
     def ended(self, trial: Trial) -> None:
         self.told.append((trial.name, trial.state))
 
+    def final_ended(self, trial: Trial) -> None:
+        self.told.append((trial.run_name(trial.finals[-1].seed), str(trial.finals[-1].score)))
+
 
 def _titles(model: str, scores: list[float | str], epochs: int = 1) -> dict:
     return {(f"{model}/trial-{n:04}", epochs): score for n, score in enumerate(scores)}
 
 
 def _search(
-    folder: pathlib.Path, plan: Plan, launcher: ScriptedLauncher, *, workers: int = 1, listener=None
+    folder: pathlib.Path,
+    plan: Plan,
+    launcher: ScriptedLauncher,
+    *,
+    workers: int = 1,
+    finalists: int = 0,
+    listener=None,
 ) -> Study:
     folder.mkdir(exist_ok=True)
     study = Study.open(str(folder), plan.settings)
@@ -52,6 +61,8 @@ def _search(
         launcher,
         listener,
         data_dir="data",
+        finalists=finalists,
+        final_seeds=2,
         workers=workers,
         stop=listener.stop,
         pause=lambda seconds: None,
@@ -166,6 +177,76 @@ def test_killed_anywhere_and_resumed_is_the_search_that_was_not(tmp_path, killed
     third = ScriptedLauncher(scores)
     _search(tmp_path / "parts", plan(9, "mmoe"), third)
     assert third.begun == []
+
+
+# trial 1 is the best of one seed, and trial 0, with the defaults, over three
+FINALS = {
+    **_titles("mmoe", [0.60, 0.70, 0.65, 0.50]),
+    **{("mmoe/trial-0001", 3): 0.72, ("mmoe/trial-0001", 9): 0.75, ("mmoe/trial-0000", 9): 0.66},
+    **{("mmoe/trial-0000-seed-6", 9): 0.80, ("mmoe/trial-0000-seed-7", 9): 0.82},
+    **{("mmoe/trial-0001-seed-6", 9): 0.70, ("mmoe/trial-0001-seed-7", 9): 0.71},
+}
+
+
+def test_finalists_are_trained_to_the_end_with_other_seeds_and_compared_by_the_mean(
+    tmp_path,
+) -> None:
+    listener, launcher = _Listener(), ScriptedLauncher(FINALS)
+    study = _search(tmp_path, plan(4, "mmoe"), launcher, finalists=2, listener=listener)
+    assert _short(launcher.begun) == [
+        *["0@1", "1@1", "2@1", "3@1", "1@3", "1@9"],
+        *["0@3", "0@9"],  # the first trial, whatever it scored
+        *["6@9", "7@9", "6@9", "7@9"],
+    ]
+    last = launcher.jobs[-1]
+    assert last.title == "mmoe/trial-0001-seed-7"
+    assert last.model_dir == f"{tmp_path}/mmoe/trial-0001-seed-7"
+    assert "--seed=7" in last.arguments
+    assert set(last.arguments) ^ set(launcher.jobs[5].arguments) == {
+        *("--seed=5", "--seed=7"),
+        *(f"--model_dir={tmp_path}/mmoe/trial-0001{end}" for end in ("", "-seed-7")),
+    }
+    best = study.best("mmoe")
+    assert best.number == 0
+    assert best.mean_score == pytest.approx((0.66 + 0.80 + 0.82) / 3)
+    assert [t.number for t in study.ranking("mmoe")] == [0, 1, 2, 3]
+    assert listener.told[-1] == ("trial-0001-seed-7", "0.71")
+    assert Study.open(str(tmp_path), plan(4, "mmoe").settings).trials == study.trials
+
+
+def test_a_search_that_has_ended_is_gone_on_with_for_finalists(tmp_path) -> None:
+    study = _search(tmp_path, plan(4, "mmoe"), ScriptedLauncher(FINALS))
+    assert study.best("mmoe").number == 1
+    launcher = ScriptedLauncher(FINALS)
+    study = _search(tmp_path, plan(4, "mmoe"), launcher, finalists=2, workers=3)
+    assert _short(launcher.begun) == ["0@3", "0@9", "6@9", "7@9", "6@9", "7@9"]
+    assert launcher.most == 3
+    assert study.best("mmoe").number == 0
+
+
+@pytest.mark.parametrize("killed_at", range(12))
+def test_finals_killed_anywhere_and_resumed_are_those_that_were_not(tmp_path, killed_at) -> None:
+    whole = ScriptedLauncher(FINALS)
+    expected = _search(tmp_path / "whole", plan(4, "mmoe"), whole, finalists=2)
+    first = ScriptedLauncher(FINALS, killed_at=killed_at)
+    with pytest.raises(KilledError):
+        _search(tmp_path / "parts", plan(4, "mmoe"), first, finalists=2)
+    second = ScriptedLauncher(FINALS)
+    study = _search(tmp_path / "parts", plan(4, "mmoe"), second, finalists=2)
+    assert first.begun + second.begun == whole.begun
+    assert [t.mean_score for t in study.of("mmoe")] == [t.mean_score for t in expected.of("mmoe")]
+
+
+def test_a_finalist_that_fails_with_another_seed_is_not_the_best(tmp_path) -> None:
+    launcher = ScriptedLauncher(FINALS | {("mmoe/trial-0000-seed-6", 9): "ValueError: no"})
+    listener = _Listener()
+    study = _search(tmp_path, plan(4, "mmoe"), launcher, finalists=2, listener=listener)
+    assert study.best("mmoe").number == 1
+    assert ("trial-0000-seed-6", "None") in listener.told
+    # once is enough
+    again = ScriptedLauncher(FINALS)
+    _search(tmp_path, plan(4, "mmoe"), again, finalists=2)
+    assert again.begun == []
 
 
 def test_told_to_stop_trials_save_themselves_and_go_on_later(tmp_path) -> None:

@@ -4,7 +4,7 @@ import io
 import re
 
 from mgoe_tf.tuning.best_flags import write_best_flags
-from mgoe_tf.tuning.study import COMPLETE, FAIL, PRUNED, RUNNING, Rung, Study, Trial
+from mgoe_tf.tuning.study import COMPLETE, FAIL, PRUNED, RUNNING, Final, Rung, Study, Trial
 from mgoe_tf.tuning.telling import SearchProgress, result_table
 from tests.mgoe_tf.tuning.scripted import plan
 
@@ -48,6 +48,27 @@ def test_the_line_and_the_time_left() -> None:
     assert progress.seconds_left() == 4 * 50 + 5 * 110 / 5
     empty = SearchProgress(Study("s", {}, []), more, workers=1, after_end=lambda trial: None)
     assert empty.line() == "0 of 9 trials; time left not known yet"
+
+
+def test_finals_are_told_with_the_mean_so_far_and_the_time_left() -> None:
+    study, stream = _study(), io.StringIO()
+    made = plan(3, "mmoe", stops=(1, 3))
+    study.trials = study.of("mmoe")
+    study.trials[0].finals = [Final(6, 0.73, 40.0)]
+    progress = SearchProgress(
+        study, made, workers=1, finals=4, after_end=lambda trial: None, stream=stream
+    )
+    progress.final_ended(study.trials[0])
+    # 3 + 1 epochs took 60 s and three more of a final 40 s; three finals of 3 epochs are left
+    assert progress.seconds_left() == 9 * 100 / 7
+    assert stream.getvalue().splitlines() == [
+        "mmoe/trial-0000-seed-6: mean AUC 0.7300, in 0:40; so far mean AUC 0.7200 over 2 seeds",
+        "3 of 3 trials; 1 of 4 finals; best: mmoe mean AUC 0.7200 over 2 seeds; 2:09 left",
+    ]
+    assert "mean AUC 0.7200 over 2 seeds" in result_table(study, made)
+    study.trials[0].finals.append(Final(7, None, 1.0))
+    progress.final_ended(study.trials[0])
+    assert "trial-0000-seed-7: no score, in 0:01; so far no score" in stream.getvalue()
 
 
 def test_a_terminal_is_redrawn_and_a_log_has_lines() -> None:
