@@ -29,8 +29,8 @@ class MGOENodeNetwork(NodeNetwork):
     first layer's kernel that read it. The bottom's gates sum up to 1, so that what they weigh can
     hold whatever else the first layer has of the user. Gates of two experts are sigmoids.
 
-    A request costs by the number of its operations, and by the bytes it reads of items, more than
-    by its products. So arrays come with experts and tasks first, as products take them.
+    Of a request's time less than half are products; the rest are operations, copies, and bytes of
+    items. So arrays come with experts and tasks first, as products take them.
 
     Everything is float32.
 

@@ -72,7 +72,7 @@ class Trial:
       seconds: of all rungs and of what came before a failure.
       weights: how many the model has, once it has trained.
       error: why it failed.
-      finals: its training with other seeds, by seed, where it is a finalist.
+      finals: its trainings with other seeds, where it is a finalist, in the order of their ends.
     """
 
     model: str

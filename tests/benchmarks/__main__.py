@@ -12,6 +12,7 @@ import json
 import multiprocessing
 import os
 import tempfile
+from unittest import mock
 
 from input_pipeline.commands.command import run_command
 from input_pipeline.commands.options import option
@@ -23,6 +24,9 @@ from tests.benchmarks.context import SCALES, Context
 from tests.benchmarks.line import Line
 from tests.benchmarks.machine import machine
 from tests.benchmarks.suites import SUITES, run_suite
+
+# What a suite's process has besides: `infer` what the embedded server and deployments for CPU set.
+_ENVIRONMENTS = {"infer": {"TF_ENABLE_ONEDNN_OPTS": "0"}}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +66,12 @@ def benchmark(options: BenchmarkOptions) -> dict[str, list[Line]]:
         folder = options.folder or scratch
         filesystem.make_dirs(folder)
         for name in options.suite:
-            # As the embedded server and deployments for CPU set it.
-            os.environ["TF_ENABLE_ONEDNN_OPTS"] = str(int(name != "infer"))
-            with concurrent.futures.ProcessPoolExecutor(
-                1, multiprocessing.get_context("spawn")
-            ) as process:
+            with (
+                mock.patch.dict(os.environ, _ENVIRONMENTS.get(name, {})),
+                concurrent.futures.ProcessPoolExecutor(
+                    1, multiprocessing.get_context("spawn")
+                ) as process,
+            ):
                 context = Context(SCALES[options.scale], folder, options.size)
                 results[name] = process.submit(run_suite, name, context).result()
             print(table_of(name, results[name]), end="\n\n", flush=True)
