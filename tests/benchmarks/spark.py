@@ -191,7 +191,10 @@ class Watch:
                     ancestor = parents[ancestor]
                 if ancestor != self._pid:
                     continue
-                kind = "command" if pid == self._pid else "java" if name == "java" else "worker"
+                # A thread of Java that starts a program is for a moment a process of the thread's
+                # name and of all of Java's memory.
+                kind = "worker" if name.startswith("python") else "java"
+                kind = "command" if pid == self._pid else kind
                 self.peaks[kind] = max(self.peaks[kind], peak)
                 self._cpu[kind, pid] = cpu
 

@@ -22,6 +22,7 @@ from input_pipeline.engines.spark.cut_pairs import SideTask
 from input_pipeline.engines.spark.order_statistics import quantiles
 from input_pipeline.engines.spark.plan import OTHER, Plan, Shared, add_shared, write_sums
 from input_pipeline.engines.spark.products import Slab, times_file
+from input_pipeline.engines.spark.spectral import singular_values
 from input_pipeline.engines.spark.workspace import Workspace, slabs
 from input_pipeline.files import filesystem
 from input_pipeline.graph.kmeans import find_centers
@@ -109,7 +110,7 @@ def group_side(
     high = high if options.theta_high is None else options.theta_high
     low = low if options.theta_low is None else options.theta_low
     omega = (options.omega_low, 1.0, options.omega_high) if options.preference else (1.0,) * 3
-    values = filesystem.load_arrays(f"{plan.data_dir}/graph/projection.npz")["singular_values"]
+    values = singular_values(plan)
     nodes = _Nodes(
         places=plan.path("projection", f"{owner}.npy"),
         ratios=(values / values[0]) ** plan.options.grouping_power,

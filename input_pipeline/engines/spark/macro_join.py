@@ -17,6 +17,7 @@ from input_pipeline.engines.spark.array_file import ArrayFile
 from input_pipeline.engines.spark.cut_pairs import SideTask
 from input_pipeline.engines.spark.plan import OTHER, Plan, Shared, add_shared, write_sums
 from input_pipeline.engines.spark.products import Slab, times_file
+from input_pipeline.engines.spark.spectral import singular_values
 from input_pipeline.engines.spark.workspace import Workspace, slabs
 from input_pipeline.files import filesystem
 from input_pipeline.graph.macro_nodes import grouping_matrix
@@ -40,7 +41,7 @@ def join_nodes(plan: Plan, cut: int, owner: str, tasks: list[SideTask], work: Wo
     place = functools.partial(_place, extended.path, places)
     add_shared(places, work.run(place, tasks))
     centroids = filesystem.load_array(f"{plan.data_dir}/graph/{owner}_centroids.npy")
-    values = filesystem.load_arrays(f"{plan.data_dir}/graph/projection.npz")["singular_values"]
+    values = singular_values(plan)
     stretch = (values / values[0]) ** (plan.options.grouping_power - 1)
     assign = functools.partial(_assign, extended.path, places, centroids, stretch)
     work.run(assign, slabs(size, work.part_rows))

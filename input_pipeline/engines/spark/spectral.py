@@ -42,6 +42,12 @@ def decompose(plan: Plan, tasks: dict[str, list[SideTask]], work: Workspace) -> 
     svd.run()
 
 
+def singular_values(plan: Plan) -> NDArray[Any]:
+    """Those of `graph/projection.npz`, [r], whose vectors of all nodes are not read."""
+    file = ArrayFile(f"{plan.data_dir}/graph/projection.npz", "singular_values")
+    return file.read(0, len(file))
+
+
 @dataclasses.dataclass(frozen=True)
 class _Product:
     """A part of S' times a file of the other owner's rows, through a matrix.
