@@ -8,6 +8,7 @@ Axes: R rows of a chunk, V nodes of one owner in it.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -63,27 +64,28 @@ def _encode(
     """Batches of rows to files of blocks; how many rows each bucket has."""
     for bucket, chunks in _buckets(batches, plan.spec.record_layout == "request"):
         path = os.path.join(folder, f"{bucket:08d}")
-        blocks: list[Block] = []
+        lengths: list[int] = []
+        blocks: list[Block] = []  # without their data
         rows = 0
         with open(f"{path}.{os.getpid()}", "wb") as file:
             for number, chunk in enumerate(chunks):
                 random = (plan.options.seed, window, bucket, number)
                 for block in encode_chunk(plan, window, chunk, random):
-                    file.write(block.data)
-                    blocks.append(block)
+                    lengths.append(file.write(block.data))
+                    blocks.append(dataclasses.replace(block, data=b""))
                 rows += len(chunk)
-        _save_index(path, blocks)
+        _save_index(path, lengths, blocks)
         os.replace(f"{path}.{os.getpid()}", path)
         yield pa.RecordBatch.from_arrays(
             [pa.array([bucket], pa.int32()), pa.array([rows], pa.int64())], ["bucket", "rows"]
         )
 
 
-def _save_index(path: str, blocks: list[Block]) -> None:
+def _save_index(path: str, lengths: list[int], blocks: list[Block]) -> None:
     rows = [np.zeros(0, np.uint8), *(block.rows for block in blocks)]
     np.savez(
         f"{path}.npz",
-        lengths=np.array([len(block.data) for block in blocks], np.int64),
+        lengths=np.array(lengths, np.int64),
         checksums=np.array([block.checksum for block in blocks], np.uint32),
         sizes=np.array([block.num_bytes for block in blocks], np.int64),
         records=np.array([len(block.rows) for block in blocks], np.int64),
