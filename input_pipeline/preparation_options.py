@@ -158,7 +158,9 @@ class PreparationOptions:
         None, "Activity above which a node is active. Default: the 0.8 quantile."
     )
     theta_low: float | None = option(
-        None, "Activity below which a node is inactive. Default: the 0.2 quantile."
+        None,
+        "Activity below which a node is inactive. Default: the 0.2 quantile, below which there is "
+        "none where a fifth of all nodes or more share the least activity.",
     )
     baseline: float | None = option(
         None,

@@ -177,12 +177,13 @@ def _omegas(findings: Findings) -> str:
                 findings.schedule.seeds_of("omegas"),
             )
         )
+        told.append(words.low_weight(data.name, values))
     if not shown:
         return ""
     return section(
         "Figure 4. Weights of active and inactive nodes",
         "Mean AUC by the weights in the grouping (Eq. 9), each a data set prepared anew. "
-        + html.escape(" ".join(told)),
+        + html.escape(" ".join(filter(None, told))),
         panels(shown),
     )
 

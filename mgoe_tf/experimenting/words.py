@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from mgoe_tf.experimenting.results import MEAN, Results
 from mgoe_tf.experimenting.statistics import Paired, lead
@@ -164,3 +164,21 @@ def best_setting(
     noise = max(deviations)
     verdict = "no more than" if width <= 2 * noise else "more than"
     return f"{text}: {verdict} twice the deviation over seeds ({noise:.4f}) apart."
+
+
+def low_weight(data: str, values: Mapping[tuple[float, float], float]) -> str:
+    """Told where the weight of inactive nodes changes nothing.
+
+    Args:
+      data: which data set.
+      values: mean AUC by the weights of active and of inactive nodes.
+    """
+    by_high: dict[float, set[float]] = {}
+    for (high, _), value in values.items():
+        by_high.setdefault(high, set()).add(value)
+    if len(by_high) == len(values) or any(len(found) > 1 for found in by_high.values()):
+        return ""
+    return (
+        f"{data}: the weight of inactive nodes changes nothing, as no node lies below the limit: a "
+        "fifth of all nodes or more share the least activity (--theta_low sets another limit)."
+    )

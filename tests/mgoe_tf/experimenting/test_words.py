@@ -69,3 +69,10 @@ def test_one_seed_is_told_apart_over_users_alone(written) -> None:
 )
 def test_auc_against_milliseconds(points, expected) -> None:
     assert trade_words("mgoe", points) == expected
+
+
+def test_a_weight_that_meets_no_node_is_told() -> None:
+    same = {(1.0, 0.25): 0.7, (1.0, 0.5): 0.7, (2.0, 0.25): 0.8, (2.0, 0.5): 0.8}
+    assert words.low_weight("shop", same).startswith("shop: the weight of inactive nodes changes n")
+    assert words.low_weight("shop", same | {(2.0, 0.5): 0.81}) == ""
+    assert words.low_weight("shop", {(1.0, 0.5): 0.7, (2.0, 0.5): 0.8}) == ""
