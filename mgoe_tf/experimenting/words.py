@@ -179,6 +179,7 @@ def low_weight(data: str, values: Mapping[tuple[float, float], float]) -> str:
     if len(by_high) == len(values) or any(len(found) > 1 for found in by_high.values()):
         return ""
     return (
-        f"{data}: the weight of inactive nodes changes nothing, as no node lies below the limit: a "
-        "fifth of all nodes or more share the least activity (--theta_low sets another limit)."
+        f"{data}: the weight of inactive nodes changes nothing, as if no node lay below the limit; "
+        "none does by default where a fifth of all nodes or more share the least activity "
+        "(--theta_low sets another limit)."
     )
